@@ -1,0 +1,122 @@
+//! Everything that can go wrong with a data set.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use crate::split::Split;
+
+/// Why tasks or demonstrations could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// A setting of a generator, a trace mix or a reader is out of its range.
+    #[error("{setting} is {value}: expected {expected}")]
+    InvalidSetting {
+        /// The setting's name as it is written in a config.
+        setting: String,
+        /// The value it has.
+        value: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// The share of training done is not between 0 and 1.
+    #[error("training progress is {progress}: expected a number from 0 to 1")]
+    InvalidProgress {
+        /// The value given.
+        progress: f64,
+    },
+    /// A generator found no problem on the wanted side of the split.
+    #[error(
+        "{generator}: no {split} problem in {attempts} draws; widen its ranges or change heldout_fraction"
+    )]
+    SplitExhausted {
+        /// The generator's name.
+        generator: &'static str,
+        /// The side that was wanted.
+        split: Split,
+        /// How many problems were drawn.
+        attempts: u32,
+    },
+    /// A generator has fewer held-out problems than asked for.
+    #[error(
+        "{generator}: {requested} distinct held-out problems wanted, {found} found; widen its ranges, raise heldout_fraction or ask for fewer"
+    )]
+    NotEnoughHeldout {
+        /// The generator's name.
+        generator: &'static str,
+        /// How many were asked for.
+        requested: usize,
+        /// How many there are, as far as drawing can tell.
+        found: usize,
+    },
+    /// Only some generators can write demonstrations.
+    #[error(
+        "{generator} writes no demonstrations; chain-sum does, or read them from a JSON-lines file"
+    )]
+    NoDemonstrations {
+        /// The generator's name.
+        generator: &'static str,
+    },
+    /// A cursor that this source cannot have produced.
+    #[error("cursor (epoch {epoch}, index {index}) is outside a source of {len} tasks per epoch")]
+    InvalidCursor {
+        /// The cursor's epoch.
+        epoch: u64,
+        /// The cursor's index within the epoch.
+        index: u64,
+        /// Tasks per epoch.
+        len: u64,
+    },
+    /// A file could not be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A file has no records.
+    #[error("{}: no records in this file", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line is not a JSON object in UTF-8.
+    #[error("{}:{line}: {reason}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A field of a record is absent or not what it should be.
+    #[error("{}:{line}: field `{field}`: {reason}", path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The field's name in the file.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// [`DatasetError::InvalidSetting`] unless `holds`.
+pub(crate) fn expect_setting(
+    holds: bool,
+    setting: &str,
+    value: impl Display,
+    expected: &str,
+) -> Result<(), DatasetError> {
+    if holds {
+        return Ok(());
+    }
+    Err(DatasetError::InvalidSetting {
+        setting: setting.to_owned(),
+        value: value.to_string(),
+        expected: expected.to_owned(),
+    })
+}

@@ -1,0 +1,175 @@
+//! Sums of one-digit numbers: the quickstart's problem.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    Problem, Purpose, TraceMix, check_range, default_heldout_fraction, draw_in_split, traces,
+};
+use crate::error::DatasetError;
+use crate::seed::{derive_seed, rng};
+use crate::split::{Split, check_fraction};
+use crate::task::{Demonstration, Prompt};
+
+/// Settings of [`ChainSum`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChainSumConfig {
+    /// Fewest numbers in a sum: 2 to 64.
+    pub terms_min: u32,
+    /// Most numbers in a sum: `terms_min` to 64. Every length in between is drawn equally often.
+    pub terms_max: u32,
+    /// Share of all problems that training never sees: at least 0, below 1.
+    pub heldout_fraction: f64,
+}
+
+impl Default for ChainSumConfig {
+    fn default() -> Self {
+        Self {
+            terms_min: 3,
+            terms_max: 5,
+            heldout_fraction: default_heldout_fraction(),
+        }
+    }
+}
+
+/// Sums of numbers from 1 to 9 as raw text: the prompt is `3+5+9+2=`, the answer `19`.
+///
+/// The order of the terms matters to the split: `3+5` and `5+3` are two problems. Of three terms
+/// there are only 729. The column `terms` holds the numbers.
+#[derive(Clone, Debug)]
+pub struct ChainSum {
+    config: ChainSumConfig,
+}
+
+impl ChainSum {
+    pub(super) fn from_config(config: &ChainSumConfig) -> Result<Self, DatasetError> {
+        let ChainSumConfig {
+            terms_min,
+            terms_max,
+            heldout_fraction,
+        } = *config;
+        check_range(("terms_min", "terms_max"), (terms_min, terms_max), (2, 64))?;
+        check_fraction(heldout_fraction)?;
+        Ok(Self {
+            config: config.clone(),
+        })
+    }
+
+    /// The `index`-th demonstration of the stream that `seed` starts: a training problem with an
+    /// imperfect attempt at it, as [`TraceMix`] describes. It stands in for what a pretrained
+    /// model has picked up: now and then it thinks, now and then it is right.
+    ///
+    /// # Errors
+    /// [`DatasetError::InvalidSetting`] if `mix` is out of range.
+    pub fn demonstration(
+        &self,
+        seed: u64,
+        index: u64,
+        mix: &TraceMix,
+    ) -> Result<Demonstration, DatasetError> {
+        mix.validate()?;
+        let mut rng = rng(derive_seed(seed, &[Purpose::Demonstration as u64, index]));
+        let heldout_fraction = self.config.heldout_fraction;
+        let terms = draw_in_split("chain-sum", Split::Train, heldout_fraction, || {
+            let terms = self.terms(&mut rng);
+            Some((prompt(&terms), terms))
+        })?;
+        let completion = traces::completion(&mut rng, &terms, mix);
+        Ok(Demonstration {
+            prompt: Prompt::Text(prompt(&terms)),
+            completion,
+        })
+    }
+
+    pub(super) fn heldout_fraction(&self) -> f64 {
+        self.config.heldout_fraction
+    }
+
+    pub(super) fn terms(&self, rng: &mut ChaCha8Rng) -> Vec<u32> {
+        let count = rng.random_range(self.config.terms_min..=self.config.terms_max);
+        (0..count).map(|_| rng.random_range(1..=9)).collect()
+    }
+
+    pub(super) fn problem(&self, terms: &[u32]) -> Problem {
+        Problem {
+            prompt: Prompt::Text(prompt(terms)),
+            answer: terms.iter().sum::<u32>().to_string(),
+            canonical: prompt(terms),
+            columns: Map::from_iter([("terms".to_owned(), Value::from(terms))]),
+        }
+    }
+}
+
+/// `3+5+9+2=`: what the model reads, and the text that decides the split.
+fn prompt(terms: &[u32]) -> String {
+    let terms: Vec<String> = terms.iter().map(u32::to_string).collect();
+    terms.join("+") + "="
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generators::{Generator, GeneratorConfig};
+
+    fn generator(config: ChainSumConfig) -> Result<Generator, DatasetError> {
+        Generator::from_config(&GeneratorConfig::ChainSum(config))
+    }
+
+    #[test]
+    fn tasks_are_sums_of_the_right_length() {
+        let generator = generator(ChainSumConfig::default()).unwrap();
+        let mut lengths = [0_u32; 6];
+        for index in 0..3_000 {
+            let task = generator.task(9, index, 0.0, Split::Train).unwrap();
+            let text = task.prompt.problem_text();
+            let terms: Vec<u32> = text
+                .trim_end_matches('=')
+                .split('+')
+                .map(|term| term.parse().unwrap())
+                .collect();
+            assert!(terms.iter().all(|term| (1..=9).contains(term)), "{text}");
+            assert_eq!(task.answer, terms.iter().sum::<u32>().to_string());
+            assert_eq!(task.columns["terms"], Value::from(terms.clone()));
+            lengths[terms.len()] += 1;
+        }
+        assert_eq!(lengths[..3], [0, 0, 0]);
+        // 1000 of each length are expected with a deviation of 26; 5 deviations are never met.
+        assert!(
+            lengths[3..].iter().all(|count| count.abs_diff(1000) < 130),
+            "{lengths:?}"
+        );
+    }
+
+    #[test]
+    fn bad_settings_are_named() {
+        let cases = [
+            (
+                ChainSumConfig {
+                    terms_min: 1,
+                    ..Default::default()
+                },
+                "terms_min is 1: expected from 2 to 64",
+            ),
+            (
+                ChainSumConfig {
+                    terms_max: 2,
+                    ..Default::default()
+                },
+                "terms_max is 2: expected from terms_min = 3 to 64",
+            ),
+            (
+                ChainSumConfig {
+                    heldout_fraction: f64::NAN,
+                    ..Default::default()
+                },
+                "heldout_fraction is NaN: expected at least 0, below 1",
+            ),
+        ];
+        for (config, expected) in cases {
+            assert_eq!(generator(config).unwrap_err().to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The questions a model is trained and tested on.
+//!
+//! A [`Task`] is a prompt with a known answer. It comes from a [`TaskSource`]: either a procedural [`Generator`], which
+//! never runs out, or a [`JsonlSource`], which shuffles a file anew in every epoch. The `i`-th task of a source depends
+//! on its seed and on `i` alone, so a run that is stopped and resumed sees the tasks that an uninterrupted run sees.
+//! Held-out problems are chosen by a hash of the problem itself ([`Split`]) and never occur in training.
+//!
+//! This crate knows no tensors, no tokenizer and no rewards.
+//!
+//! ```
+//! use dunwu_datasets::{Generator, GeneratorConfig, GeneratorSource, Prompt, Split, TaskSource};
+//!
+//! let generator = Generator::from_config(&GeneratorConfig::ChainSum(Default::default()))?;
+//! let heldout = generator.heldout(7, 20)?;
+//! let mut source = GeneratorSource::new(generator, 7, Split::Train);
+//!
+//! let task = source.next_batch(1, 0.0)?.remove(0);
+//! let Prompt::Text(problem) = &task.prompt else { unreachable!("chain sums are raw text") };
+//! let sum: u32 = problem.trim_end_matches('=').split('+').filter_map(|n| n.parse::<u32>().ok()).sum();
+//! assert_eq!(task.answer, sum.to_string());
+//! assert!(heldout.iter().all(|unseen| unseen.prompt != task.prompt));
+//! # Ok::<(), dunwu_datasets::DatasetError>(())
+//! ```
+//!
+//! # Map
+//! - `task`: [`Task`], [`Prompt`], [`Message`], [`Demonstration`]
+//! - `source`: [`TaskSource`], [`Cursor`], and the source over a generator
+//! - `split`: which problems are held out
+//! - `seed`: how every random draw gets its seed
+//! - `generators`: chain sums, two-operand addition with a curriculum, countdown
+//! - `jsonl`: strict readers for tasks and demonstrations, and the source over a file
+//! - `error`: [`DatasetError`]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod error;
+mod generators;
+mod jsonl;
+mod seed;
+mod source;
+mod split;
+mod task;
+
+pub use error::DatasetError;
+pub use generators::{
+    Addition, AdditionConfig, ChainSum, ChainSumConfig, Countdown, CountdownConfig, Generator,
+    GeneratorConfig, OperandRange, TraceMix,
+};
+pub use jsonl::{
+    AnswerFormat, JsonlConfig, JsonlSource, PromptStyle, read_demonstrations, read_tasks,
+};
+pub use seed::{derive_seed, rng};
+pub use source::{Cursor, GeneratorSource, TaskSource};
+pub use split::{Split, partition};
+pub use task::{Demonstration, Message, Prompt, Role, Task};

@@ -1,0 +1,135 @@
+//! What is asked and what is right.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Who speaks in a [`Message`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions that hold for the whole conversation.
+    System,
+    /// The person who asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said, without any of a chat template's markers.
+    pub content: String,
+}
+
+impl Message {
+    /// A message of `role` saying `content`.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self {
+            role,
+            content: content.into(),
+        }
+    }
+}
+
+/// What the model is given. In JSON a string is raw text and a list is a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Prompt {
+    /// Fed to the tokenizer as it is; the model continues it.
+    Text(String),
+    /// Rendered by the model's chat template; the model answers it.
+    Chat(Vec<Message>),
+}
+
+impl Prompt {
+    /// A conversation with one user message, after `system` if there is one.
+    pub fn user(system: Option<&str>, content: impl Into<String>) -> Self {
+        let system = system.map(|text| Message::new(Role::System, text));
+        Self::Chat(
+            system
+                .into_iter()
+                .chain([Message::new(Role::User, content)])
+                .collect(),
+        )
+    }
+
+    /// The text that poses the problem: raw text as it is, or the contents of all messages but the system's, one per
+    /// line. Instructions are left out so that changing them does not move a problem from one split to the other.
+    pub fn problem_text(&self) -> String {
+        match self {
+            Prompt::Text(text) => text.clone(),
+            Prompt::Chat(messages) => {
+                let spoken = messages
+                    .iter()
+                    .filter(|message| message.role != Role::System);
+                spoken
+                    .map(|message| message.content.as_str())
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            }
+        }
+    }
+}
+
+/// A problem with a known answer.
+///
+/// As one line of JSON: `{"id":"a1","prompt":"3+5=","answer":"8","columns":{"terms":[3,5]}}`, where `prompt` is a
+/// string or a list of `{"role":…,"content":…}`, and `columns` may be absent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Unique within its source and the same in every run.
+    pub id: String,
+    /// What is asked.
+    pub prompt: Prompt,
+    /// A right answer, as text. It is never shown to the model.
+    pub answer: String,
+    /// Whatever else is known about the problem, for rewards that need more than the answer.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub columns: Map<String, Value>,
+}
+
+/// An example for supervised fine-tuning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Demonstration {
+    /// What is asked.
+    pub prompt: Prompt,
+    /// What the model should say: raw text, without the end-of-sequence token.
+    pub completion: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_survives_json() {
+        let lines = [
+            r#"{"id":"a1","prompt":"3+5=","answer":"8","columns":{"terms":[3,5]}}"#,
+            r#"{"id":"a2","prompt":[{"role":"system","content":"Be brief."},{"role":"user","content":"1+1?"}],"answer":"2"}"#,
+        ];
+        for line in lines {
+            let task: Task = serde_json::from_str(line).unwrap();
+            assert_eq!(serde_json::to_string(&task).unwrap(), line);
+        }
+        assert!(
+            serde_json::from_str::<Task>(r#"{"id":"a","prompt":"1","answer":"1","anser":"2"}"#)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn instructions_are_no_part_of_the_problem() {
+        let plain = Prompt::user(None, "1+1?");
+        assert_eq!(plain.problem_text(), "1+1?");
+        assert_eq!(
+            Prompt::user(Some("Think first."), "1+1?").problem_text(),
+            plain.problem_text()
+        );
+    }
+}
