@@ -1,0 +1,52 @@
+//! What a completion is worth.
+//!
+//! A [`Reward`] looks at one completion of one task and gives a number, says that it does not apply, or fails. A
+//! failure is never a number: a judge that breaks down must not teach the model anything. A [`Rubric`] puts several
+//! rewards together, by weights or by a formula.
+//!
+//! This crate knows no tensors and no tokenizer.
+//!
+//! ```
+//! use dunwu_datasets::{Prompt, Task};
+//! use dunwu_rewards::{ComponentConfig, Rubric, RubricConfig, Sample};
+//!
+//! let rubric = Rubric::from_config(&RubricConfig {
+//!     total: Some("exact + 0.1 * format".to_owned()),
+//!     components: vec![
+//!         ComponentConfig::Exact(Default::default()),
+//!         ComponentConfig::Format(Default::default()),
+//!     ],
+//! })?;
+//! let prompt = Prompt::Text("3+5=".to_owned());
+//! let task = Task { id: "1".to_owned(), prompt, answer: "8".to_owned(), columns: Default::default() };
+//! let completion = "<think>3+5=8</think><answer>8</answer>";
+//! let sample = Sample { task: &task, completion, truncated: false, completion_tokens: 38 };
+//! assert_eq!(rubric.score(&sample)?.total, 1.1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Map
+//! - `reward`: [`Reward`], [`Sample`], [`RewardError`]
+//! - `rubric`: [`Rubric`] and its config
+//! - `formula`: the language of a rubric's total
+//! - `extract`: where the final answer stands in a completion
+//! - `exact`: the answer equals the gold
+//! - `format`: the completion has the right shape
+//! - `length`: the completion is not too long
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod exact;
+mod extract;
+mod format;
+mod formula;
+mod length;
+mod reward;
+mod rubric;
+
+pub use exact::{Exact, ExactConfig, same_answer};
+pub use extract::{Extraction, extract};
+pub use format::{Format, FormatConfig};
+pub use formula::FormulaError;
+pub use length::{Length, LengthConfig};
+pub use reward::{Reward, RewardError, Sample};
+pub use rubric::{Component, ComponentConfig, RewardOutcome, Rubric, RubricConfig, RubricError};

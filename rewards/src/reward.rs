@@ -1,0 +1,80 @@
+//! The judge's interface.
+
+use dunwu_datasets::Task;
+
+/// One completion, with what a judge may know about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// The task that was posed.
+    pub task: &'a Task,
+    /// What the model wrote, without the prompt and without the end-of-sequence token.
+    pub completion: &'a str,
+    /// Whether the model was cut off before it ended.
+    pub truncated: bool,
+    /// Length of the completion in tokens, the end-of-sequence token included if there is one.
+    pub completion_tokens: usize,
+}
+
+/// A judge of completions.
+pub trait Reward: Send + Sync {
+    /// The name under which scores are logged and formulas speak of them.
+    fn name(&self) -> &str;
+
+    /// The score of `sample`; `None` if this judge has nothing to say about it.
+    ///
+    /// # Errors
+    /// When the judge itself fails. A failure is never a score: not 0, not any other number.
+    fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError>;
+
+    /// A low and a high score of this judge, typical of it. A rubric tries its formula on both.
+    fn typical_scores(&self) -> [f64; 2] {
+        [0.0, 1.0]
+    }
+}
+
+/// Why a completion has no reward. Such completions are counted, shown and left out of training.
+#[derive(Debug, thiserror::Error)]
+pub enum RewardError {
+    /// A component or the total is no finite number.
+    #[error("task {task}: {name} is {value}, not a finite number")]
+    NotFinite {
+        /// The task's id.
+        task: String,
+        /// The component, or `total`.
+        name: String,
+        /// The value, NaN or infinite.
+        value: f64,
+    },
+    /// No component applies to the sample.
+    #[error("task {task}: no component of the rubric applies")]
+    NothingApplies {
+        /// The task's id.
+        task: String,
+    },
+    /// The total's formula reads a component that does not apply to the sample.
+    #[error("task {task}: the total reads {component}, which does not apply")]
+    NotApplicable {
+        /// The task's id.
+        task: String,
+        /// The component.
+        component: String,
+    },
+    /// The total's formula could not be evaluated.
+    #[error("task {task}: total: {reason}")]
+    Formula {
+        /// The task's id.
+        task: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A judge failed for a reason of its own.
+    #[error("task {task}: {name}: {reason}")]
+    Judge {
+        /// The task's id.
+        task: String,
+        /// The judge's name.
+        name: String,
+        /// What went wrong.
+        reason: String,
+    },
+}

@@ -1,0 +1,359 @@
+//! Several judges and one total.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::exact::{Exact, ExactConfig};
+use crate::format::{Format, FormatConfig};
+use crate::formula::{Formula, FormulaError, is_usable_name};
+use crate::length::{Length, LengthConfig};
+use crate::reward::{Reward, RewardError, Sample};
+
+/// A formula is tried on every combination of low and high scores of this many components; any
+/// further ones stay low. 2⁸ evaluations take well under a millisecond.
+const PROBED_COMPONENTS: usize = 8;
+
+/// Settings of a [`Rubric`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RubricConfig {
+    /// A formula over the components' names: numbers, `+ - * / ^`, comparisons, `&& || !`, and the
+    /// functions `min`, `max`, `abs` and `if(condition, then, else)`. Without one the total is the
+    /// weighted sum of the components that apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<String>,
+    /// The judges; at least one, with different names.
+    pub components: Vec<ComponentConfig>,
+}
+
+/// Settings of one judge, as a config names it: `kind = "exact"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum ComponentConfig {
+    /// The final answer equals the task's.
+    Exact(ExactConfig),
+    /// The completion has the right shape.
+    Format(FormatConfig),
+    /// The completion is not too long.
+    Length(LengthConfig),
+}
+
+impl ComponentConfig {
+    /// Builds the judge.
+    ///
+    /// # Errors
+    /// [`RubricError`] naming the component and the option.
+    pub fn build(&self) -> Result<Component, RubricError> {
+        let (weight, reward): (f64, Box<dyn Reward>) = match self {
+            Self::Exact(config) => {
+                let exact = Exact::from_config(config);
+                for (option, value) in [("correct", config.correct), ("wrong", config.wrong)] {
+                    check_finite(exact.name(), option, value)?;
+                }
+                if config.extraction.is_empty() {
+                    return Err(RubricError::InvalidOption {
+                        component: exact.name().to_owned(),
+                        option: "extraction",
+                        value: "[]".to_owned(),
+                        expected: "at least one".to_owned(),
+                    });
+                }
+                (config.weight, Box::new(exact))
+            }
+            Self::Format(config) => (config.weight, Box::new(Format::from_config(config)?)),
+            Self::Length(config) => (config.weight, Box::new(Length::from_config(config)?)),
+        };
+        Ok(Component { weight, reward })
+    }
+}
+
+/// Why a rubric cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum RubricError {
+    /// There is nothing to judge by.
+    #[error("the rubric has no components")]
+    NoComponents,
+    /// Two components have one name.
+    #[error("two components are named {name}; give one of them another `name`")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A name that a formula or a log could not use.
+    #[error(
+        "component name {name:?}: expected letters, digits and _, not a digit first, and none of min, max, abs, if, true, false, total"
+    )]
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+    /// An option is out of its range.
+    #[error("component {component}: {option} is {value}: expected {expected}")]
+    InvalidOption {
+        /// The component's name.
+        component: String,
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// A pattern is no regular expression.
+    #[error("component {component}: pattern: {error}")]
+    InvalidPattern {
+        /// The component's name.
+        component: String,
+        /// What the parser said.
+        error: Box<regex::Error>,
+    },
+    /// A weight that nothing uses.
+    #[error(
+        "component {component}: weight is {weight}, but weights are not used with `total`; write it into the formula"
+    )]
+    UnusedWeight {
+        /// The component's name.
+        component: String,
+        /// Its weight.
+        weight: f64,
+    },
+    /// The total's formula is wrong.
+    #[error(transparent)]
+    Formula(#[from] FormulaError),
+}
+
+/// A judge and its factor in the weighted sum.
+pub struct Component {
+    /// Factor in the weighted sum; 1 when the rubric has a formula.
+    pub weight: f64,
+    /// The judge.
+    pub reward: Box<dyn Reward>,
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Component")
+            .field("name", &self.reward.name())
+            .field("weight", &self.weight)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a completion is worth, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RewardOutcome {
+    /// The reward. Always finite.
+    pub total: f64,
+    /// Each component's name and score, before any weight, in the rubric's order; no score where
+    /// the component does not apply.
+    pub components: Vec<(String, Option<f64>)>,
+}
+
+/// Several judges whose scores make one total.
+#[derive(Debug)]
+pub struct Rubric {
+    components: Vec<Component>,
+    total: Option<Formula>,
+}
+
+impl Rubric {
+    /// The rubric that `config` describes.
+    ///
+    /// # Errors
+    /// As for [`Rubric::new`], and for options that are out of range.
+    pub fn from_config(config: &RubricConfig) -> Result<Self, RubricError> {
+        let RubricConfig { total, components } = config;
+        let components = components
+            .iter()
+            .map(ComponentConfig::build)
+            .collect::<Result<_, _>>()?;
+        Self::new(components, total.as_deref())
+    }
+
+    /// A rubric of judges that may be the caller's own, with an optional formula for the total.
+    ///
+    /// The formula is tried on the [`Reward::typical_scores`] of its components, in all
+    /// combinations of up to eight of them, and has to give a finite number each time.
+    ///
+    /// # Errors
+    /// [`RubricError`] if there is no component, names clash or are unusable, a weight is not
+    /// finite, or the formula is wrong.
+    pub fn new(components: Vec<Component>, total: Option<&str>) -> Result<Self, RubricError> {
+        if components.is_empty() {
+            return Err(RubricError::NoComponents);
+        }
+        for (index, Component { weight, reward }) in components.iter().enumerate() {
+            let name = reward.name();
+            if !is_usable_name(name) {
+                return Err(RubricError::InvalidName {
+                    name: name.to_owned(),
+                });
+            }
+            if components[..index]
+                .iter()
+                .any(|other| other.reward.name() == name)
+            {
+                return Err(RubricError::DuplicateName {
+                    name: name.to_owned(),
+                });
+            }
+            check_finite(name, "weight", *weight)?;
+            if total.is_some() && *weight != 1.0 {
+                let (component, weight) = (name.to_owned(), *weight);
+                return Err(RubricError::UnusedWeight { component, weight });
+            }
+        }
+        let mut rubric = Self {
+            components,
+            total: None,
+        };
+        if let Some(text) = total {
+            let formula = Formula::parse(text, &rubric.component_names())?;
+            rubric.probe(text, &formula)?;
+            rubric.total = Some(formula);
+        }
+        Ok(rubric)
+    }
+
+    /// The components' names, in their order.
+    pub fn component_names(&self) -> Vec<&str> {
+        self.components
+            .iter()
+            .map(|component| component.reward.name())
+            .collect()
+    }
+
+    /// Judges `sample`.
+    ///
+    /// Without a formula, components that do not apply add nothing to the sum.
+    ///
+    /// # Errors
+    /// [`RewardError`] if a judge fails, if a score or the total is not finite, if no component
+    /// applies, or if the formula reads one that does not. There is no total then: a failure is
+    /// not a score of 0.
+    pub fn score(&self, sample: &Sample) -> Result<RewardOutcome, RewardError> {
+        let task = &sample.task.id;
+        let mut scores = Vec::with_capacity(self.components.len());
+        for Component { reward, .. } in &self.components {
+            let score = reward.score(sample)?;
+            if let Some(value) = score {
+                expect_finite(task, reward.name(), value)?;
+            }
+            scores.push(score);
+        }
+        let total = match &self.total {
+            Some(formula) => self.formula_total(formula, task, &scores)?,
+            None => self.weighted_sum(task, &scores)?,
+        };
+        expect_finite(task, "total", total)?;
+        let names = self.component_names().into_iter().map(str::to_owned);
+        Ok(RewardOutcome {
+            total,
+            components: names.zip(scores).collect(),
+        })
+    }
+
+    fn weighted_sum(&self, task: &str, scores: &[Option<f64>]) -> Result<f64, RewardError> {
+        if scores.iter().all(Option::is_none) {
+            return Err(RewardError::NothingApplies {
+                task: task.to_owned(),
+            });
+        }
+        let terms = self.components.iter().zip(scores);
+        Ok(terms
+            .filter_map(|(component, score)| score.map(|score| component.weight * score))
+            .sum())
+    }
+
+    fn formula_total(
+        &self,
+        formula: &Formula,
+        task: &str,
+        scores: &[Option<f64>],
+    ) -> Result<f64, RewardError> {
+        let names = self.component_names();
+        if let Some(index) = formula
+            .reads()
+            .iter()
+            .find(|index| scores[**index].is_none())
+        {
+            let component = names[*index].to_owned();
+            return Err(RewardError::NotApplicable {
+                task: task.to_owned(),
+                component,
+            });
+        }
+        // The formula does not read the components that are filled in here.
+        let values: Vec<f64> = scores
+            .iter()
+            .map(|score| score.unwrap_or(f64::NAN))
+            .collect();
+        formula
+            .evaluate(&names, &values)
+            .map_err(|reason| RewardError::Formula {
+                task: task.to_owned(),
+                reason,
+            })
+    }
+
+    /// Tries `formula` on low and high scores.
+    fn probe(&self, text: &str, formula: &Formula) -> Result<(), FormulaError> {
+        let names = self.component_names();
+        for combination in 0..1_usize << names.len().min(PROBED_COMPONENTS) {
+            let scores: Vec<f64> = self
+                .components
+                .iter()
+                .enumerate()
+                .map(|(index, component)| {
+                    let high = index < PROBED_COMPONENTS && combination >> index & 1 == 1;
+                    component.reward.typical_scores()[usize::from(high)]
+                })
+                .collect();
+            let result = match formula.evaluate(&names, &scores) {
+                Ok(value) if value.is_finite() => continue,
+                Ok(value) => value.to_string(),
+                Err(reason) => reason,
+            };
+            let scores: Vec<String> = names
+                .iter()
+                .zip(&scores)
+                .map(|(name, score)| format!("{name} = {score}"))
+                .collect();
+            let (formula, scores) = (text.to_owned(), scores.join(", "));
+            return Err(FormulaError::Probe {
+                formula,
+                result,
+                scores,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn check_finite(component: &str, option: &'static str, value: f64) -> Result<(), RubricError> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(RubricError::InvalidOption {
+        component: component.to_owned(),
+        option,
+        value: value.to_string(),
+        expected: "a finite number".to_owned(),
+    })
+}
+
+fn expect_finite(task: &str, name: &str, value: f64) -> Result<(), RewardError> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(RewardError::NotFinite {
+        task: task.to_owned(),
+        name: name.to_owned(),
+        value,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! What a run may use.
+
+use std::time::Duration;
+
+/// Limits of one run of a guest program.
+///
+/// Fuel decides: it counts the guest's instructions, so a program is stopped at the same place on
+/// every machine. Wall time is a safety net for the host, and a verdict that rests on it can differ
+/// from one run to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Instructions that the guest may execute, in units of fuel (about one per WebAssembly
+    /// instruction). Default: 10 000 000 000, on the order of ten seconds
+    /// of computing.
+    pub fuel: u64,
+    /// Linear memory that the guest may have, in bytes. Default: 256 MiB.
+    pub memory_bytes: u64,
+    /// Time from start to end as the host sees it. Default: 30 s, well above what the fuel allows,
+    /// so that a busy machine does not change verdicts.
+    pub wall_time: Duration,
+    /// Bytes kept of the guest's standard output and, apart from it, of its standard error.
+    /// Default: 64 KiB.
+    pub output_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fuel: 10_000_000_000,
+            memory_bytes: 256 << 20,
+            wall_time: Duration::from_secs(30),
+            output_bytes: 64 << 10,
+        }
+    }
+}
+
+impl Limits {
+    /// Size of a WebAssembly page: the step in which linear memory grows, in bytes.
+    const PAGE_BYTES: u64 = 64 << 10;
+    /// What a 32-bit guest can address, in bytes.
+    const ADDRESSABLE_BYTES: u64 = 4 << 30;
+
+    /// Checks that a program could run at all within these limits.
+    ///
+    /// # Errors
+    /// [`LimitsError`] naming the limit, its value and what it may be.
+    pub fn validate(&self) -> Result<(), LimitsError> {
+        let Self {
+            fuel,
+            memory_bytes,
+            wall_time,
+            output_bytes: _,
+        } = *self;
+        if fuel == 0 {
+            return Err(LimitsError::NoFuel);
+        }
+        if !(Self::PAGE_BYTES..=Self::ADDRESSABLE_BYTES).contains(&memory_bytes) {
+            return Err(LimitsError::Memory { memory_bytes });
+        }
+        if wall_time.is_zero() {
+            return Err(LimitsError::NoTime);
+        }
+        Ok(())
+    }
+}
+
+/// Why limits make no sense.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitsError {
+    /// No instruction could be executed.
+    #[error("fuel is 0: expected at least 1")]
+    NoFuel,
+    /// Less than a page, or more than a 32-bit guest can address.
+    #[error("memory_bytes is {memory_bytes}: expected from 65536 (one page) to 4294967296 (4 GiB)")]
+    Memory {
+        /// The limit given, in bytes.
+        memory_bytes: u64,
+    },
+    /// Every run would be over time before it starts.
+    #[error("wall_time is 0 s: expected more")]
+    NoTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_checked() {
+        assert_eq!(Limits::default().validate(), Ok(()));
+        let cases = [
+            (
+                Limits {
+                    fuel: 0,
+                    ..Limits::default()
+                },
+                "fuel is 0: expected at least 1",
+            ),
+            (
+                Limits {
+                    memory_bytes: 65_535,
+                    ..Limits::default()
+                },
+                "memory_bytes is 65535: expected from 65536 (one page) to 4294967296 (4 GiB)",
+            ),
+            (
+                Limits {
+                    wall_time: Duration::ZERO,
+                    ..Limits::default()
+                },
+                "wall_time is 0 s: expected more",
+            ),
+        ];
+        for (limits, expected) in cases {
+            assert_eq!(limits.validate().unwrap_err().to_string(), expected);
+        }
+        assert_eq!(
+            Limits {
+                output_bytes: 0,
+                ..Limits::default()
+            }
+            .validate(),
+            Ok(())
+        );
+    }
+}
