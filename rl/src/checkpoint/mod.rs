@@ -1,0 +1,308 @@
+//! Saving and going on: a checkpoint is complete or it is not there.
+//!
+//! `checkpoints/step-NNNNNN/` holds `model/` (a Hugging Face directory), `optimizer.safetensors`
+//! and `state.json`. It is written under another name, flushed to the disk, and renamed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use burn::tensor::Device;
+use dunwu_datasets::Cursor;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    eval::EvalReport,
+    model::{
+        Parameters, Transformer,
+        parameters::{from_host, to_host},
+        weights::{
+            WeightError,
+            writer::{DEFAULT_SHARD_BYTES, Export, save_pretrained},
+        },
+    },
+    policy::AdamW,
+    run::{Bundle, Learner, stages::Showcase},
+};
+
+/// The model's place in a checkpoint.
+pub const MODEL: &str = "model";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+/// Version of this layout.
+const FORMAT: u32 = 1;
+
+/// Where a run stood: everything but weights and moments.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Version of the layout.
+    pub format: u32,
+    /// Updates of the whole run.
+    pub step: u64,
+    /// Index of the stage under way.
+    pub stage: usize,
+    /// Steps made in it.
+    pub stage_step: u64,
+    /// Updates the optimiser has made in this stage.
+    pub optimizer_steps: u64,
+    /// Version of the policy.
+    pub policy_version: u64,
+    /// Place in the tasks of the stage.
+    pub cursor: Cursor,
+    /// Seconds spent so far.
+    pub elapsed_s: f64,
+    /// Held-out measurements so far: before the first GRPO stage, after the last.
+    pub before: Option<EvalReport>,
+    /// See `before`.
+    pub after: Option<EvalReport>,
+    /// The problems shown before and after.
+    pub showcase: Vec<Showcase>,
+}
+
+/// Why a checkpoint cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum CheckpointError {
+    #[error("{}: {source}; nothing of this checkpoint was kept", path.display())]
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    #[error("{}: not a checkpoint of this version: {message}", path.display())]
+    Invalid { path: PathBuf, message: String },
+}
+
+impl CheckpointError {
+    fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        |source| Self::Io { path, source }
+    }
+
+    fn invalid(path: &Path, message: impl ToString) -> Self {
+        Self::Invalid {
+            path: path.to_owned(),
+            message: message.to_string(),
+        }
+    }
+}
+
+/// The checkpoints of one run.
+#[derive(Debug)]
+pub struct Checkpointer {
+    directory: PathBuf,
+    keep: usize,
+}
+
+impl Checkpointer {
+    /// Those below `run_dir`, of which the newest `keep` are kept.
+    pub fn new(run_dir: &Path, keep: usize) -> Self {
+        Self {
+            directory: run_dir.join("checkpoints"),
+            keep,
+        }
+    }
+
+    /// Writes a checkpoint, then removes the oldest beyond those kept.
+    ///
+    /// # Errors
+    /// When the disk does not take it; the last good checkpoint is then still there.
+    pub fn save(
+        &self,
+        learner: &Learner,
+        bundle: &Bundle,
+        state: &State,
+    ) -> Result<PathBuf, CheckpointError> {
+        let target = self.directory.join(format!("step-{:06}", state.step));
+        let partial = self
+            .directory
+            .join(format!(".partial-step-{:06}", state.step));
+        remove(&partial)?;
+        fs::create_dir_all(&partial).map_err(CheckpointError::io(&partial))?;
+        let written = self.write(&partial, learner, bundle, state);
+        if let Err(error) = written {
+            let _ = fs::remove_dir_all(&partial); // the first error is the one to tell
+            return Err(error);
+        }
+        remove(&target)?;
+        fs::rename(&partial, &target).map_err(CheckpointError::io(&target))?;
+        sync(&self.directory)?;
+        let all = list(&self.directory)?;
+        for old in &all[..all.len().saturating_sub(self.keep)] {
+            remove(old)?;
+        }
+        Ok(target)
+    }
+
+    fn write(
+        &self,
+        partial: &Path,
+        learner: &Learner,
+        bundle: &Bundle,
+        state: &State,
+    ) -> Result<(), CheckpointError> {
+        save_model(&partial.join(MODEL), &learner.model, bundle)?;
+        let path = partial.join(OPTIMIZER);
+        save_moments(&path, &learner.optimizer)?;
+        sync(&path)?;
+        let path = partial.join(STATE);
+        let state = State {
+            format: FORMAT,
+            ..state.clone()
+        };
+        let text =
+            serde_json::to_string_pretty(&state).map_err(|e| CheckpointError::invalid(&path, e))?;
+        fs::write(&path, text).map_err(CheckpointError::io(&path))?;
+        sync(&path)?;
+        sync(partial)
+    }
+}
+
+/// Writes the model as a Hugging Face directory.
+///
+/// # Errors
+/// When `dir` exists and is not empty, or the disk does not take it.
+pub fn save_model(dir: &Path, model: &Transformer, bundle: &Bundle) -> Result<(), CheckpointError> {
+    let export = Export {
+        config: model.config(),
+        tokenizer: &bundle.encoder.tokenizer,
+        template: bundle.encoder.template.as_ref(),
+        special: &bundle.special,
+        eos_token_ids: &bundle.eos,
+        max_shard_bytes: DEFAULT_SHARD_BYTES,
+    };
+    Ok(save_pretrained(dir, &export, model.to_host())?)
+}
+
+/// The newest complete checkpoint of a run, if it has any.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn latest(run_dir: &Path) -> Result<Option<PathBuf>, CheckpointError> {
+    let directory = run_dir.join("checkpoints");
+    match directory.is_dir() {
+        true => Ok(list(&directory)?.pop()),
+        false => Ok(None),
+    }
+}
+
+/// Reads a checkpoint's state.
+///
+/// # Errors
+/// When it is missing or of another version.
+pub fn load_state(checkpoint: &Path) -> Result<State, CheckpointError> {
+    let path = checkpoint.join(STATE);
+    let text = fs::read_to_string(&path).map_err(CheckpointError::io(&path))?;
+    let state: State =
+        serde_json::from_str(&text).map_err(|e| CheckpointError::invalid(&path, e))?;
+    match state.format {
+        FORMAT => Ok(state),
+        other => Err(CheckpointError::invalid(
+            &path,
+            format!("format {other}, this program reads {FORMAT}"),
+        )),
+    }
+}
+
+/// Reads the optimiser's moments into `optimizer`, whose settings stay.
+///
+/// # Errors
+/// When the file is missing, damaged, or of another model.
+pub fn load_moments(
+    checkpoint: &Path,
+    optimizer: &mut AdamW,
+    model: &Transformer,
+    device: &Device,
+) -> Result<(), CheckpointError> {
+    let path = checkpoint.join(OPTIMIZER);
+    let bytes = fs::read(&path).map_err(CheckpointError::io(&path))?;
+    let tensors =
+        SafeTensors::deserialize(&bytes).map_err(|e| CheckpointError::invalid(&path, e))?;
+    for (key, view) in tensors.tensors() {
+        let values: Vec<f32> = view
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect();
+        let count = values.len();
+        let known = |name: &str| {
+            let tensors = model.config().tensors();
+            let found = tensors.iter().find(|(key, _)| key == name);
+            found.is_some_and(|(_, shape)| shape.iter().product::<usize>() == count)
+        };
+        let (moments, name) = match key.split_once('/') {
+            Some(("mean", name)) if known(name) => (&mut optimizer.mean, name),
+            Some(("square", name)) if known(name) => (&mut optimizer.square, name),
+            _ => {
+                return Err(CheckpointError::invalid(
+                    &path,
+                    format!("{key} fits no weight"),
+                ));
+            }
+        };
+        moments.insert(name, from_host(values, [count], device));
+    }
+    Ok(())
+}
+
+fn save_moments(path: &Path, optimizer: &AdamW) -> Result<(), CheckpointError> {
+    let bytes = |moments: &Parameters, prefix: &str| -> Vec<(String, Vec<u8>)> {
+        let flat = |values: Vec<f32>| values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        moments
+            .iter()
+            .map(|(name, tensor)| (format!("{prefix}/{name}"), flat(to_host(tensor.clone()))))
+            .collect()
+    };
+    let mut all = bytes(&optimizer.mean, "mean");
+    all.extend(bytes(&optimizer.square, "square"));
+    let views: Result<Vec<_>, _> = all
+        .iter()
+        .map(|(name, bytes)| {
+            TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map(|view| (name, view))
+        })
+        .collect();
+    let views = views.map_err(|e| CheckpointError::invalid(path, e))?;
+    safetensors::serialize_to_file(views, None, path).map_err(|error| match error {
+        safetensors::SafeTensorError::IoError(source) => CheckpointError::Io {
+            path: path.to_owned(),
+            source,
+        },
+        other => CheckpointError::invalid(path, other),
+    })
+}
+
+/// Complete checkpoints, oldest first.
+fn list(directory: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).map_err(CheckpointError::io(directory))? {
+        let path = entry.map_err(CheckpointError::io(directory))?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("");
+        if name.starts_with("step-") && path.join(STATE).is_file() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn remove(path: &Path) -> Result<(), CheckpointError> {
+    match path.exists() {
+        true => fs::remove_dir_all(path).map_err(CheckpointError::io(path)),
+        false => Ok(()),
+    }
+}
+
+fn sync(path: &Path) -> Result<(), CheckpointError> {
+    fs::File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(CheckpointError::io(path))
+}

@@ -1,0 +1,237 @@
+//! `dunwu generate` and `dunwu chat`.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::Context;
+use clap::Args;
+use dunwu::{
+    generation::{Finish, Generated, Generator, Hooks, Request, SamplingConfig},
+    rollout::collector::stop_texts,
+    run::Bundle,
+    tokenizer::StreamDecoder,
+};
+use dunwu_datasets::{Message, Prompt, Role, derive_seed};
+
+use super::{
+    Failure,
+    model::{ModelArguments, SamplingArguments},
+};
+
+/// Complete a prompt; the completion is written as it is drawn.
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    sampling: SamplingArguments,
+    /// The prompt; - is standard input
+    prompt: String,
+    /// Put the prompt to the model as a user's message, by its chat template
+    #[arg(long)]
+    chat: bool,
+    /// Completions to draw, one after the other
+    #[arg(long, default_value_t = 1)]
+    count: u64,
+}
+
+impl Generate {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let text = match self.prompt.as_str() {
+            "-" => std::io::read_to_string(std::io::stdin().lock()).context("standard input")?,
+            text => text.to_owned(),
+        };
+        let sampling = self.sampling.config()?;
+        let bundle = self.model.open()?;
+        let prompt = match self.chat {
+            true => Prompt::user(None, text),
+            false => Prompt::Text(text),
+        };
+        for index in 0..self.count {
+            let seed = derive_seed(self.sampling.seed, &[index]);
+            let mut out = std::io::stdout().lock();
+            stream(&bundle, &sampling, &prompt, seed, |piece| {
+                out.write_all(piece.as_bytes()).and_then(|()| out.flush())
+            })?;
+            writeln!(out).context("standard output")?;
+        }
+        Ok(())
+    }
+}
+
+/// Talk to a model; what stands between <think> and </think> is set apart from the answer.
+///
+/// Lines are read from standard input; an empty one or the end of input leaves.
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    sampling: SamplingArguments,
+    /// Instructions for the whole conversation
+    #[arg(long)]
+    system: Option<String>,
+}
+
+impl Chat {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let sampling = self.sampling.config()?;
+        let bundle = self.model.open()?;
+        let mut messages: Vec<Message> = self
+            .system
+            .iter()
+            .map(|text| Message::new(Role::System, text.clone()))
+            .collect();
+        let terminal = std::io::stdin().is_terminal();
+        let mut lines = std::io::stdin().lock().lines();
+        for turn in 0.. {
+            if terminal {
+                eprint!("> ");
+            }
+            let Some(line) = lines.next() else { break };
+            let line = line.context("standard input")?;
+            if line.trim().is_empty() {
+                break;
+            }
+            messages.push(Message::new(Role::User, line.clone()));
+            // A model without a template continues raw text, one turn at a time.
+            let prompt = match bundle.encoder.template {
+                Some(_) => Prompt::Chat(messages.clone()),
+                None => Prompt::Text(line),
+            };
+            let mut view = ThinkingView::new(std::io::stdout().is_terminal());
+            let seed = derive_seed(self.sampling.seed, &[turn]);
+            let answer = stream(&bundle, &sampling, &prompt, seed, |piece| view.show(piece))?;
+            view.finish().context("standard output")?;
+            messages.push(Message::new(Role::Assistant, answer));
+        }
+        Ok(())
+    }
+}
+
+/// Draws one completion and hands its text over as it grows; returns it whole.
+fn stream(
+    bundle: &Bundle,
+    sampling: &SamplingConfig,
+    prompt: &Prompt,
+    seed: u64,
+    mut show: impl FnMut(&str) -> std::io::Result<()>,
+) -> Result<String, Failure> {
+    let tokenizer = &bundle.encoder.tokenizer;
+    let (_, ids) = bundle.encoder.encode(prompt)?;
+    let generator = Generator {
+        model: &bundle.model,
+        sampling,
+        eos: &bundle.eos,
+        batch_rows: 1,
+    };
+    let mut decoder = StreamDecoder::new(tokenizer);
+    let mut trouble: Option<anyhow::Error> = None;
+    let mut on_token = |_: usize, token: u32| {
+        let shown =
+            decoder
+                .push(token)
+                .map_err(anyhow::Error::from)
+                .and_then(|piece| match piece {
+                    Some(piece) => show(&piece).context("standard output"),
+                    None => Ok(()),
+                });
+        trouble = trouble.take().or(shown.err());
+    };
+    let stop = stop_texts(tokenizer, &sampling.stop);
+    let hooks = Hooks {
+        stop: (!sampling.stop.is_empty()).then_some(&stop),
+        on_token: Some(&mut on_token),
+        cancelled: None,
+    };
+    let request = Request {
+        prompt: ids,
+        seeds: vec![seed],
+    };
+    let outputs = generator.generate(&[request], hooks);
+    let output: &Generated = &outputs[0][0];
+    if let Some(rest) = decoder.finish()? {
+        show(&rest).context("standard output")?;
+    }
+    if output.finish == Finish::Length {
+        eprintln!(
+            "\n(cut off after {} tokens; --max-tokens allows more)",
+            output.tokens.len()
+        );
+    }
+    match trouble {
+        Some(error) => Err(error.into()),
+        None => Ok(tokenizer.decode(&output.tokens)?),
+    }
+}
+
+/// Shows thinking dimmed on a terminal, under a heading elsewhere.
+struct ThinkingView {
+    terminal: bool,
+    /// Text that may be the beginning of a tag.
+    held: String,
+    thinking: bool,
+}
+
+const OPEN: &str = "<think>";
+const CLOSE: &str = "</think>";
+
+impl ThinkingView {
+    fn new(terminal: bool) -> Self {
+        Self {
+            terminal: terminal && std::env::var_os("NO_COLOR").is_none(),
+            held: String::new(),
+            thinking: false,
+        }
+    }
+
+    fn show(&mut self, piece: &str) -> std::io::Result<()> {
+        self.held += piece;
+        loop {
+            let tag = if self.thinking { CLOSE } else { OPEN };
+            if let Some(place) = self.held.find(tag) {
+                let rest = self.held.split_off(place + tag.len());
+                self.held.truncate(place);
+                self.emit()?;
+                self.held = rest;
+                self.switch()?;
+                continue;
+            }
+            // Keep back what could still become the tag.
+            let keep = (1..tag.len())
+                .rev()
+                .find(|&n| self.held.ends_with(&tag[..n]))
+                .unwrap_or(0);
+            let rest = self.held.split_off(self.held.len() - keep);
+            self.emit()?;
+            self.held = rest;
+            return Ok(());
+        }
+    }
+
+    fn emit(&mut self) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(self.held.as_bytes())?;
+        self.held.clear();
+        out.flush()
+    }
+
+    fn switch(&mut self) -> std::io::Result<()> {
+        self.thinking = !self.thinking;
+        let text = match (self.terminal, self.thinking) {
+            (true, true) => "\x1b[2mthinking: ",
+            (true, false) => "\x1b[0m\nanswer: ",
+            (false, true) => "thinking: ",
+            (false, false) => "\nanswer: ",
+        };
+        std::io::stdout().lock().write_all(text.as_bytes())
+    }
+
+    fn finish(&mut self) -> std::io::Result<()> {
+        self.emit()?;
+        let mut out = std::io::stdout().lock();
+        if self.terminal && self.thinking {
+            out.write_all(b"\x1b[0m")?;
+        }
+        out.write_all(b"\n")
+    }
+}

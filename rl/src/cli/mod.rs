@@ -1,0 +1,105 @@
+//! The command line: thin, one file a subcommand. Data goes to standard output, everything else
+//! to standard error; exit codes are 0 (done), 1 (failed) and 2 (usage or config).
+
+mod check;
+mod data;
+mod eval;
+mod export;
+mod generate;
+mod model;
+mod score;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use dunwu::config::ConfigError;
+
+/// Reinforcement-learning post-training of language models.
+///
+/// See R1-zero happen on a model made from scratch, in minutes:
+///
+///     dunwu train configs/quickstart.toml
+#[derive(Debug, Parser)]
+#[command(name = "dunwu", version, verbatim_doc_comment)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::Train),
+    Eval(eval::Eval),
+    Generate(generate::Generate),
+    Chat(generate::Chat),
+    Score(score::Score),
+    Data(data::Data),
+    Check(check::Check),
+    Export(export::Export),
+}
+
+/// What went wrong, by exit code.
+#[derive(Debug)]
+enum Failure {
+    /// Exit code 2.
+    Usage(anyhow::Error),
+    /// Exit code 1.
+    Failed(anyhow::Error),
+    /// Exit code 1, with nothing to say.
+    Interrupted,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        match error.is::<ConfigError>() {
+            true => Self::Usage(error),
+            false => Self::Failed(error),
+        }
+    }
+}
+
+/// A usage error with this text.
+fn usage(message: impl std::fmt::Display) -> Failure {
+    Failure::Usage(anyhow::anyhow!("{message}"))
+}
+
+/// Parses the command line, runs the command, and says what went wrong.
+pub(crate) fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Train(command) => command.run(),
+        Command::Eval(command) => command.run(),
+        Command::Generate(command) => command.run(),
+        Command::Chat(command) => command.run(),
+        Command::Score(command) => command.run(),
+        Command::Data(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Export(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) if broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Interrupted) => ExitCode::from(1),
+    }
+}
+
+/// Whoever reads our output has seen enough.
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &(dyn std::error::Error + 'static)| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind)
+    };
+    error
+        .chain()
+        .any(|cause| kind(cause) == Some(std::io::ErrorKind::BrokenPipe))
+}

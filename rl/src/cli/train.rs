@@ -1,0 +1,60 @@
+//! `dunwu train`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dunwu::{
+    config,
+    device::DeviceChoice,
+    run::{RunError, TrainOptions, interrupt, train},
+};
+
+use super::Failure;
+
+/// Run the stages of a config: supervised fine-tuning, GRPO, …
+///
+/// Files go to runs/<name>/: config.toml (resolved), metrics.jsonl (a line a step),
+/// completions.jsonl, checkpoints/, summary.json. Ctrl-C finishes the step, saves and exits.
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// The run's config, a TOML file
+    config: PathBuf,
+    /// Override a key: --set sampling.temperature=0.7, --set stages.grpo.steps=50
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Where tensors live; auto takes a hardware GPU if there is one, else the CPU
+    #[arg(long)]
+    device: Option<DeviceChoice>,
+    /// Where the run keeps its files [default: runs/<name>]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Go on after the last checkpoint
+    #[arg(long)]
+    resume: bool,
+    /// Do not sample a few groups first to see whether the run can learn at all
+    #[arg(long)]
+    no_preflight: bool,
+}
+
+impl Train {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let mut config = config::load(&self.config, &self.overrides)?;
+        if let Some(device) = self.device {
+            config.device = device;
+        }
+        interrupt::catch()?;
+        let options = TrainOptions {
+            run_dir: self.run_dir,
+            resume: self.resume,
+            no_preflight: self.no_preflight,
+        };
+        let summary = train(&config, &options).map_err(|error| match error {
+            RunError::Config(message) => super::usage(message),
+            other => Failure::from(other),
+        })?;
+        match summary.finished {
+            true => Ok(()),
+            false => Err(Failure::Interrupted),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Reading a config: defaults < file < `--set key=value`, with errors that say where and what.
+
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use super::RunConfig;
+
+/// What is wrong with a config.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no TOML, or a key or value is not what it should be.
+    #[error("{place}: {message}")]
+    Invalid {
+        /// File and line, or the override.
+        place: String,
+        /// What is wrong, and a hint.
+        message: String,
+    },
+    /// An override that cannot be applied.
+    #[error("--set {given}: {message}")]
+    Override {
+        /// The override.
+        given: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Reads a run's config and applies `overrides`, each `a.b=value`.
+///
+/// # Errors
+/// [`ConfigError`] for anything that is not exactly as it should be.
+pub fn load(path: &Path, overrides: &[String]) -> Result<RunConfig, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut config: RunConfig = parse(&text, path)?;
+    if !overrides.is_empty() {
+        let mut table: Table = parse(&text, path)?;
+        for given in overrides {
+            apply(&mut table, given)?;
+            config = Value::Table(table.clone())
+                .try_into()
+                .map_err(|e: toml::de::Error| ConfigError::Override {
+                    given: given.clone(),
+                    message: with_hint(e.message()),
+                })?;
+        }
+    }
+    config.validate().map_err(|message| ConfigError::Invalid {
+        place: path.display().to_string(),
+        message,
+    })?;
+    Ok(config)
+}
+
+/// Reads a small table written in the program, with overrides.
+///
+/// # Errors
+/// [`ConfigError`] that names the override, or the table.
+pub fn table<T: DeserializeOwned>(text: &str, overrides: &[String]) -> Result<T, ConfigError> {
+    let place = Path::new("the command line");
+    let mut table: Table = parse(text, place)?;
+    for given in overrides {
+        apply(&mut table, given)?;
+    }
+    Value::Table(table)
+        .try_into()
+        .map_err(|error: toml::de::Error| ConfigError::Invalid {
+            place: place.display().to_string(),
+            message: with_hint(error.message()),
+        })
+}
+
+fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let line = unknown_key(error.message())
+            .and_then(|key| line_of_key(text, &key))
+            .or_else(|| {
+                error
+                    .span()
+                    .map(|span| text[..span.start.min(text.len())].lines().count().max(1))
+            });
+        let place = match line {
+            Some(line) => format!("{}:{line}", path.display()),
+            None => path.display().to_string(),
+        };
+        ConfigError::Invalid {
+            place,
+            message: with_hint(error.message()),
+        }
+    })
+}
+
+/// The key that a message of serde calls unknown.
+fn unknown_key(message: &str) -> Option<String> {
+    let pattern = Regex::new("unknown (?:field|variant) `([^`]*)`").expect("the pattern is fixed");
+    pattern.captures(message).map(|found| found[1].to_owned())
+}
+
+fn line_of_key(text: &str, key: &str) -> Option<usize> {
+    let pattern = format!(
+        r#"(^|[\s{{,.\[])"?{}"?\s*(=|\]|\.)|=\s*"{}""#,
+        regex::escape(key),
+        regex::escape(key)
+    );
+    let pattern = Regex::new(&pattern).ok()?;
+    let uncommented = |line: &str| line.split('#').next().unwrap_or("").to_owned();
+    text.lines()
+        .position(|line| pattern.is_match(&uncommented(line)))
+        .map(|index| index + 1)
+}
+
+/// Adds the nearest valid name to a message of serde about an unknown one.
+fn with_hint(message: &str) -> String {
+    let Some(unknown) = unknown_key(message) else {
+        return message.to_owned();
+    };
+    let expected = message.split_once("expected").map_or("", |(_, rest)| rest);
+    let quoted = Regex::new("`([^`]*)`").expect("the pattern is fixed");
+    let names = quoted
+        .captures_iter(expected)
+        .map(|found| found[1].to_owned());
+    let nearest = names.max_by(|a, b| {
+        let closeness = |name: &str| strsim::jaro_winkler(&unknown, name);
+        closeness(a).total_cmp(&closeness(b))
+    });
+    match nearest {
+        Some(name) => format!("{message}\nhint: did you mean `{name}`?"),
+        None => message.to_owned(),
+    }
+}
+
+/// Applies `a.b=value` to a table; a list is entered by index, or, where its entries have a
+/// `kind`, by that.
+fn apply(table: &mut Table, given: &str) -> Result<(), ConfigError> {
+    let fail = |message: String| ConfigError::Override {
+        given: given.to_owned(),
+        message,
+    };
+    let (path, text) = given
+        .split_once('=')
+        .ok_or_else(|| fail("expected key=value, such as sampling.temperature=0.7".to_owned()))?;
+    // What is no TOML value is taken as text, so that quotes need not survive a shell.
+    let value = toml::from_str::<Table>(&format!("value = {text}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(text.to_owned()));
+    let mut keys: Vec<&str> = path.trim().split('.').collect();
+    let last = keys.pop().filter(|key| !key.is_empty());
+    let last = last.ok_or_else(|| fail("the key is empty".to_owned()))?;
+    let mut whole = Value::Table(std::mem::take(table));
+    let result = keys
+        .iter()
+        .try_fold(&mut whole, |value, key| enter(value, key))
+        .and_then(|parent| match parent {
+            Value::Table(table) => {
+                table.insert(last.to_owned(), value);
+                Ok(())
+            }
+            list => enter(list, last).map(|entry| *entry = value),
+        });
+    if let Value::Table(back) = whole {
+        *table = back;
+    }
+    result.map_err(fail)
+}
+
+fn enter<'a>(value: &'a mut Value, key: &str) -> Result<&'a mut Value, String> {
+    match value {
+        Value::Table(table) => Ok(table
+            .entry(key)
+            .or_insert_with(|| Value::Table(Table::new()))),
+        Value::Array(list) => {
+            let count = list.len();
+            let index = key.parse().ok().or_else(|| {
+                let kind = |entry: &Value| entry.get("kind").and_then(Value::as_str) == Some(key);
+                list.iter().position(kind)
+            });
+            index
+                .and_then(|index: usize| list.get_mut(index))
+                .ok_or_else(|| {
+                    format!(
+                        "`{key}` is no entry of a list of {count}: use an index from 0, or a kind"
+                    )
+                })
+        }
+        _ => Err(format!("`{key}` is below a value that has no keys")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_reach_tables_and_lists() {
+        let mut table: Table =
+            toml::from_str("a = 1\n[[stages]]\nkind = \"sft\"\nsteps = 3\n").unwrap();
+        for given in [
+            "a=2",
+            "stages.0.steps=5",
+            "stages.sft.rate=0.5",
+            "b.c=text",
+            "l=[1,2]",
+        ] {
+            apply(&mut table, given).unwrap();
+        }
+        let expected: Table = toml::from_str(
+            "a = 2\nl = [1, 2]\n[[stages]]\nkind = \"sft\"\nsteps = 5\nrate = 0.5\n[b]\nc = \"text\"\n",
+        )
+        .unwrap();
+        assert_eq!(table, expected);
+        for given in ["a", "=1", "stages.7.steps=1", "a.b=1"] {
+            assert!(apply(&mut table, given).is_err(), "{given}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_gets_the_nearest() {
+        let message = "unknown field `tempratur`, expected one of `top_p`, `temperature`, `seed`";
+        assert!(with_hint(message).ends_with("hint: did you mean `temperature`?"));
+    }
+}

@@ -1,0 +1,381 @@
+//! One step of GRPO, by name.
+
+use std::time::Instant;
+
+use dunwu_datasets::{TaskSource, derive_seed};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    advantage::{ScaleRewards, group_advantages, is_constant},
+    loss::{ClipCounts, LossKind, ObjectiveConfig, TokenInputs, grpo_loss},
+};
+use crate::{
+    generation::SamplingConfig,
+    metrics::{GrpoMetrics, RewardStatistics, mean},
+    model::{Parameters, Transformer, parameters::from_host},
+    policy::{
+        AdamWConfig, HeadConfig, MicroBatch, Schedule, Sequence, accumulate_gradients, pack,
+        token_logprobs,
+    },
+    rollout::{RolloutCollector, RolloutGroup},
+    run::{Learner, RunError},
+};
+
+/// Settings of a GRPO stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrpoConfig {
+    /// Steps of the stage.
+    pub steps: u64,
+    /// Prompts a step.
+    pub prompts: usize,
+    /// Completions a prompt.
+    pub group: usize,
+    /// Learning rate at the top of the schedule.
+    pub learning_rate: f64,
+    /// Course of the learning rate.
+    pub schedule: Schedule,
+    /// Steps of linear warm-up.
+    pub warmup_steps: u64,
+    /// The optimiser.
+    pub optimizer: AdamWConfig,
+    /// Updates made with each batch (μ).
+    pub iterations: u64,
+    /// The probability ratio is clipped below at `1 − epsilon`.
+    pub epsilon: f64,
+    /// The probability ratio is clipped above at `1 + epsilon_high`.
+    pub epsilon_high: f64,
+    /// Weight of the KL penalty against the policy at the start of the stage; 0: none.
+    pub beta: f64,
+    /// What centred rewards are divided by.
+    pub scale_rewards: ScaleRewards,
+    /// What token losses are divided by.
+    pub loss: LossKind,
+    /// Leave completions that were cut off out of the loss.
+    pub mask_truncated: bool,
+}
+
+impl Default for GrpoConfig {
+    fn default() -> Self {
+        Self {
+            steps: 100,
+            prompts: 8,
+            group: 8,
+            learning_rate: 1e-6,
+            schedule: Schedule::Constant,
+            warmup_steps: 0,
+            optimizer: AdamWConfig::default(),
+            iterations: 1,
+            epsilon: 0.2,
+            epsilon_high: 0.28,
+            beta: 0.0,
+            scale_rewards: ScaleRewards::Group,
+            loss: LossKind::Dapo,
+            mask_truncated: false,
+        }
+    }
+}
+
+impl GrpoConfig {
+    fn objective(&self) -> ObjectiveConfig {
+        ObjectiveConfig {
+            epsilon: self.epsilon,
+            epsilon_high: self.epsilon_high,
+            beta: self.beta,
+        }
+    }
+}
+
+/// What a GRPO stage works with; it holds no state of its own.
+pub struct Trainer<'a> {
+    /// The stage's settings.
+    pub config: &'a GrpoConfig,
+    /// How completions are drawn.
+    pub sampling: &'a SamplingConfig,
+    /// Samples and judges.
+    pub collector: RolloutCollector<'a>,
+    /// The frozen policy of the KL penalty, when there is one.
+    pub reference: Option<&'a Transformer>,
+    /// Tokens of a micro-batch, padding included.
+    pub token_budget: usize,
+    /// Bytes of one chunk of logits.
+    pub head_chunk_bytes: usize,
+    /// Seed of the stage.
+    pub seed: u64,
+}
+
+/// A completion on its way into the loss.
+struct Example {
+    sequence: Sequence,
+    sampling_logprobs: Vec<f32>,
+    advantage: f32,
+    weight: f32,
+    old_logprobs: Option<Vec<f32>>,
+    ref_logprobs: Option<Vec<f32>>,
+}
+
+/// Sums over the tokens that were trained on.
+#[derive(Default)]
+struct TokenSums {
+    tokens: usize,
+    loss: f64,
+    entropy: f64,
+    kl: f64,
+    mismatch: f64,
+    mismatch_max: f64,
+    clips: ClipCounts,
+}
+
+impl Trainer<'_> {
+    /// Samples, judges, and updates the policy of `learner` once (`iterations` times). `step`
+    /// counts from 0.
+    ///
+    /// # Errors
+    /// When tasks cannot be had, a prompt cannot be encoded, or the loss is not a number.
+    pub fn step(
+        &self,
+        learner: &mut Learner,
+        source: &mut dyn TaskSource,
+        step: u64,
+        progress: impl FnMut(usize),
+    ) -> Result<(GrpoMetrics, Vec<RolloutGroup>), RunError> {
+        let start = Instant::now();
+        let done = step as f64 / self.config.steps.max(1) as f64;
+        let tasks = source.next_batch(self.config.prompts, done)?;
+        let rollouts = self.collector.collect(
+            &learner.model,
+            self.sampling,
+            tasks,
+            self.config.group,
+            derive_seed(self.seed, &[step]),
+            progress,
+        )?;
+
+        let training = Instant::now();
+        let mut examples = self.examples(&rollouts.groups);
+        self.score_old_and_reference(&learner.model, &mut examples);
+        let mut sums = TokenSums::default();
+        let mut grad_norm = 0.0;
+        let rate = self.config.learning_rate
+            * self
+                .config
+                .schedule
+                .factor(step, self.config.steps, self.config.warmup_steps);
+        for iteration in 0..self.config.iterations {
+            let (gradients, seen) = self.gradients(&learner.model, &examples);
+            if !seen.loss.is_finite() {
+                return Err(RunError::NotFinite {
+                    step,
+                    what: "the loss",
+                    value: seen.loss,
+                });
+            }
+            grad_norm = learner.update(gradients, rate);
+            if !grad_norm.is_finite() {
+                return Err(RunError::NotFinite {
+                    step,
+                    what: "the gradient norm",
+                    value: grad_norm,
+                });
+            }
+            if iteration == 0 {
+                sums = seen;
+            } else {
+                sums.clips = seen.clips;
+            }
+        }
+        let tokens = sums.tokens.max(1) as f64;
+        let rewards = RewardStatistics::of(&rollouts.groups, self.collector.judge.rubric());
+        let metrics = GrpoMetrics {
+            loss: sums.loss,
+            entropy: sums.entropy / tokens,
+            kl: (self.config.beta > 0.0).then_some(sums.kl / tokens),
+            clip_fraction_low: sums.clips.low as f64 / tokens,
+            clip_fraction_high: sums.clips.high as f64 / tokens,
+            mismatch_mean: sums.mismatch / tokens,
+            mismatch_max: sums.mismatch_max,
+            trained_tokens: sums.tokens,
+            grad_norm,
+            learning_rate: rate,
+            policy_version: learner.version,
+            generation_s: rollouts.generation_s,
+            reward_s: rollouts.reward_s,
+            training_s: training.elapsed().as_secs_f64(),
+            step_s: start.elapsed().as_secs_f64(),
+            generated_tokens_per_s: rewards.completion_tokens as f64 / rollouts.generation_s,
+            ..rewards.into_metrics()
+        };
+        Ok((metrics, rollouts.groups))
+    }
+
+    /// The completions that move the policy, each with its advantage and its tokens' weight. A
+    /// completion whose advantage is 0 has no gradient, and without a KL penalty none at all: it
+    /// counts in the normaliser and is otherwise left out.
+    fn examples(&self, groups: &[RolloutGroup]) -> Vec<Example> {
+        let counted = || {
+            let all = groups.iter().flat_map(|group| &group.completions);
+            all.filter(|c| c.reward().is_some() && !(self.config.mask_truncated && c.truncated()))
+        };
+        let total: usize = counted().map(|c| c.tokens.len()).sum();
+        let completions = counted().count();
+        let mut examples = Vec::new();
+        for group in groups {
+            let advantages = group_advantages(&group.rewards(), self.config.scale_rewards);
+            for (completion, advantage) in group.completions.iter().zip(advantages) {
+                let Some(advantage) = advantage else { continue };
+                let masked = self.config.mask_truncated && completion.truncated();
+                if masked || (advantage == 0.0 && self.config.beta == 0.0) {
+                    continue;
+                }
+                let weight = self.config.loss.token_weight(
+                    completion.tokens.len(),
+                    completions,
+                    total,
+                    self.sampling.max_tokens,
+                );
+                examples.push(Example {
+                    sequence: Sequence {
+                        prompt: group.prompt.clone(),
+                        completion: completion.tokens.clone(),
+                    },
+                    sampling_logprobs: completion.sampling_logprobs.clone(),
+                    advantage: advantage as f32,
+                    weight: weight as f32,
+                    old_logprobs: None,
+                    ref_logprobs: None,
+                });
+            }
+        }
+        examples
+    }
+
+    /// Old log-probabilities when a batch is used more than once, those of the reference when
+    /// there is a KL penalty.
+    fn score_old_and_reference(&self, model: &Transformer, examples: &mut [Example]) {
+        let sequences: Vec<Sequence> = examples.iter().map(|e| e.sequence.clone()).collect();
+        let score = |model| token_logprobs(model, &sequences, self.token_budget, self.head());
+        if self.config.iterations > 1 {
+            for (example, scores) in examples.iter_mut().zip(score(model)) {
+                example.old_logprobs = Some(scores.logprobs);
+            }
+        }
+        if let Some(reference) = self.reference {
+            for (example, scores) in examples.iter_mut().zip(score(reference)) {
+                example.ref_logprobs = Some(scores.logprobs);
+            }
+        }
+    }
+
+    /// The gradient of the whole step, micro-batch by micro-batch.
+    fn gradients(&self, model: &Transformer, examples: &[Example]) -> (Parameters, TokenSums) {
+        let sequences: Vec<Sequence> = examples.iter().map(|e| e.sequence.clone()).collect();
+        let tracked = model.tracked();
+        let mut gradients = Parameters::default();
+        let mut sums = TokenSums::default();
+        for batch in pack(&sequences, self.token_budget) {
+            let members: Vec<&Example> = batch.members.iter().map(|&m| &examples[m]).collect();
+            let inputs = self.inputs(model, &batch, &members);
+            let objective = self.config.objective();
+            let output =
+                accumulate_gradients(&tracked, &batch, self.head(), &mut gradients, |logprobs| {
+                    grpo_loss(logprobs, inputs, objective)
+                });
+            sums.loss += output.loss;
+            sums.add(&members, &output.logprobs, &output.entropy, objective);
+        }
+        (gradients, sums)
+    }
+
+    /// Per-token tensors of a micro-batch, in the order of its targets.
+    fn inputs(&self, model: &Transformer, batch: &MicroBatch, members: &[&Example]) -> TokenInputs {
+        let device = model.device();
+        let tokens = batch.targets.len();
+        let tensor = |values: Vec<f32>| from_host::<1>(values, [tokens], &device);
+        let each = |value: fn(&Example) -> f32| {
+            let spread = |e: &&Example| std::iter::repeat_n(value(e), e.sequence.completion.len());
+            tensor(members.iter().flat_map(spread).collect())
+        };
+        let given = |values: fn(&Example) -> Option<&Vec<f32>>| {
+            let lists: Option<Vec<&Vec<f32>>> = members.iter().map(|e| values(e)).collect();
+            lists.map(|lists| tensor(lists.into_iter().flatten().copied().collect()))
+        };
+        TokenInputs {
+            old_logprobs: given(|e| e.old_logprobs.as_ref()),
+            ref_logprobs: given(|e| e.ref_logprobs.as_ref()),
+            advantages: each(|e| e.advantage),
+            weights: each(|e| e.weight),
+        }
+    }
+
+    fn head(&self) -> HeadConfig {
+        HeadConfig {
+            temperature: self.sampling.scoring_temperature(),
+            chunk_bytes: self.head_chunk_bytes,
+        }
+    }
+}
+
+impl TokenSums {
+    fn add(
+        &mut self,
+        members: &[&Example],
+        logprobs: &[f32],
+        entropy: &[f32],
+        objective: ObjectiveConfig,
+    ) {
+        self.tokens += logprobs.len();
+        self.entropy += entropy.iter().map(|&e| f64::from(e)).sum::<f64>();
+        let mut token = 0;
+        for example in members {
+            for (place, &sampled) in example.sampling_logprobs.iter().enumerate() {
+                let logprob = logprobs[token];
+                let difference = f64::from((logprob - sampled).abs());
+                self.mismatch += difference;
+                self.mismatch_max = self.mismatch_max.max(difference);
+                if let Some(old) = &example.old_logprobs {
+                    self.clips
+                        .add(logprob, old[place], example.advantage, objective);
+                }
+                if let Some(reference) = &example.ref_logprobs {
+                    let difference = f64::from(reference[place] - logprob);
+                    self.kl += difference.exp() - difference - 1.0;
+                }
+                token += 1;
+            }
+        }
+    }
+}
+
+impl RewardStatistics {
+    /// What the rollouts of a step say, before any update.
+    fn of(groups: &[RolloutGroup], rubric: &dunwu_rewards::Rubric) -> Self {
+        let completions = || groups.iter().flat_map(|group| &group.completions);
+        let rewards: Vec<f64> = completions().filter_map(|c| c.reward()).collect();
+        let count = completions().count().max(1) as f64;
+        let lengths: Vec<f64> = completions().map(|c| c.tokens.len() as f64).collect();
+        let constant = groups.iter().filter(|g| is_constant(&g.rewards())).count();
+        let components = rubric
+            .component_names()
+            .into_iter()
+            .map(|name| {
+                let name = name.to_string();
+                let values: Vec<f64> = completions().filter_map(|c| c.component(&name)).collect();
+                (name, mean(&values))
+            })
+            .collect();
+        let average = mean(&rewards);
+        let squares: Vec<f64> = rewards.iter().map(|r| (r - average).powi(2)).collect();
+        Self {
+            reward_mean: average,
+            reward_std: mean(&squares).sqrt(),
+            components,
+            zero_variance_groups: constant as f64 / groups.len().max(1) as f64,
+            truncated: completions().filter(|c| c.truncated()).count() as f64 / count,
+            failed_judgements: completions().filter(|c| c.outcome.is_err()).count(),
+            completions: completions().count(),
+            completion_tokens: lengths.iter().sum::<f64>() as usize,
+            length_mean: mean(&lengths),
+            length_max: lengths.iter().copied().fold(0.0, f64::max) as usize,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! **dunwu**: reinforcement-learning post-training of language models.
+//!
+//! A GRPO loop samples chain-of-thought completions from a small language model, judges them with
+//! verifiable rewards and updates the policy, on any GPU through wgpu or on the plain CPU.
+//!
+//! The way of one step is [`grpo::Trainer::step`]; `ARCHITECTURE.md` has the map.
+//!
+//! ```
+//! use dunwu::grpo::{ScaleRewards, group_advantages};
+//!
+//! // Of three answers, one was right and one could not be judged.
+//! let rewards = [Some(1.0), Some(0.0), None];
+//! let advantages = group_advantages(&rewards, ScaleRewards::Group);
+//! assert!(advantages[0].unwrap() > 0.0 && advantages[1].unwrap() < 0.0);
+//! assert_eq!(advantages[2], None); // a judge that failed is not a wrong answer
+//! ```
+//!
+//! # Map
+//! - [`config`]: a run as a TOML file
+//! - [`run`]: its stages, its directory
+//! - [`rollout`]: prompts in, judged completions out
+//! - [`generation`]: batched decoding with a key-value cache
+//! - [`grpo`], [`sft`]: the stages
+//! - [`policy`]: log-probabilities, gradients, the optimiser
+//! - [`model`], [`tokenizer`]: transformer, weights, text
+//! - [`eval`], [`checkpoint`], [`metrics`], [`device`]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod checkpoint;
+pub mod config;
+pub mod device;
+pub mod eval;
+pub mod generation;
+pub mod grpo;
+pub mod metrics;
+pub mod model;
+pub mod policy;
+pub mod rollout;
+pub mod run;
+pub mod sft;
+pub mod tokenizer;

@@ -1,0 +1,468 @@
+//! The architecture of a model as data: what `config.json` or GGUF metadata say, checked once.
+//!
+//! One [`ModelConfig`] describes every family that this crate runs; the families differ only in a few fields. Reading
+//! is in [`hf`] (both directions) and [`gguf`].
+
+pub mod gguf;
+pub mod hf;
+
+use std::fmt;
+
+use super::weights::gguf::GgufError;
+
+/// Largest accepted value of any width or count in a configuration, so that products of three of them fit in 64 bits.
+const MAX_DIMENSION: usize = 1 << 21;
+
+/// Largest accepted number of layers.
+const MAX_LAYERS: usize = 1 << 12;
+
+/// Decoder families that share one transformer; see [`ModelConfig`] for what differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Llama 2 and 3, SmolLM, and Mistral without a sliding window.
+    Llama,
+    /// Qwen2 and Qwen2.5: biases on the query, key and value projections.
+    Qwen2,
+    /// Qwen3 (dense): an RMS norm over each head's query and key.
+    Qwen3,
+}
+
+impl Family {
+    /// Every family, in the order in which errors list them.
+    pub const ALL: [Self; 3] = [Self::Llama, Self::Qwen2, Self::Qwen3];
+
+    /// The `model_type` that Hugging Face gives the family, which is also its GGUF architecture.
+    pub fn model_type(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+        }
+    }
+
+    /// The transformers class that runs the family.
+    pub fn architecture(self) -> &'static str {
+        match self {
+            Self::Llama => "LlamaForCausalLM",
+            Self::Qwen2 => "Qwen2ForCausalLM",
+            Self::Qwen3 => "Qwen3ForCausalLM",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.model_type())
+    }
+}
+
+/// How rotary frequencies are stretched beyond the context of pre-training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RopeScaling {
+    /// Every frequency is divided by `factor`.
+    Linear {
+        /// The divisor, at least 1.
+        factor: f64,
+    },
+    /// Llama 3.1: low frequencies are divided, high ones kept, those between blended.
+    Llama3 {
+        /// The divisor of the low frequencies, at least 1.
+        factor: f64,
+        /// Wavelengths above `original_max_position_embeddings / low_freq_factor` are divided by `factor`.
+        low_freq_factor: f64,
+        /// Wavelengths below `original_max_position_embeddings / high_freq_factor` are kept.
+        high_freq_factor: f64,
+        /// The context of pre-training, in tokens.
+        original_max_position_embeddings: usize,
+    },
+}
+
+impl RopeScaling {
+    /// What the rotary frequency `frequency` (radians per position) is divided by; 1 leaves it alone.
+    ///
+    /// The formulas are those of transformers' `modeling_rope_utils`.
+    pub fn divisor(&self, frequency: f64) -> f64 {
+        match *self {
+            Self::Linear { factor } => factor,
+            Self::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings,
+            } => {
+                let context = original_max_position_embeddings as f64;
+                let wavelength = 2.0 * std::f64::consts::PI / frequency;
+                if wavelength < context / high_freq_factor {
+                    1.0
+                } else if wavelength > context / low_freq_factor {
+                    factor
+                } else {
+                    let smooth = (context / wavelength - low_freq_factor)
+                        / (high_freq_factor - low_freq_factor);
+                    1.0 / ((1.0 - smooth) / factor + smooth)
+                }
+            }
+        }
+    }
+}
+
+/// The architecture of a decoder-only transformer.
+///
+/// Values come from a checkpoint through [`ModelConfig::from_hf_json`] or [`ModelConfig::from_gguf`], or are written
+/// by hand for a model that starts from nothing: then call [`ModelConfig::validate`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// The family, which names the architecture in exports.
+    pub family: Family,
+    /// Rows of the embedding and of the head; at least the tokenizer's vocabulary, often padded beyond it.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Inner width of the feed-forward block.
+    pub intermediate_size: usize,
+    /// Transformer blocks.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads; divides the number of query heads.
+    pub num_key_value_heads: usize,
+    /// Width of one head, even; `num_attention_heads * head_dim` need not be `hidden_size`.
+    pub head_dim: usize,
+    /// Added to the mean square in every RMS norm.
+    pub rms_norm_eps: f64,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// How rotary frequencies are stretched, if they are.
+    pub rope_scaling: Option<RopeScaling>,
+    /// Longest context, in tokens.
+    pub max_position_embeddings: usize,
+    /// The head is the embedding matrix; there is no `lm_head.weight`.
+    pub tie_word_embeddings: bool,
+    /// Biases on the query, key and value projections (never on the output projection).
+    pub attention_bias: bool,
+    /// An RMS norm over each head of queries and keys, before RoPE.
+    pub qk_norm: bool,
+}
+
+impl ModelConfig {
+    /// Checks what the transformer relies on.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] names the field, its value and the rule.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let dimensions = [
+            ("vocab_size", self.vocab_size, MAX_DIMENSION),
+            ("hidden_size", self.hidden_size, MAX_DIMENSION),
+            ("intermediate_size", self.intermediate_size, MAX_DIMENSION),
+            ("num_hidden_layers", self.num_hidden_layers, MAX_LAYERS),
+            (
+                "num_attention_heads",
+                self.num_attention_heads,
+                MAX_DIMENSION,
+            ),
+            (
+                "num_key_value_heads",
+                self.num_key_value_heads,
+                MAX_DIMENSION,
+            ),
+            ("head_dim", self.head_dim, MAX_DIMENSION),
+        ];
+        for (field, value, limit) in dimensions {
+            if value == 0 || value > limit {
+                return Err(invalid(
+                    field,
+                    value,
+                    format!("must be between 1 and {limit}"),
+                ));
+            }
+        }
+        if !self
+            .num_attention_heads
+            .is_multiple_of(self.num_key_value_heads)
+        {
+            let rule = format!(
+                "must divide num_attention_heads = {}",
+                self.num_attention_heads
+            );
+            return Err(invalid(
+                "num_key_value_heads",
+                self.num_key_value_heads,
+                rule,
+            ));
+        }
+        if !self.head_dim.is_multiple_of(2) {
+            return Err(invalid(
+                "head_dim",
+                self.head_dim,
+                "must be even, since RoPE rotates pairs".to_string(),
+            ));
+        }
+        if self.max_position_embeddings == 0 {
+            return Err(invalid(
+                "max_position_embeddings",
+                0,
+                "must be at least 1".to_string(),
+            ));
+        }
+        for (field, value) in [
+            ("rms_norm_eps", self.rms_norm_eps),
+            ("rope_theta", self.rope_theta),
+        ] {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(invalid(
+                    field,
+                    value,
+                    "must be a positive number".to_string(),
+                ));
+            }
+        }
+        self.rope_scaling.as_ref().map_or(Ok(()), validate_scaling)
+    }
+
+    /// The number of trainable values, counting a tied head once.
+    pub fn parameter_count(&self) -> u64 {
+        self.tensors()
+            .iter()
+            .map(|(_, shape)| shape.iter().map(|&n| n as u64).product::<u64>())
+            .sum()
+    }
+
+    /// Every tensor of a checkpoint by its Hugging Face name with its shape, in the order of the forward pass.
+    ///
+    /// # Shapes
+    /// Linear weights are `[out, in]`, the embedding and the head `[vocab_size, hidden_size]`, norms and biases
+    /// `[width]`. A tied head is not listed.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let mut tensors = vec![(
+            "model.embed_tokens.weight".to_string(),
+            vec![self.vocab_size, self.hidden_size],
+        )];
+        for layer in 0..self.num_hidden_layers {
+            let prefix = format!("model.layers.{layer}");
+            tensors.extend(
+                self.layer_tensors()
+                    .into_iter()
+                    .map(|(name, shape)| (format!("{prefix}.{name}"), shape)),
+            );
+        }
+        tensors.push(("model.norm.weight".to_string(), vec![self.hidden_size]));
+        if !self.tie_word_embeddings {
+            tensors.push((
+                "lm_head.weight".to_string(),
+                vec![self.vocab_size, self.hidden_size],
+            ));
+        }
+        tensors
+    }
+
+    /// The tensors of one layer, named below `model.layers.N.`.
+    fn layer_tensors(&self) -> Vec<(&'static str, Vec<usize>)> {
+        let (hidden, inner) = (self.hidden_size, self.intermediate_size);
+        let queries = self.num_attention_heads * self.head_dim;
+        let keys = self.num_key_value_heads * self.head_dim;
+        let mut tensors = vec![
+            ("input_layernorm.weight", vec![hidden]),
+            ("self_attn.q_proj.weight", vec![queries, hidden]),
+            ("self_attn.k_proj.weight", vec![keys, hidden]),
+            ("self_attn.v_proj.weight", vec![keys, hidden]),
+        ];
+        if self.attention_bias {
+            tensors.extend([
+                ("self_attn.q_proj.bias", vec![queries]),
+                ("self_attn.k_proj.bias", vec![keys]),
+                ("self_attn.v_proj.bias", vec![keys]),
+            ]);
+        }
+        if self.qk_norm {
+            tensors.push(("self_attn.q_norm.weight", vec![self.head_dim]));
+            tensors.push(("self_attn.k_norm.weight", vec![self.head_dim]));
+        }
+        tensors.extend([
+            ("self_attn.o_proj.weight", vec![hidden, queries]),
+            ("post_attention_layernorm.weight", vec![hidden]),
+            ("mlp.gate_proj.weight", vec![inner, hidden]),
+            ("mlp.up_proj.weight", vec![inner, hidden]),
+            ("mlp.down_proj.weight", vec![hidden, inner]),
+        ]);
+        tensors
+    }
+}
+
+fn invalid(field: &str, value: impl fmt::Display, rule: String) -> ConfigError {
+    ConfigError::Invalid {
+        field: field.to_string(),
+        value: value.to_string(),
+        rule,
+    }
+}
+
+fn validate_scaling(scaling: &RopeScaling) -> Result<(), ConfigError> {
+    let factor = match scaling {
+        RopeScaling::Linear { factor } | RopeScaling::Llama3 { factor, .. } => *factor,
+    };
+    if !(factor.is_finite() && factor >= 1.0) {
+        return Err(invalid(
+            "rope_scaling.factor",
+            factor,
+            "must be a number of at least 1".to_string(),
+        ));
+    }
+    if let RopeScaling::Llama3 {
+        low_freq_factor,
+        high_freq_factor,
+        original_max_position_embeddings,
+        ..
+    } = *scaling
+    {
+        if !(low_freq_factor > 0.0
+            && high_freq_factor > low_freq_factor
+            && high_freq_factor.is_finite())
+        {
+            let rule = format!(
+                "must be above low_freq_factor = {low_freq_factor}, which must be positive"
+            );
+            return Err(invalid(
+                "rope_scaling.high_freq_factor",
+                high_freq_factor,
+                rule,
+            ));
+        }
+        if original_max_position_embeddings == 0 {
+            let rule = "must be at least 1".to_string();
+            return Err(invalid(
+                "rope_scaling.original_max_position_embeddings",
+                0,
+                rule,
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No family here runs the model.
+    #[error(
+        "{file}: architecture \"{architecture}\" is not supported; supported: llama, mistral, qwen2, qwen3"
+    )]
+    UnsupportedArchitecture {
+        /// The file that names it.
+        file: String,
+        /// `model_type` or `general.architecture`.
+        architecture: String,
+    },
+    /// A family that is supported, with a setting that is not.
+    #[error("{file}: {field} = {value} is not supported: {reason}")]
+    Unsupported {
+        /// The file that sets it.
+        file: String,
+        /// The field or metadata key.
+        field: String,
+        /// Its value.
+        value: String,
+        /// What is supported.
+        reason: String,
+    },
+    /// A required field is absent.
+    #[error("{file}: {field} is missing")]
+    Missing {
+        /// The file.
+        file: String,
+        /// The field.
+        field: String,
+    },
+    /// A field has the wrong type.
+    #[error("{file}: {field} = {value} is not {expected}")]
+    WrongType {
+        /// The file.
+        file: String,
+        /// The field.
+        field: String,
+        /// Its value as JSON.
+        value: String,
+        /// What was expected, with its article.
+        expected: &'static str,
+    },
+    /// A field breaks a rule of the transformer.
+    #[error("model configuration: {field} = {value} {rule}")]
+    Invalid {
+        /// The field.
+        field: String,
+        /// Its value.
+        value: String,
+        /// The rule, as a phrase that follows the value.
+        rule: String,
+    },
+    /// GGUF metadata could not be read.
+    #[error("{file}: {source}")]
+    Gguf {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: GgufError,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn smollm2_135m() -> ModelConfig {
+        ModelConfig {
+            family: Family::Llama,
+            vocab_size: 49152,
+            hidden_size: 576,
+            intermediate_size: 1536,
+            num_hidden_layers: 30,
+            num_attention_heads: 9,
+            num_key_value_heads: 3,
+            head_dim: 64,
+            rms_norm_eps: 1e-5,
+            rope_theta: 100_000.0,
+            rope_scaling: None,
+            max_position_embeddings: 8192,
+            tie_word_embeddings: true,
+            attention_bias: false,
+            qk_norm: false,
+        }
+    }
+
+    #[test]
+    fn smollm2_has_its_published_parameter_count() {
+        let config = smollm2_135m();
+        config.validate().unwrap();
+        assert_eq!(config.parameter_count(), 134_515_008);
+        assert_eq!(config.tensors().len(), 272);
+    }
+
+    #[test]
+    fn an_invalid_head_count_names_both_fields() {
+        let config = ModelConfig {
+            num_key_value_heads: 2,
+            ..smollm2_135m()
+        };
+        let message = config.validate().unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "model configuration: num_key_value_heads = 2 must divide num_attention_heads = 9"
+        );
+    }
+
+    // Llama-3.2-1B: theta 500000, head_dim 64, factor 32. The reference is
+    // transformers 5.x `_compute_llama3_parameters`: inv_freq_llama / inv_freq for dimensions 0, 13, 16, 17, 31.
+    #[test]
+    fn llama3_scaling_keeps_high_and_divides_low_frequencies() {
+        let scaling = RopeScaling::Llama3 {
+            factor: 32.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position_embeddings: 8192,
+        };
+        let divisor = |pair: i32| scaling.divisor(500_000f64.powf(-f64::from(2 * pair) / 64.0));
+        assert_eq!(divisor(0), 1.0);
+        assert_eq!(divisor(31), 32.0);
+        assert!(divisor(16) > 1.0 && divisor(16) < 32.0);
+    }
+}

@@ -1,0 +1,232 @@
+//! The architecture from the metadata of a GGUF file.
+
+use super::{ConfigError, Family, ModelConfig, RopeScaling};
+use crate::model::weights::WeightError;
+use crate::model::weights::gguf::{GgufError, GgufFile, Metadata};
+
+/// The frequency factors of Llama 3.1 and later, which a GGUF stores only as `rope_freqs.weight`.
+const LLAMA3_FREQUENCIES: (f64, f64, usize) = (1.0, 4.0, 8192);
+/// How far stored frequency factors may be from computed ones; they are `f32`.
+const FREQUENCY_TOLERANCE: f64 = 1e-3;
+
+impl ModelConfig {
+    /// Reads the architecture of a GGUF file from its metadata, and from its tensors what only they tell: the rows of
+    /// the embedding, whether the head is tied, and the Llama 3 frequency factors.
+    ///
+    /// # Errors
+    /// An architecture or setting that the transformer here does not implement is an error, never ignored; so is a
+    /// missing or mistyped key, and a combination that [`ModelConfig::validate`] rejects.
+    pub fn from_gguf(gguf: &GgufFile) -> Result<Self, ConfigError> {
+        let file = gguf.path().display().to_string();
+        let wrap = |source| ConfigError::Gguf {
+            file: file.clone(),
+            source,
+        };
+        let metadata = gguf.metadata();
+        let architecture = metadata
+            .required_text("general.architecture")
+            .map_err(wrap)?;
+        let family = Family::ALL
+            .into_iter()
+            .find(|family| family.model_type() == architecture);
+        let family = family.ok_or_else(|| ConfigError::UnsupportedArchitecture {
+            file: file.clone(),
+            architecture: architecture.to_string(),
+        })?;
+        let keys = Keys { metadata, family };
+        let mut config = keys.read(gguf).map_err(wrap)?;
+        keys.refuse_unsupported(&config, &file)?;
+        config.rope_scaling = keys.rope_scaling(gguf, &config, &file)?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// Metadata keys below the architecture's name.
+struct Keys<'a> {
+    metadata: &'a Metadata,
+    family: Family,
+}
+
+impl Keys<'_> {
+    fn key(&self, suffix: &str) -> String {
+        format!("{}.{suffix}", self.family)
+    }
+
+    fn count(&self, suffix: &str) -> Result<Option<usize>, GgufError> {
+        self.metadata.uniform_count(&self.key(suffix))
+    }
+
+    fn required(&self, suffix: &str) -> Result<usize, GgufError> {
+        self.count(suffix)?.ok_or_else(|| GgufError::MissingKey {
+            key: self.key(suffix),
+        })
+    }
+
+    /// Everything but the RoPE scaling.
+    fn read(&self, gguf: &GgufFile) -> Result<ModelConfig, GgufError> {
+        let hidden_size = self.required("embedding_length")?;
+        let num_attention_heads = self.required("attention.head_count")?;
+        let head_dim = match self.count("attention.key_length")? {
+            Some(head_dim) => head_dim,
+            None => hidden_size / num_attention_heads.max(1),
+        };
+        let eps_key = self.key("attention.layer_norm_rms_epsilon");
+        let rms_norm_eps = self
+            .metadata
+            .number(&eps_key)?
+            .ok_or(GgufError::MissingKey { key: eps_key })?;
+        let embedding_rows = gguf
+            .shape("model.embed_tokens.weight")
+            .and_then(|shape| shape.first().copied());
+        Ok(ModelConfig {
+            family: self.family,
+            vocab_size: match embedding_rows {
+                Some(rows) => rows,
+                None => self.required("vocab_size")?,
+            },
+            hidden_size,
+            intermediate_size: self.required("feed_forward_length")?,
+            num_hidden_layers: self.required("block_count")?,
+            num_attention_heads,
+            num_key_value_heads: self
+                .count("attention.head_count_kv")?
+                .unwrap_or(num_attention_heads),
+            head_dim,
+            rms_norm_eps,
+            rope_theta: self
+                .metadata
+                .number(&self.key("rope.freq_base"))?
+                .unwrap_or(10_000.0),
+            rope_scaling: None,
+            max_position_embeddings: self.required("context_length")?,
+            tie_word_embeddings: gguf.shape("lm_head.weight").is_none(),
+            attention_bias: self.family == Family::Qwen2,
+            qk_norm: self.family == Family::Qwen3,
+        })
+    }
+
+    /// Settings that would change the forward pass in a way that is not implemented.
+    fn refuse_unsupported(&self, config: &ModelConfig, file: &str) -> Result<(), ConfigError> {
+        let refusals = [
+            ("expert_count", 0, "mixtures of experts are not implemented"),
+            (
+                "attention.sliding_window",
+                0,
+                "sliding-window attention is not implemented",
+            ),
+            (
+                "rope.dimension_count",
+                config.head_dim,
+                "RoPE rotates whole heads",
+            ),
+            (
+                "attention.value_length",
+                config.head_dim,
+                "keys and values have one width",
+            ),
+        ];
+        for (suffix, supported, reason) in refusals {
+            let found = self.count(suffix).map_err(|source| ConfigError::Gguf {
+                file: file.to_string(),
+                source,
+            })?;
+            if let Some(found) = found
+                && found != supported
+            {
+                return Err(self.unsupported(suffix, found.to_string(), file, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn unsupported(&self, suffix: &str, value: String, file: &str, reason: &str) -> ConfigError {
+        ConfigError::Unsupported {
+            file: file.to_string(),
+            field: self.key(suffix),
+            value,
+            reason: reason.to_string(),
+        }
+    }
+
+    /// Linear scaling is in the metadata, Llama 3's in a tensor of frequency divisors.
+    fn rope_scaling(
+        &self,
+        gguf: &GgufFile,
+        config: &ModelConfig,
+        file: &str,
+    ) -> Result<Option<RopeScaling>, ConfigError> {
+        let wrap = |source| ConfigError::Gguf {
+            file: file.to_string(),
+            source,
+        };
+        if let Some(shape) = gguf.shape("rope_freqs.weight") {
+            let divisors = gguf
+                .read("rope_freqs.weight", &shape.to_vec())
+                .map_err(|error| match error {
+                    WeightError::Gguf { source, .. } => wrap(source),
+                    other => self.unsupported(
+                        "rope_freqs.weight",
+                        "unreadable".to_string(),
+                        file,
+                        &other.to_string(),
+                    ),
+                })?;
+            return llama3_scaling(&divisors.values, config).ok_or_else(|| {
+                let reason = "only the frequency factors of Llama 3.1 to 3.3 are implemented";
+                self.unsupported(
+                    "rope_freqs.weight",
+                    format!("{:?}", divisors.values.last()),
+                    file,
+                    reason,
+                )
+            });
+        }
+        match self
+            .metadata
+            .text(&self.key("rope.scaling.type"))
+            .map_err(wrap)?
+        {
+            None | Some("none") => Ok(None),
+            Some("linear") => {
+                let key = self.key("rope.scaling.factor");
+                let factor = self.metadata.number(&key).map_err(wrap)?;
+                Ok(Some(RopeScaling::Linear {
+                    factor: factor.ok_or(wrap(GgufError::MissingKey { key }))?,
+                }))
+            }
+            Some(other) => {
+                let reason = "supported kinds of RoPE scaling: none, linear, llama3";
+                Err(self.unsupported("rope.scaling.type", other.to_string(), file, reason))
+            }
+        }
+    }
+}
+
+/// The scaling whose divisors these are: `Some(None)` when all are 1, `None` when no known scaling fits.
+fn llama3_scaling(divisors: &[f32], config: &ModelConfig) -> Option<Option<RopeScaling>> {
+    if divisors.len() != config.head_dim / 2 {
+        return None;
+    }
+    let factor = divisors.iter().copied().fold(1.0f32, f32::max);
+    let (low_freq_factor, high_freq_factor, original_max_position_embeddings) = LLAMA3_FREQUENCIES;
+    let scaling = RopeScaling::Llama3 {
+        factor: f64::from(factor),
+        low_freq_factor,
+        high_freq_factor,
+        original_max_position_embeddings,
+    };
+    let fits = divisors.iter().enumerate().all(|(pair, &divisor)| {
+        let frequency = config
+            .rope_theta
+            .powf(-2.0 * pair as f64 / config.head_dim as f64);
+        let expected = scaling.divisor(frequency);
+        (f64::from(divisor) - expected).abs() <= FREQUENCY_TOLERANCE * expected
+    });
+    let unscaled = divisors.iter().all(|&divisor| divisor == 1.0);
+    match (unscaled, fits) {
+        (true, _) => Some(None),
+        (false, true) => Some(Some(scaling)),
+        (false, false) => None,
+    }
+}

@@ -1,0 +1,91 @@
+//! The weights as a set of named tensors: how optimisers, gradients and checkpoints see a model.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::weights::HostTensor;
+
+/// Goes over every weight of a model and may change it. Names are Hugging Face's.
+pub trait ParameterVisitor {
+    /// Sees the tensor named `name`.
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>);
+}
+
+/// Flat tensors by parameter name: gradients, moments of an optimiser, sums of them.
+#[derive(Debug, Default, Clone)]
+pub struct Parameters(BTreeMap<String, Tensor<1>>);
+
+impl Parameters {
+    /// Adds `value` to the entry `name`, which starts at zero.
+    pub fn add(&mut self, name: &str, value: Tensor<1>) {
+        let sum = match self.0.remove(name) {
+            Some(sum) => sum + value,
+            None => value,
+        };
+        self.0.insert(name.to_owned(), sum);
+    }
+
+    /// Sets the entry `name`.
+    pub fn insert(&mut self, name: &str, value: Tensor<1>) {
+        self.0.insert(name.to_owned(), value);
+    }
+
+    /// Takes the entry `name` out.
+    pub fn remove(&mut self, name: &str) -> Option<Tensor<1>> {
+        self.0.remove(name)
+    }
+
+    /// The entry `name`.
+    pub fn get(&self, name: &str) -> Option<&Tensor<1>> {
+        self.0.get(name)
+    }
+
+    /// All entries, ordered by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor<1>)> {
+        self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Euclidean norm of all entries taken as one vector.
+    pub fn norm(&self) -> f64 {
+        let squares: Vec<Tensor<1>> = self.0.values().map(|t| t.clone().square().sum()).collect();
+        if squares.is_empty() {
+            return 0.0;
+        }
+        let parts = to_host(Tensor::cat(squares, 0));
+        parts.iter().map(|&x| f64::from(x)).sum::<f64>().sqrt()
+    }
+}
+
+/// Collects a copy of every weight on the host.
+#[derive(Debug, Default)]
+pub struct CollectHost {
+    /// Name and values, in checkpoint order.
+    pub tensors: Vec<(String, HostTensor)>,
+}
+
+impl ParameterVisitor for CollectHost {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
+        let host = HostTensor {
+            shape: tensor.dims().to_vec(),
+            values: to_host(tensor.clone()),
+        };
+        self.tensors.push((name.to_owned(), host));
+    }
+}
+
+/// The values of a tensor in row-major order.
+pub fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor
+        .try_into_vec_as::<f32>()
+        .expect("f32 values can be read from any float tensor")
+}
+
+/// A tensor on `device` from values in row-major order.
+pub fn from_host<const D: usize>(
+    values: Vec<f32>,
+    shape: [usize; D],
+    device: &Device,
+) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}

@@ -1,0 +1,230 @@
+//! Blocks of ggml's quantised types to `f32`.
+//!
+//! A row is cut into blocks of 32 or 256 values that share scales. Layouts are those of `ggml-common.h` of the ggml
+//! project; the arithmetic is in `f32` in the order of its reference code, so values agree bit for bit.
+
+use half::{bf16, f16};
+
+/// A tensor type that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BlockType {
+    F32,
+    F16,
+    Bf16,
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q4K,
+    Q5K,
+    Q6K,
+}
+
+impl BlockType {
+    /// The supported types, for errors.
+    pub(super) const NAMES: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K";
+
+    /// The numbers are those of `ggml_type`.
+    pub(super) fn from_id(id: u32) -> Option<Self> {
+        Some(match id {
+            0 => Self::F32,
+            1 => Self::F16,
+            2 => Self::Q4_0,
+            3 => Self::Q4_1,
+            6 => Self::Q5_0,
+            7 => Self::Q5_1,
+            8 => Self::Q8_0,
+            12 => Self::Q4K,
+            13 => Self::Q5K,
+            14 => Self::Q6K,
+            30 => Self::Bf16,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn values_per_block(self) -> usize {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => 1,
+            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => 32,
+            Self::Q4K | Self::Q5K | Self::Q6K => 256,
+        }
+    }
+
+    pub(super) fn bytes_per_block(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+            Self::Q4_0 => 18,
+            Self::Q4_1 => 20,
+            Self::Q5_0 => 22,
+            Self::Q5_1 => 24,
+            Self::Q8_0 => 34,
+            Self::Q4K => 144,
+            Self::Q5K => 176,
+            Self::Q6K => 210,
+        }
+    }
+
+    /// Turns one block into its values: `block` has `bytes_per_block`, `out` `values_per_block` elements.
+    fn decoder(self) -> fn(&[u8], &mut [f32]) {
+        match self {
+            Self::F32 => {
+                |block, out| out[0] = f32::from_le_bytes([block[0], block[1], block[2], block[3]])
+            }
+            Self::F16 => |block, out| out[0] = half_at(block, 0),
+            Self::Bf16 => |block, out| out[0] = bf16::from_le_bytes([block[0], block[1]]).to_f32(),
+            Self::Q4_0 => q4_0,
+            Self::Q4_1 => q4_1,
+            Self::Q5_0 => q5_0,
+            Self::Q5_1 => q5_1,
+            Self::Q8_0 => q8_0,
+            Self::Q4K => q4_k,
+            Self::Q5K => q5_k,
+            Self::Q6K => q6_k,
+        }
+    }
+}
+
+/// The values of all whole blocks in `bytes`.
+pub(super) fn dequantize(block_type: BlockType, bytes: &[u8]) -> Vec<f32> {
+    let decode = block_type.decoder();
+    let blocks = bytes.chunks_exact(block_type.bytes_per_block());
+    let mut values = vec![0.0; blocks.len() * block_type.values_per_block()];
+    for (block, out) in blocks.zip(values.chunks_exact_mut(block_type.values_per_block())) {
+        decode(block, out);
+    }
+    values
+}
+
+fn half_at(block: &[u8], offset: usize) -> f32 {
+    f16::from_le_bytes([block[offset], block[offset + 1]]).to_f32()
+}
+
+/// Scale, 16 bytes: value `j` in the low half of byte `j`, value `j + 16` in the high half.
+fn q4_0(block: &[u8], out: &mut [f32]) {
+    let scale = half_at(block, 0);
+    for (j, &byte) in block[2..].iter().enumerate() {
+        out[j] = scale * f32::from((byte & 0x0f) as i8 - 8);
+        out[j + 16] = scale * f32::from((byte >> 4) as i8 - 8);
+    }
+}
+
+/// Like `q4_0`, with a minimum in place of the fixed offset.
+fn q4_1(block: &[u8], out: &mut [f32]) {
+    let (scale, minimum) = (half_at(block, 0), half_at(block, 2));
+    for (j, &byte) in block[4..].iter().enumerate() {
+        out[j] = scale * f32::from(byte & 0x0f) + minimum;
+        out[j + 16] = scale * f32::from(byte >> 4) + minimum;
+    }
+}
+
+/// The five-bit value pair of byte `j`; bit `j` of `high` is the fifth bit of value `j`.
+fn five_bits(byte: u8, high: u32, j: usize) -> (u8, u8) {
+    let bit = |n: usize| (((high >> n) & 1) as u8) << 4;
+    ((byte & 0x0f) | bit(j), (byte >> 4) | bit(j + 16))
+}
+
+fn high_bits(block: &[u8], offset: usize) -> u32 {
+    u32::from_le_bytes([
+        block[offset],
+        block[offset + 1],
+        block[offset + 2],
+        block[offset + 3],
+    ])
+}
+
+/// Scale, 32 high bits, 16 bytes of low halves.
+fn q5_0(block: &[u8], out: &mut [f32]) {
+    let scale = half_at(block, 0);
+    let high = high_bits(block, 2);
+    for (j, &byte) in block[6..].iter().enumerate() {
+        let (low, upper) = five_bits(byte, high, j);
+        out[j] = scale * f32::from(low as i8 - 16);
+        out[j + 16] = scale * f32::from(upper as i8 - 16);
+    }
+}
+
+/// Like `q5_0`, with a minimum in place of the fixed offset.
+fn q5_1(block: &[u8], out: &mut [f32]) {
+    let (scale, minimum) = (half_at(block, 0), half_at(block, 2));
+    let high = high_bits(block, 4);
+    for (j, &byte) in block[8..].iter().enumerate() {
+        let (low, upper) = five_bits(byte, high, j);
+        out[j] = scale * f32::from(low) + minimum;
+        out[j + 16] = scale * f32::from(upper) + minimum;
+    }
+}
+
+/// Scale, 32 signed bytes.
+fn q8_0(block: &[u8], out: &mut [f32]) {
+    let scale = half_at(block, 0);
+    for (value, &byte) in out.iter_mut().zip(&block[2..]) {
+        *value = scale * f32::from(byte as i8);
+    }
+}
+
+/// The six-bit scale and minimum of sub-block `j` (0 to 7), packed in 12 bytes.
+fn scale_and_minimum(packed: &[u8], j: usize) -> (f32, f32) {
+    let (scale, minimum) = if j < 4 {
+        (packed[j] & 63, packed[j + 4] & 63)
+    } else {
+        (
+            (packed[j + 4] & 0x0f) | ((packed[j - 4] >> 6) << 4),
+            (packed[j + 4] >> 4) | ((packed[j] >> 6) << 4),
+        )
+    };
+    (f32::from(scale), f32::from(minimum))
+}
+
+/// Eight sub-blocks of 32; a pair of them shares 32 bytes, the even one in the low halves. `fifth_bit(sub, j)` is added
+/// to value `j` of sub-block `sub`.
+fn q4_or_q5_k(
+    block: &[u8],
+    nibbles: &[u8],
+    out: &mut [f32],
+    fifth_bit: impl Fn(usize, usize) -> u8,
+) {
+    let (scale, minimum) = (half_at(block, 0), half_at(block, 2));
+    for (sub, values) in out.chunks_exact_mut(32).enumerate() {
+        let (sub_scale, sub_minimum) = scale_and_minimum(&block[4..16], sub);
+        let (sub_scale, sub_minimum) = (scale * sub_scale, minimum * sub_minimum);
+        let shift = 4 * (sub % 2);
+        for (j, value) in values.iter_mut().enumerate() {
+            let quant = ((nibbles[32 * (sub / 2) + j] >> shift) & 0x0f) + fifth_bit(sub, j);
+            *value = sub_scale * f32::from(quant) - sub_minimum;
+        }
+    }
+}
+
+/// Scale, minimum scale, 12 bytes of scales, 128 bytes.
+fn q4_k(block: &[u8], out: &mut [f32]) {
+    q4_or_q5_k(block, &block[16..], out, |_, _| 0);
+}
+
+/// Like `q4_k`, with 32 bytes of fifth bits before the low halves: bit `sub` of byte `j`.
+fn q5_k(block: &[u8], out: &mut [f32]) {
+    let high = &block[16..48];
+    q4_or_q5_k(block, &block[48..], out, |sub, j| {
+        ((high[j] >> sub) & 1) << 4
+    });
+}
+
+/// 128 bytes of low halves, 64 bytes of high pairs of bits, 16 signed scales, one scale of them.
+fn q6_k(block: &[u8], out: &mut [f32]) {
+    let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
+    let scale = half_at(block, 208);
+    for (index, value) in out.iter_mut().enumerate() {
+        let (half, within) = (index / 128, index % 128);
+        let (group, j) = (within / 32, within % 32);
+        let low_byte = low[64 * half + 32 * (group % 2) + j];
+        let low_bits = if group < 2 {
+            low_byte & 0x0f
+        } else {
+            low_byte >> 4
+        };
+        let high_bits = (high[32 * half + j] >> (2 * group)) & 3;
+        let quant = (low_bits | (high_bits << 4)) as i8 - 32;
+        *value = scale * f32::from(scales[index / 16] as i8) * f32::from(quant);
+    }
+}

@@ -1,0 +1,22 @@
+//! What a model thinks of given tokens: log-probabilities, entropies, and gradients of any loss
+//! on them, without ever holding a `[tokens, vocabulary]` tensor.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`batch`] | sequences packed into rectangles by a token budget |
+//! | [`head`] | the vocabulary head in chunks, and its gradient in closed form |
+//! | [`scoring`] | log-probabilities without a gradient |
+//! | [`gradient`] | one micro-batch forward and backward |
+//! | [`optimizer`] | AdamW, clipping, learning-rate schedules |
+
+pub mod batch;
+pub mod gradient;
+pub mod head;
+pub mod optimizer;
+pub mod scoring;
+
+pub use batch::{MicroBatch, Sequence, pack};
+pub use gradient::accumulate_gradients;
+pub use head::HeadConfig;
+pub use optimizer::{AdamW, AdamWConfig, Schedule};
+pub use scoring::{TokenScores, token_logprobs};

@@ -1,0 +1,70 @@
+//! From a prompt to token ids.
+
+use dunwu_datasets::Prompt;
+
+use crate::tokenizer::{ChatTemplate, TemplateError, Tokenizer, TokenizerError};
+
+/// Why a prompt cannot be fed to the model.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    /// A conversation, but no way to write it down.
+    #[error(
+        "the prompt is a conversation, but {model} has no chat template; hint: use a model that has one, or give the prompt as plain text"
+    )]
+    NoTemplate {
+        /// Where the model is from.
+        model: String,
+    },
+    /// The chat template failed.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The text could not be tokenised.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// Nothing is left to feed.
+    #[error("the prompt is empty")]
+    Empty,
+}
+
+/// Renders and tokenises prompts for one model.
+#[derive(Debug)]
+pub struct PromptEncoder {
+    /// The model's tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The model's chat template, if it has one.
+    pub template: Option<ChatTemplate>,
+    /// Where the model is from, for messages.
+    pub origin: String,
+}
+
+impl PromptEncoder {
+    /// The prompt as the model sees it: raw text as it is, a conversation by the chat template,
+    /// up to where the assistant speaks.
+    ///
+    /// # Errors
+    /// See [`PromptError`].
+    pub fn text(&self, prompt: &Prompt) -> Result<String, PromptError> {
+        match prompt {
+            Prompt::Text(text) => Ok(text.clone()),
+            Prompt::Chat(messages) => match &self.template {
+                Some(template) => Ok(template.render(messages, true)?),
+                None => Err(PromptError::NoTemplate {
+                    model: self.origin.clone(),
+                }),
+            },
+        }
+    }
+
+    /// The prompt as text and as token ids.
+    ///
+    /// # Errors
+    /// See [`PromptError`].
+    pub fn encode(&self, prompt: &Prompt) -> Result<(String, Vec<u32>), PromptError> {
+        let text = self.text(prompt)?;
+        let ids = self.tokenizer.encode(&text)?;
+        match ids.is_empty() {
+            true => Err(PromptError::Empty),
+            false => Ok((text, ids)),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Progress for a person, on standard error: a bar with the time left where there is a terminal,
+//! and a line a step everywhere.
+
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::stages::{Showcase, Summary};
+use crate::{
+    eval::EvalReport,
+    metrics::{GrpoMetrics, SftMetrics},
+};
+
+/// Writes for a person.
+#[derive(Debug, Default)]
+pub struct Console;
+
+/// The bar of one stage or measurement.
+#[derive(Debug)]
+pub struct Bar(ProgressBar);
+
+impl Console {
+    /// A console on standard error.
+    pub fn new() -> Self {
+        Self
+    }
+
+    /// One line.
+    pub fn line(&self, text: &str) {
+        eprintln!("{text}");
+    }
+
+    /// The bar of a stage that has made `done` of `steps` steps.
+    pub fn stage(&self, name: &str, steps: u64, done: u64) -> Bar {
+        let bar = styled(steps, name);
+        bar.set_position(done);
+        bar.reset_eta();
+        Bar(bar)
+    }
+
+    /// The bar of something counted.
+    pub fn counter(&self, name: &str, count: usize) -> Bar {
+        Bar(styled(count as u64, name))
+    }
+
+    /// What a measurement found.
+    pub fn report(&self, label: &str, report: &EvalReport) {
+        let sampled = match report.sampled_accuracy {
+            Some(accuracy) => format!(", sampled {:.1} %", 100.0 * accuracy),
+            None => String::new(),
+        };
+        self.line(&format!(
+            "{label}: greedy {:.1} % of {} problems{sampled}, mean length {:.1} tokens, {:.1} % cut off",
+            100.0 * report.greedy_accuracy,
+            report.problems,
+            report.greedy_length_mean,
+            100.0 * report.greedy_truncated,
+        ));
+    }
+
+    /// What the run came to.
+    pub fn summary(&self, summary: &Summary, path: &Path) {
+        for shown in summary
+            .showcase
+            .iter()
+            .filter(|shown| !shown.after.is_empty())
+        {
+            self.showcase(shown);
+        }
+        let percent = |accuracy: Option<f64>| match accuracy {
+            Some(accuracy) => format!("{:.1} %", 100.0 * accuracy),
+            None => "not measured".to_owned(),
+        };
+        self.line("");
+        self.line(&format!(
+            "{}: {} steps in {:.0} s, held-out accuracy {} before GRPO, {} after",
+            if summary.finished {
+                "finished"
+            } else {
+                "stopped"
+            },
+            summary.steps,
+            summary.seconds,
+            percent(summary.heldout_accuracy_before),
+            percent(summary.heldout_accuracy_after),
+        ));
+        self.line(&format!("files in {}", path.display()));
+        if !summary.finished {
+            self.line("hint: the same command with --resume goes on from here");
+        }
+    }
+
+    fn showcase(&self, shown: &Showcase) {
+        self.line("");
+        self.line(&format!(
+            "problem  {}   (answer {})",
+            shown.prompt.trim(),
+            shown.answer
+        ));
+        self.line(&format!("before   {}", shown.before.trim()));
+        self.line(&format!("after    {}", shown.after.trim()));
+    }
+}
+
+impl Bar {
+    /// A step of supervised fine-tuning: a line every tenth of the stage, the rest on the bar.
+    pub fn sft(&self, step: u64, metrics: &SftMetrics) {
+        let steps = self.0.length().unwrap_or(step);
+        let text = format!(
+            "loss {:.4}  grad {:.2}  {:.0} tok/s",
+            metrics.loss, metrics.grad_norm, metrics.trained_tokens_per_s
+        );
+        self.0.set_position(step);
+        self.0.set_message(text.clone());
+        if step % (steps / 10).max(1) == 0 || step == steps {
+            self.print(&format!("sft {step}/{steps}  {text}"));
+        }
+        self.finish_at(step);
+    }
+
+    /// A step of GRPO.
+    pub fn grpo(&self, step: u64, metrics: &GrpoMetrics) {
+        let steps = self.0.length().unwrap_or(step);
+        let components: Vec<String> = metrics
+            .components
+            .iter()
+            .map(|(name, value)| format!("{name} {value:.3}"))
+            .collect();
+        let mut line = format!(
+            "grpo {step}/{steps}  reward {:.3} ({})  length {:.1}  entropy {:.3}  grad {:.2}  same {:.0} %  cut {:.0} %  {:.0} tok/s  {:.1} s",
+            metrics.reward_mean,
+            components.join(", "),
+            metrics.length_mean,
+            metrics.entropy,
+            metrics.grad_norm,
+            100.0 * metrics.zero_variance_groups,
+            100.0 * metrics.truncated,
+            metrics.generated_tokens_per_s,
+            metrics.step_s,
+        );
+        if metrics.failed_judgements > 0 {
+            line += &format!("  FAILED JUDGEMENTS {}", metrics.failed_judgements);
+        }
+        self.0.set_position(step);
+        self.print(&line);
+        self.finish_at(step);
+    }
+
+    /// So many are done.
+    pub fn set(&self, done: usize) {
+        self.0.set_position(done as u64);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+
+    fn print(&self, line: &str) {
+        self.0.suspend(|| eprintln!("{line}"));
+    }
+
+    fn finish_at(&self, step: u64) {
+        if Some(step) == self.0.length() {
+            self.finish();
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn styled(length: u64, name: &str) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{prefix:18} {wide_bar} {pos}/{len}  {eta} left  {msg}")
+            .expect("the template is fixed");
+    let bar = ProgressBar::new(length).with_style(style);
+    bar.set_prefix(name.to_owned());
+    bar
+}

@@ -1,0 +1,104 @@
+//! A training run: its directory, its stages, what it tells the user.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`bundle`] | a model with everything that turns text into its tokens and back |
+//! | [`directory`] | `runs/<name>/` |
+//! | [`stages`] | the stages, in order: the loop around every step |
+//! | [`preflight`] | what would waste hours is found before the first step |
+//! | [`console`] | progress for a person |
+//! | [`estimate`] | how much memory a run will take |
+//! | [`interrupt`] | Ctrl-C finishes the step |
+
+pub mod bundle;
+pub mod console;
+pub mod directory;
+pub mod estimate;
+pub mod interrupt;
+pub mod preflight;
+pub mod stages;
+
+use std::path::PathBuf;
+
+use dunwu_datasets::DatasetError;
+
+use crate::{
+    checkpoint::CheckpointError,
+    device::DeviceError,
+    model::{Parameters, Transformer, pretrained::PretrainedError, weights::WeightError},
+    policy::AdamW,
+    rollout::PromptError,
+    tokenizer::TokenizerError,
+};
+
+pub use bundle::Bundle;
+pub use directory::RunDirectory;
+pub use stages::{Summary, TrainOptions, train};
+
+/// What stops a run.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum RunError {
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Pretrained(#[from] PretrainedError),
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error(transparent)]
+    Data(#[from] DatasetError),
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The config was checked before, so this is about its surroundings.
+    #[error("{0}")]
+    Config(String),
+    #[error("{}: {source}", path.display())]
+    File {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(
+        "step {step}: {what} is {value}; hint: lower the learning rate, or look at the last lines of metrics.jsonl"
+    )]
+    NotFinite {
+        step: u64,
+        what: &'static str,
+        value: f64,
+    },
+    #[error("preflight: {problem}\nhint: {hint}; --no-preflight goes on regardless")]
+    Preflight { problem: String, hint: String },
+    #[error("cannot start the judge's threads: {0}")]
+    Threads(std::io::Error),
+}
+
+impl RunError {
+    /// An error of the file system at `path`.
+    pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        |source| Self::File { path, source }
+    }
+}
+
+/// A policy that learns: its weights, their optimiser, and how often they changed.
+#[derive(Debug)]
+pub struct Learner {
+    /// The weights.
+    pub model: Transformer,
+    /// Their optimiser.
+    pub optimizer: AdamW,
+    /// Updates made since the start of the run.
+    pub version: u64,
+}
+
+impl Learner {
+    /// One update; returns the global norm of the gradient before clipping.
+    pub fn update(&mut self, gradients: Parameters, learning_rate: f64) -> f64 {
+        self.version += 1;
+        self.optimizer
+            .step(&mut self.model, gradients, learning_rate)
+    }
+}

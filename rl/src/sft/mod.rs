@@ -1,0 +1,103 @@
+//! Supervised fine-tuning: the likelihood of given completions goes up.
+
+use std::time::Instant;
+
+use burn::tensor::Tensor;
+use dunwu_datasets::TraceMix;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    metrics::SftMetrics,
+    model::Parameters,
+    policy::{AdamWConfig, HeadConfig, Schedule, Sequence, accumulate_gradients, pack},
+    run::{Learner, RunError},
+};
+
+/// Settings of a supervised stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SftConfig {
+    /// Steps of the stage.
+    pub steps: u64,
+    /// Demonstrations a step.
+    pub batch: usize,
+    /// Learning rate at the top of the schedule.
+    pub learning_rate: f64,
+    /// Course of the learning rate.
+    pub schedule: Schedule,
+    /// Steps of linear warm-up.
+    pub warmup_steps: u64,
+    /// The optimiser.
+    pub optimizer: AdamWConfig,
+    /// A JSON-lines file of `{"prompt", "completion"}`; without it, demonstrations are generated
+    /// for the run's task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<std::path::PathBuf>,
+    /// How good the generated demonstrations are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces: Option<TraceMix>,
+}
+
+impl Default for SftConfig {
+    fn default() -> Self {
+        Self {
+            steps: 100,
+            batch: 64,
+            learning_rate: 1e-5,
+            schedule: Schedule::Cosine,
+            warmup_steps: 0,
+            optimizer: AdamWConfig::default(),
+            file: None,
+            traces: None,
+        }
+    }
+}
+
+/// One update on `sequences`, by the mean negative log-likelihood of all their completion tokens.
+///
+/// # Errors
+/// When the loss is not a number.
+pub fn step(
+    config: &SftConfig,
+    learner: &mut Learner,
+    sequences: &[Sequence],
+    step: u64,
+    token_budget: usize,
+    head: HeadConfig,
+) -> Result<SftMetrics, RunError> {
+    let start = Instant::now();
+    let tracked = learner.model.tracked();
+    let total: usize = sequences.iter().map(|s| s.completion.len()).sum();
+    let scale = -1.0 / total.max(1) as f64;
+    let mut gradients = Parameters::default();
+    let (mut loss, mut entropy) = (0.0, 0.0);
+    for batch in pack(sequences, token_budget) {
+        let likelihood = |logprobs: Tensor<1>| logprobs.sum().mul_scalar(scale);
+        let output = accumulate_gradients(&tracked, &batch, head, &mut gradients, likelihood);
+        loss += output.loss;
+        entropy += output.entropy.iter().map(|&e| f64::from(e)).sum::<f64>();
+    }
+    drop(tracked);
+    if !loss.is_finite() {
+        return Err(RunError::NotFinite {
+            step,
+            what: "the loss",
+            value: loss,
+        });
+    }
+    let rate = config.learning_rate
+        * config
+            .schedule
+            .factor(step, config.steps, config.warmup_steps);
+    let grad_norm = learner.update(gradients, rate);
+    let step_s = start.elapsed().as_secs_f64();
+    Ok(SftMetrics {
+        loss,
+        entropy: entropy / total.max(1) as f64,
+        trained_tokens: total,
+        grad_norm,
+        learning_rate: rate,
+        step_s,
+        trained_tokens_per_s: total as f64 / step_s,
+    })
+}

@@ -1,0 +1,379 @@
+//! Chat messages to the text that a model was trained on, by the template that comes with the model.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dunwu_datasets::{Message, Role};
+use minijinja::value::Value;
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
+use minijinja_contrib::pycompat::unknown_method_callback;
+use serde_json::Value as Json;
+
+use super::python;
+use crate::model::weights::gguf::{GgufError, Metadata};
+
+const TEMPLATE_NAME: &str = "chat_template";
+
+/// Tokens with a role, by their text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SpecialTokens {
+    /// Begins a sequence.
+    pub bos_token: Option<String>,
+    /// Ends an answer.
+    pub eos_token: Option<String>,
+    /// Fills up a batch.
+    pub pad_token: Option<String>,
+    /// Stands for what has no token.
+    pub unk_token: Option<String>,
+}
+
+impl SpecialTokens {
+    /// The tokens that a `tokenizer_config.json` or `special_tokens_map.json` names, as text or as `{"content": …}`.
+    pub fn from_json(config: &Json) -> Self {
+        let text = |field: &str| {
+            let token = config.get(field)?;
+            token
+                .as_str()
+                .or_else(|| token.get("content")?.as_str())
+                .map(str::to_string)
+        };
+        Self {
+            bos_token: text("bos_token"),
+            eos_token: text("eos_token"),
+            pad_token: text("pad_token"),
+            unk_token: text("unk_token"),
+        }
+    }
+
+    /// The tokens that GGUF metadata names by id.
+    ///
+    /// # Errors
+    /// [`GgufError`] for a missing vocabulary or an id outside of it.
+    pub fn from_gguf(metadata: &Metadata) -> Result<Self, GgufError> {
+        let tokens = metadata.required_texts("tokenizer.ggml.tokens")?;
+        let text = |key: &str| -> Result<Option<String>, GgufError> {
+            let Some(id) = metadata.count(key)? else {
+                return Ok(None);
+            };
+            let what = || format!("{key} is {id}, the vocabulary has {} tokens", tokens.len());
+            tokens
+                .get(id)
+                .cloned()
+                .map(Some)
+                .ok_or_else(|| GgufError::Corrupt {
+                    offset: 0,
+                    what: what(),
+                })
+        };
+        Ok(Self {
+            bos_token: text("tokenizer.ggml.bos_token_id")?,
+            eos_token: text("tokenizer.ggml.eos_token_id")?,
+            pad_token: text("tokenizer.ggml.padding_token_id")?,
+            unk_token: text("tokenizer.ggml.unknown_token_id")?,
+        })
+    }
+
+    /// These tokens, with those of `other` where there are none.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            bos_token: self.bos_token.or(other.bos_token),
+            eos_token: self.eos_token.or(other.eos_token),
+            pad_token: self.pad_token.or(other.pad_token),
+            unk_token: self.unk_token.or(other.unk_token),
+        }
+    }
+}
+
+/// A compiled chat template: Jinja with the functions, filters and whitespace rules of transformers.
+///
+/// It is cheap to clone and may be used from several threads.
+#[derive(Debug, Clone)]
+pub struct ChatTemplate {
+    source: String,
+    special: SpecialTokens,
+    environment: Arc<Environment<'static>>,
+}
+
+impl ChatTemplate {
+    /// Compiles a template.
+    ///
+    /// # Errors
+    /// [`TemplateError::Syntax`] with the line.
+    pub fn new(source: impl Into<String>, special: SpecialTokens) -> Result<Self, TemplateError> {
+        let source = source.into();
+        let mut environment = Environment::new();
+        environment.set_trim_blocks(true);
+        environment.set_lstrip_blocks(true);
+        environment.set_keep_trailing_newline(false);
+        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.set_unknown_method_callback(unknown_method_callback);
+        environment.set_formatter(python::print);
+        environment.add_filter("tojson", python::to_json);
+        environment.add_function("strftime_now", |format: &str| python::strftime_now(format));
+        environment.add_function("raise_exception", raise_exception);
+        environment
+            .add_template_owned(TEMPLATE_NAME, without_generation_tags(&source))
+            .map_err(|error| TemplateError::Syntax {
+                line: error.line(),
+                what: describe(&error),
+            })?;
+        Ok(Self {
+            source,
+            special,
+            environment: Arc::new(environment),
+        })
+    }
+
+    /// The ChatML form that SmolLM and Qwen use: `<|im_start|>role`, the text, `<|im_end|>`; no default system message.
+    ///
+    /// # Errors
+    /// None in practice; the template is fixed.
+    pub fn chatml(special: SpecialTokens) -> Result<Self, TemplateError> {
+        let source = "{% for message in messages %}\
+            {{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}\
+            {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+        Self::new(source, special)
+    }
+
+    /// The template of a Hugging Face directory, if it has one: `chat_template.jinja`, else `chat_template.json`, else
+    /// `chat_template` in `tokenizer_config.json`, where of several named templates "default" is taken.
+    ///
+    /// # Errors
+    /// [`TemplateError::Io`] and [`TemplateError::BadFile`] for files that cannot be read,
+    /// [`TemplateError::Syntax`].
+    pub fn from_hf_dir(
+        dir: impl AsRef<Path>,
+        special: SpecialTokens,
+    ) -> Result<Option<Self>, TemplateError> {
+        let dir = dir.as_ref();
+        if let Some(source) = read_optional(&dir.join("chat_template.jinja"))? {
+            return Self::new(source, special).map(Some);
+        }
+        for name in ["chat_template.json", "tokenizer_config.json"] {
+            let file = dir.join(name);
+            let Some(text) = read_optional(&file)? else {
+                continue;
+            };
+            let bad = |what: String| TemplateError::BadFile {
+                file: file.display().to_string(),
+                what,
+            };
+            let json: Json = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+            match json.get("chat_template") {
+                None | Some(Json::Null) => {}
+                Some(Json::String(source)) => return Self::new(source.as_str(), special).map(Some),
+                Some(named) => {
+                    let what = "chat_template is neither a string nor a list with a template named \"default\"";
+                    let source = default_template(named).ok_or_else(|| bad(what.to_string()))?;
+                    return Self::new(source, special).map(Some);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The template of a GGUF file, if it has one.
+    ///
+    /// # Errors
+    /// [`TemplateError::Gguf`] for a value of another type, [`TemplateError::Syntax`].
+    pub fn from_gguf(
+        metadata: &Metadata,
+        special: SpecialTokens,
+    ) -> Result<Option<Self>, TemplateError> {
+        metadata
+            .text("tokenizer.chat_template")?
+            .map(|source| Self::new(source, special))
+            .transpose()
+    }
+
+    /// The text of a conversation. With `add_generation_prompt` it ends where the model is to answer.
+    ///
+    /// # Errors
+    /// [`TemplateError::Refused`] when the template rejects the conversation (two user turns in a row, a system
+    /// message that it has no place for, …), [`TemplateError::Render`] for any other failure.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<String, TemplateError> {
+        let SpecialTokens {
+            bos_token,
+            eos_token,
+            pad_token,
+            unk_token,
+        } = &self.special;
+        let messages: Vec<Value> = messages
+            .iter()
+            .map(|message| context! { role => role_name(message.role), content => message.content })
+            .collect();
+        // As in transformers: a token that does not exist is undefined, which prints as nothing; tools and documents
+        // are none.
+        let token = |text: &Option<String>| text.as_ref().map_or(Value::UNDEFINED, Value::from);
+        let template = self
+            .environment
+            .get_template(TEMPLATE_NAME)
+            .map_err(|error| render_error(&error))?;
+        template
+            .render(context! {
+                messages,
+                add_generation_prompt,
+                tools => Value::from(()),
+                documents => Value::from(()),
+                bos_token => token(bos_token),
+                eos_token => token(eos_token),
+                pad_token => token(pad_token),
+                unk_token => token(unk_token),
+            })
+            .map_err(|error| render_error(&error))
+    }
+
+    /// The template as it came with the model.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The tokens that the template may name.
+    pub fn special_tokens(&self) -> &SpecialTokens {
+        &self.special
+    }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    }
+}
+
+/// The text of a file, or nothing when there is none.
+fn read_optional(path: &Path) -> Result<Option<String>, TemplateError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(TemplateError::Io {
+            file: path.display().to_string(),
+            source,
+        }),
+    }
+}
+
+/// `[{"name": "default", "template": "…"}, …]` → the template of that name.
+fn default_template(named: &Json) -> Option<&str> {
+    let entries = named.as_array()?;
+    let default = entries
+        .iter()
+        .find(|entry| entry.get("name").and_then(Json::as_str) == Some("default"))?;
+    default.get("template")?.as_str()
+}
+
+/// Marks an error that the template raised itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Raised(String);
+
+fn raise_exception(message: String) -> Result<Value, Error> {
+    Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Raised(message)))
+}
+
+fn render_error(error: &Error) -> TemplateError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(Raised(message)) = current.downcast_ref() {
+            return TemplateError::Refused {
+                message: message.clone(),
+            };
+        }
+        cause = current.source();
+    }
+    TemplateError::Render {
+        line: error.line(),
+        what: describe(error),
+    }
+}
+
+fn describe(error: &Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    }
+}
+
+/// Replaces `{% generation %}` … `{% endgeneration %}`, with which transformers marks answers for training, by a block
+/// that prints its content, keeping the signs that trim whitespace.
+fn without_generation_tags(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(start) = rest.find("{%") {
+        let (before, tag) = rest.split_at(start);
+        out.push_str(before);
+        let end = tag.find("%}").map_or(tag.len(), |end| end + 2);
+        let (tag, after) = tag.split_at(end);
+        let word = tag
+            .trim_start_matches("{%")
+            .trim_end_matches("%}")
+            .trim_matches(['-', '+'])
+            .trim();
+        match word {
+            "generation" => out.push_str(&tag.replacen("generation", "if true", 1)),
+            "endgeneration" => out.push_str(&tag.replacen("endgeneration", "endif", 1)),
+            _ => out.push_str(tag),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Why a chat template could not be read or rendered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TemplateError {
+    /// The operating system refused.
+    #[error("cannot read {file}: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A file without a usable template.
+    #[error("{file}: {what}")]
+    BadFile {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// GGUF metadata is mistyped.
+    #[error("chat template: {0}")]
+    Gguf(#[from] GgufError),
+    /// The template is not valid Jinja, or uses what is not implemented.
+    #[error("chat template{}: {what}", at_line(*line))]
+    Syntax {
+        /// The line, from 1.
+        line: Option<usize>,
+        /// What is wrong.
+        what: String,
+    },
+    /// The template itself rejects the conversation.
+    #[error("the chat template refuses these messages: {message}")]
+    Refused {
+        /// What the template says.
+        message: String,
+    },
+    /// Rendering failed.
+    #[error("chat template{}: {what}", at_line(*line))]
+    Render {
+        /// The line, from 1.
+        line: Option<usize>,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+fn at_line(line: Option<usize>) -> String {
+    line.map(|line| format!(", line {line}"))
+        .unwrap_or_default()
+}
