@@ -24,7 +24,7 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let config = config::load(&self.config, &self.overrides)?;
-        let text = toml::to_string(&config).context("the config cannot be printed")?;
+        let text = config.to_toml().context("the config cannot be printed")?;
         std::io::stdout()
             .write_all(text.as_bytes())
             .context("standard output")?;

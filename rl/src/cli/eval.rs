@@ -68,6 +68,7 @@ impl Eval {
                 judge: &judge,
                 eos: &bundle.eos,
                 batch_rows: config.memory.batch_rows,
+                workers: config.memory.workers,
             },
             sampling,
             correct: &config.evaluation.correct,

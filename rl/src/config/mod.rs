@@ -166,6 +166,10 @@ pub struct MemorySection {
     pub token_budget: usize,
     /// Completions decoded at a time.
     pub batch_rows: usize,
+    /// Threads that share micro-batches, and decode batches of their own. More than one pays on
+    /// the CPU for models whose matrices are too small to keep all cores busy; it multiplies the
+    /// memory of activations.
+    pub workers: usize,
     /// MiB of one chunk of logits.
     pub head_chunk_mib: usize,
 }
@@ -175,6 +179,7 @@ impl Default for MemorySection {
         Self {
             token_budget: 1024,
             batch_rows: 64,
+            workers: 1,
             head_chunk_mib: 96,
         }
     }
@@ -284,6 +289,7 @@ impl RunConfig {
         }
         positive("memory.token_budget", self.memory.token_budget)?;
         positive("memory.batch_rows", self.memory.batch_rows)?;
+        positive("memory.workers", self.memory.workers)?;
         positive("memory.head_chunk_mib", self.memory.head_chunk_mib)?;
         positive("evaluation.problems", self.evaluation.problems)?;
         positive("checkpoint.keep", self.checkpoint.keep)?;
@@ -371,6 +377,14 @@ impl RunConfig {
             }
         }
         Ok(())
+    }
+
+    /// The config as TOML, with every default spelled out.
+    ///
+    /// # Errors
+    /// When a value has no TOML form.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
     }
 
     /// Steps of all stages together.

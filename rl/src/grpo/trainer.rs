@@ -14,7 +14,7 @@ use crate::{
     metrics::{GrpoMetrics, RewardStatistics, mean},
     model::{Parameters, Transformer, parameters::from_host},
     policy::{
-        AdamWConfig, HeadConfig, MicroBatch, Schedule, Sequence, accumulate_gradients, pack,
+        AdamWConfig, HeadConfig, MicroBatch, Schedule, Sequence, batch_gradients, pack,
         token_logprobs,
     },
     rollout::{RolloutCollector, RolloutGroup},
@@ -98,6 +98,8 @@ pub struct Trainer<'a> {
     pub reference: Option<&'a Transformer>,
     /// Tokens of a micro-batch, padding included.
     pub token_budget: usize,
+    /// Threads that share the micro-batches.
+    pub workers: usize,
     /// Bytes of one chunk of logits.
     pub head_chunk_bytes: usize,
     /// Seed of the stage.
@@ -269,19 +271,34 @@ impl Trainer<'_> {
     /// The gradient of the whole step, micro-batch by micro-batch.
     fn gradients(&self, model: &Transformer, examples: &[Example]) -> (Parameters, TokenSums) {
         let sequences: Vec<Sequence> = examples.iter().map(|e| e.sequence.clone()).collect();
-        let tracked = model.tracked();
-        let mut gradients = Parameters::default();
+        let objective = self.config.objective();
+        let batches = pack(&sequences, self.token_budget);
+        let members = |batch: &MicroBatch| -> Vec<&Example> {
+            batch
+                .members
+                .iter()
+                .map(|&member| &examples[member])
+                .collect()
+        };
+        let (gradients, outputs) = batch_gradients(
+            model,
+            &batches,
+            self.head(),
+            self.workers,
+            |batch, logprobs| {
+                let inputs = self.inputs(model, batch, &members(batch));
+                grpo_loss(logprobs, inputs, objective)
+            },
+        );
         let mut sums = TokenSums::default();
-        for batch in pack(&sequences, self.token_budget) {
-            let members: Vec<&Example> = batch.members.iter().map(|&m| &examples[m]).collect();
-            let inputs = self.inputs(model, &batch, &members);
-            let objective = self.config.objective();
-            let output =
-                accumulate_gradients(&tracked, &batch, self.head(), &mut gradients, |logprobs| {
-                    grpo_loss(logprobs, inputs, objective)
-                });
+        for (batch, output) in batches.iter().zip(&outputs) {
             sums.loss += output.loss;
-            sums.add(&members, &output.logprobs, &output.entropy, objective);
+            sums.add(
+                &members(batch),
+                &output.logprobs,
+                &output.entropy,
+                objective,
+            );
         }
         (gradients, sums)
     }

@@ -3,12 +3,13 @@
 //! One [`ModelConfig`] describes every family that this crate runs; the families differ only in a few fields. Reading
 //! is in [`hf`] (both directions) and [`gguf`].
 
+mod error;
 pub mod gguf;
 pub mod hf;
 
 use std::fmt;
 
-use super::weights::gguf::GgufError;
+pub use error::ConfigError;
 
 /// Largest accepted value of any width or count in a configuration, so that products of three of them fit in 64 bits.
 const MAX_DIMENSION: usize = 1 << 21;
@@ -339,77 +340,11 @@ fn validate_scaling(scaling: &RopeScaling) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// No family here runs the model.
-    #[error(
-        "{file}: architecture \"{architecture}\" is not supported; supported: llama, mistral, qwen2, qwen3"
-    )]
-    UnsupportedArchitecture {
-        /// The file that names it.
-        file: String,
-        /// `model_type` or `general.architecture`.
-        architecture: String,
-    },
-    /// A family that is supported, with a setting that is not.
-    #[error("{file}: {field} = {value} is not supported: {reason}")]
-    Unsupported {
-        /// The file that sets it.
-        file: String,
-        /// The field or metadata key.
-        field: String,
-        /// Its value.
-        value: String,
-        /// What is supported.
-        reason: String,
-    },
-    /// A required field is absent.
-    #[error("{file}: {field} is missing")]
-    Missing {
-        /// The file.
-        file: String,
-        /// The field.
-        field: String,
-    },
-    /// A field has the wrong type.
-    #[error("{file}: {field} = {value} is not {expected}")]
-    WrongType {
-        /// The file.
-        file: String,
-        /// The field.
-        field: String,
-        /// Its value as JSON.
-        value: String,
-        /// What was expected, with its article.
-        expected: &'static str,
-    },
-    /// A field breaks a rule of the transformer.
-    #[error("model configuration: {field} = {value} {rule}")]
-    Invalid {
-        /// The field.
-        field: String,
-        /// Its value.
-        value: String,
-        /// The rule, as a phrase that follows the value.
-        rule: String,
-    },
-    /// GGUF metadata could not be read.
-    #[error("{file}: {source}")]
-    Gguf {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        source: GgufError,
-    },
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub(super) fn smollm2_135m() -> ModelConfig {
+    pub(crate) fn smollm2_135m() -> ModelConfig {
         ModelConfig {
             family: Family::Llama,
             vocab_size: 49152,

@@ -26,6 +26,13 @@ impl Parameters {
         self.0.insert(name.to_owned(), sum);
     }
 
+    /// Adds every entry of `other`.
+    pub fn merge(&mut self, other: Self) {
+        for (name, tensor) in other.0 {
+            self.add(&name, tensor);
+        }
+    }
+
     /// Sets the entry `name`.
     pub fn insert(&mut self, name: &str, value: Tensor<1>) {
         self.0.insert(name.to_owned(), value);

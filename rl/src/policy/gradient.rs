@@ -12,6 +12,53 @@ use crate::model::{
     parameters::{from_host, to_host},
 };
 
+/// The gradient of a whole batch, and what was seen of each micro-batch, in their order.
+///
+/// `workers` threads share the micro-batches. Each sums its own in order, and these sums are added
+/// in order, so the result depends on `workers` but not on which thread was faster.
+pub fn batch_gradients(
+    model: &Transformer,
+    batches: &[MicroBatch],
+    config: HeadConfig,
+    workers: usize,
+    loss: impl Fn(&MicroBatch, Tensor<1>) -> Tensor<1> + Sync,
+) -> (Parameters, Vec<MicroOutput>) {
+    let workers = workers.clamp(1, batches.len().max(1));
+    let work = &|worker: usize| {
+        let tracked = model.tracked();
+        let mut gradients = Parameters::default();
+        let mine = batches.iter().skip(worker).step_by(workers);
+        let outputs: Vec<MicroOutput> = mine
+            .map(|batch| {
+                let loss = |logprobs| loss(batch, logprobs);
+                accumulate_gradients(&tracked, batch, config, &mut gradients, loss)
+            })
+            .collect();
+        (gradients, outputs)
+    };
+    let parts: Vec<(Parameters, Vec<MicroOutput>)> = match workers {
+        1 => vec![work(0)],
+        _ => std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..workers)
+                .map(|worker| scope.spawn(move || work(worker)))
+                .collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
+                Ok(part) => part,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            threads.into_iter().map(join).collect()
+        }),
+    };
+    let mut sum = Parameters::default();
+    let mut seen = Vec::with_capacity(parts.len());
+    for (gradients, outputs) in parts {
+        sum.merge(gradients);
+        seen.push(outputs.into_iter());
+    }
+    let outputs = (0..batches.len()).filter_map(|i| seen[i % workers].next());
+    (sum, outputs.collect())
+}
+
 /// What a forward and backward pass saw, token by token, in the order of
 /// [`MicroBatch::targets`].
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ pub mod optimizer;
 pub mod scoring;
 
 pub use batch::{MicroBatch, Sequence, pack};
-pub use gradient::accumulate_gradients;
+pub use gradient::{accumulate_gradients, batch_gradients};
 pub use head::HeadConfig;
 pub use optimizer::{AdamW, AdamWConfig, Schedule};
 pub use scoring::{TokenScores, token_logprobs};

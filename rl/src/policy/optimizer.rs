@@ -66,11 +66,7 @@ impl AdamW {
     ) -> f64 {
         let norm = gradients.norm();
         let limit = self.config.max_grad_norm;
-        // As torch.nn.utils.clip_grad_norm_ does.
-        let scale = match limit > 0.0 && norm > limit {
-            true => limit / (norm + 1e-6),
-            false => 1.0,
-        };
+        let scale = clip_scale(norm, limit);
         self.steps += 1;
         let mut update = Update {
             optimizer: self,
@@ -121,6 +117,14 @@ impl AdamW {
             true => weight.mul_scalar(1.0 - learning_rate * weight_decay) - change,
             false => weight - change,
         }
+    }
+}
+
+/// The factor that brings a gradient of this norm down to `limit`, as torch's `clip_grad_norm_`.
+fn clip_scale(norm: f64, limit: f64) -> f64 {
+    match limit > 0.0 && norm > limit {
+        true => limit / (norm + 1e-6),
+        false => 1.0,
     }
 }
 
@@ -177,5 +181,82 @@ impl Schedule {
             Self::Linear => 1.0 - done,
             Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::model::parameters::{from_host, to_host};
+
+    /// Numbers of torch.optim.AdamW and clip_grad_norm_, see tests/golden/make_adamw_golden.py.
+    #[test]
+    fn updates_are_those_of_torch() {
+        let golden: Value =
+            serde_json::from_str(include_str!("../../../tests/golden/adamw.json")).unwrap();
+        for case in golden["cases"].as_array().unwrap() {
+            let number = |key: &str| case[key].as_f64().unwrap();
+            let mut optimizer = AdamW::new(AdamWConfig {
+                beta1: case["betas"][0].as_f64().unwrap(),
+                beta2: case["betas"][1].as_f64().unwrap(),
+                epsilon: number("eps"),
+                weight_decay: number("weight_decay"),
+                max_grad_norm: number("max_norm"),
+            });
+            let mut weights = Parameters::default();
+            for name in ["w", "b"] {
+                weights.insert(name, tensor(&case["initial"][name]));
+            }
+            for step in case["steps"].as_array().unwrap() {
+                let mut gradients = Parameters::default();
+                for name in ["w", "b"] {
+                    gradients.insert(name, tensor(&step["grad"][name]));
+                }
+                let norm = gradients.norm();
+                let expected = step["total_norm"].as_f64().unwrap();
+                assert!(
+                    (norm / expected - 1.0).abs() < 1e-6,
+                    "{}: {norm}",
+                    case["name"]
+                );
+                let scale = clip_scale(norm, optimizer.config.max_grad_norm);
+                optimizer.steps += 1;
+                for name in ["w", "b"] {
+                    let gradient = gradients.remove(name).unwrap().mul_scalar(scale);
+                    let weight = weights.remove(name).unwrap();
+                    let weight = optimizer.update(name, weight, gradient, number("lr"), true);
+                    let ours = to_host(weight.clone());
+                    let theirs = to_host(tensor(&step["after"][name]));
+                    for (a, b) in ours.iter().zip(theirs) {
+                        assert!((a - b).abs() < 1e-6, "{}: {a} {b}", case["name"]);
+                    }
+                    weights.insert(name, weight);
+                }
+            }
+        }
+    }
+
+    fn tensor(values: &Value) -> Tensor<1> {
+        fn collect(value: &Value, into: &mut Vec<f32>) {
+            match value {
+                Value::Array(list) => list.iter().for_each(|value| collect(value, into)),
+                number => into.push(number.as_f64().unwrap() as f32),
+            }
+        }
+        let mut flat = Vec::new();
+        collect(values, &mut flat);
+        let count = flat.len();
+        from_host(flat, [count], &Device::flex())
+    }
+
+    #[test]
+    fn schedules_warm_up_and_end() {
+        assert_eq!(Schedule::Constant.factor(0, 10, 4), 0.25);
+        assert_eq!(Schedule::Constant.factor(3, 10, 4), 1.0);
+        assert_eq!(Schedule::Linear.factor(7, 10, 4), 0.5);
+        assert!(Schedule::Cosine.factor(9, 10, 0) < 0.03);
     }
 }

@@ -36,6 +36,8 @@ pub struct RolloutCollector<'a> {
     pub eos: &'a [u32],
     /// Completions decoded at a time.
     pub batch_rows: usize,
+    /// Threads that decode a batch each.
+    pub workers: usize,
 }
 
 impl RolloutCollector<'_> {
@@ -72,11 +74,12 @@ impl RolloutCollector<'_> {
         let mut collected = Collected::default();
         let mut waiting = Vec::with_capacity(tasks.len());
         let per_batch = (self.batch_rows / group.max(1)).max(1);
-        for (batch, requests) in requests.chunks(per_batch).enumerate() {
+        let per_wave = per_batch * self.workers.max(1);
+        for (wave, requests) in requests.chunks(per_wave).enumerate() {
             let start = Instant::now();
-            let outputs = self.sample(model, sampling, requests);
+            let outputs = self.sample_wave(model, sampling, requests, per_batch);
             for (at, outputs) in outputs.into_iter().enumerate() {
-                let task = &tasks[batch * per_batch + at];
+                let task = &tasks[wave * per_wave + at];
                 let drafts = self.drafts(outputs)?;
                 let pending = self.judge.submit(submissions(task, &drafts));
                 waiting.push((drafts, pending));
@@ -109,6 +112,30 @@ impl RolloutCollector<'_> {
         }
         collected.reward_s = start.elapsed().as_secs_f64();
         Ok(collected)
+    }
+
+    /// Decodes batches of `per_batch` requests at the same time, one on each thread.
+    fn sample_wave(
+        &self,
+        model: &Transformer,
+        sampling: &SamplingConfig,
+        requests: &[Request],
+        per_batch: usize,
+    ) -> Vec<Vec<Generated>> {
+        if requests.len() <= per_batch {
+            return self.sample(model, sampling, requests);
+        }
+        std::thread::scope(|scope| {
+            let batches = requests.chunks(per_batch);
+            let threads: Vec<_> = batches
+                .map(|batch| scope.spawn(move || self.sample(model, sampling, batch)))
+                .collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
+                Ok(outputs) => outputs,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            threads.into_iter().flat_map(join).collect()
+        })
     }
 
     fn sample(

@@ -46,7 +46,9 @@ impl RunDirectory {
                 .expect("numbers do not end"),
         };
         fs::create_dir_all(&path).map_err(RunError::file(&path))?;
-        let text = toml::to_string(config).map_err(|e| RunError::Config(e.to_string()))?;
+        let text = config
+            .to_toml()
+            .map_err(|e| RunError::Config(e.to_string()))?;
         let file = path.join(CONFIG);
         fs::write(&file, text).map_err(RunError::file(&file))?;
         Self::open(path)
@@ -69,7 +71,9 @@ impl RunDirectory {
             })?;
         let file = path.join(CONFIG);
         let before = fs::read_to_string(&file).map_err(RunError::file(&file))?;
-        let now = toml::to_string(config).map_err(|e| RunError::Config(e.to_string()))?;
+        let now = config
+            .to_toml()
+            .map_err(|e| RunError::Config(e.to_string()))?;
         if let Some((was, is)) = first_difference(&before, &now) {
             return Err(RunError::Config(format!(
                 "--resume: the config is not that of {}: there `{was}`, here `{is}`",

@@ -285,8 +285,8 @@ impl<'a> Run<'a> {
         };
         for step in self.state.stage_step..stage.steps {
             let sequences = self.demonstrations(stage, demonstrations.as_deref(), step)?;
-            let budget = self.config.memory.token_budget;
-            let metrics = sft::step(stage, &mut self.learner, &sequences, step, budget, head)?;
+            let memory = &self.config.memory;
+            let metrics = sft::step(stage, &mut self.learner, &sequences, step, memory, head)?;
             bar.sft(step + 1, &metrics);
             self.after_step(
                 StageMetrics::Sft(metrics),
@@ -368,6 +368,7 @@ impl<'a> Run<'a> {
                 collector: collector(self.config, &self.bundle, &self.judge),
                 reference: reference.as_ref(),
                 token_budget: self.config.memory.token_budget,
+                workers: self.config.memory.workers,
                 head_chunk_bytes: self.head_chunk_bytes(),
                 seed: self.seed(Purpose::Rollouts),
             }
@@ -506,6 +507,7 @@ fn collector<'b>(config: &RunConfig, bundle: &'b Bundle, judge: &'b Judge) -> Ro
         judge,
         eos: &bundle.eos,
         batch_rows: config.memory.batch_rows,
+        workers: config.memory.workers,
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::time::Instant;
 
-use burn::tensor::Tensor;
 use dunwu_datasets::TraceMix;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    config::MemorySection,
     metrics::SftMetrics,
-    model::Parameters,
-    policy::{AdamWConfig, HeadConfig, Schedule, Sequence, accumulate_gradients, pack},
+    policy::{AdamWConfig, HeadConfig, Schedule, Sequence, batch_gradients, pack},
     run::{Learner, RunError},
 };
 
@@ -62,22 +61,26 @@ pub fn step(
     learner: &mut Learner,
     sequences: &[Sequence],
     step: u64,
-    token_budget: usize,
+    memory: &MemorySection,
     head: HeadConfig,
 ) -> Result<SftMetrics, RunError> {
     let start = Instant::now();
-    let tracked = learner.model.tracked();
     let total: usize = sequences.iter().map(|s| s.completion.len()).sum();
     let scale = -1.0 / total.max(1) as f64;
-    let mut gradients = Parameters::default();
-    let (mut loss, mut entropy) = (0.0, 0.0);
-    for batch in pack(sequences, token_budget) {
-        let likelihood = |logprobs: Tensor<1>| logprobs.sum().mul_scalar(scale);
-        let output = accumulate_gradients(&tracked, &batch, head, &mut gradients, likelihood);
-        loss += output.loss;
-        entropy += output.entropy.iter().map(|&e| f64::from(e)).sum::<f64>();
-    }
-    drop(tracked);
+    let batches = pack(sequences, memory.token_budget);
+    let (gradients, outputs) = batch_gradients(
+        &learner.model,
+        &batches,
+        head,
+        memory.workers,
+        |_, logprobs| logprobs.sum().mul_scalar(scale),
+    );
+    let loss: f64 = outputs.iter().map(|output| output.loss).sum();
+    let entropy: f64 = outputs
+        .iter()
+        .flat_map(|output| &output.entropy)
+        .map(|&e| f64::from(e))
+        .sum();
     if !loss.is_finite() {
         return Err(RunError::NotFinite {
             step,

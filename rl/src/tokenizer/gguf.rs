@@ -190,3 +190,137 @@ fn added_tokens(tokens: &[String], kinds: &[i64]) -> Vec<Value> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::weights::gguf::{GgufFile, MetadataArray, MetadataValue};
+
+    fn golden(name: &str) -> String {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden");
+        std::fs::read_to_string(format!("{dir}/{name}")).unwrap()
+    }
+
+    fn texts(json: &Value) -> Vec<String> {
+        serde_json::from_value(json.clone()).unwrap()
+    }
+
+    fn metadata(model: &str, pre: Option<&str>, golden: &Value) -> Metadata {
+        let text = |text: &str| MetadataValue::Text(text.to_string());
+        let list = |field: &str| MetadataValue::Array(MetadataArray::Text(texts(&golden[field])));
+        let types = serde_json::from_value(golden["token_type"].clone()).unwrap();
+        let types = MetadataValue::Array(MetadataArray::Signed(types));
+        let mut pairs = vec![
+            ("model", text(model)),
+            ("tokens", list("tokens")),
+            ("merges", list("merges")),
+            ("token_type", types),
+        ];
+        pairs.extend(pre.map(|pre| ("pre", text(pre))));
+        Metadata::new(
+            pairs
+                .into_iter()
+                .map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)),
+        )
+    }
+
+    fn bpe_golden() -> Value {
+        serde_json::from_str(&golden("bpe_tokenizers.json")).unwrap()
+    }
+
+    #[test]
+    fn every_rule_gives_the_ids_of_its_tokenizer_json() {
+        let golden = bpe_golden();
+        for (rule, ids) in golden["ids"].as_object().unwrap() {
+            let tokenizer = Tokenizer::from_gguf(&metadata("gpt2", Some(rule), &golden)).unwrap();
+            let ids: Vec<Vec<u32>> = serde_json::from_value(ids.clone()).unwrap();
+            for (text, ids) in texts(&golden["texts"]).iter().zip(ids) {
+                assert_eq!(tokenizer.encode(text).unwrap(), ids, "{rule}: {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn control_tokens_are_dropped_and_user_defined_ones_stay_visible() {
+        let tokenizer =
+            Tokenizer::from_gguf(&metadata("gpt2", Some("smollm"), &bpe_golden())).unwrap();
+        let ids = tokenizer.encode("a<|end|>b <think>7</think>").unwrap();
+        assert_eq!(tokenizer.decode(&ids).unwrap(), "ab <think>7</think>");
+        assert_eq!(
+            tokenizer.decode_with_special(&ids).unwrap(),
+            "a<|end|>b <think>7</think>"
+        );
+    }
+
+    #[test]
+    fn characters_cut_into_bytes_are_never_streamed_in_halves() {
+        let tokenizer =
+            Tokenizer::from_gguf(&metadata("gpt2", Some("smollm"), &bpe_golden())).unwrap();
+        let mut stream = super::super::StreamDecoder::new(&tokenizer);
+        let text = "x 🙂 Привет 本";
+        let ids = tokenizer.encode(text).unwrap();
+        assert!(
+            ids.len() > text.chars().count(),
+            "the vocabulary is too good for this test"
+        );
+        let pieces: Vec<String> = ids
+            .iter()
+            .filter_map(|&id| stream.push(id).unwrap())
+            .collect();
+        assert!(
+            pieces
+                .iter()
+                .all(|piece| !piece.contains(char::REPLACEMENT_CHARACTER))
+        );
+        assert_eq!(pieces.concat(), text);
+        // Half of a character at the end comes out when the stream is finished, and only then.
+        let first_byte = tokenizer.encode("🙂").unwrap()[0];
+        assert_eq!(stream.push(first_byte).unwrap(), None);
+        assert_eq!(stream.finish().unwrap().as_deref(), Some("\u{fffd}"));
+    }
+
+    #[test]
+    fn unknown_kinds_are_named() {
+        let golden = bpe_golden();
+        let message = |model, pre| {
+            Tokenizer::from_gguf(&metadata(model, pre, &golden))
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            message("llama", Some("default"))
+                .starts_with("GGUF tokenizer model \"llama\" is not supported")
+        );
+        assert!(
+            message("gpt2", Some("tekken"))
+                .starts_with("GGUF pre-tokenizer \"tekken\" is not supported")
+        );
+        assert!(message("gpt2", None).starts_with("GGUF pre-tokenizer \"(not stated)\""));
+        let empty = Tokenizer::from_gguf(&Metadata::default())
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            empty,
+            "cannot build the tokenizer: metadata key tokenizer.ggml.model is missing"
+        );
+    }
+
+    // The file of tests/golden/make_score_golden.py: ids by a tokenizer.json with single digits, as SmolLM2's own has
+    // it; `transformers_token_ids`, where present, is what transformers' GGUF reader makes of it without that step.
+    #[test]
+    fn smollm2_ids_are_those_of_its_tokenizer_json() {
+        let Ok(file) = std::env::var("DUNWU_SMOLLM2_GGUF") else {
+            eprintln!("skipped: DUNWU_SMOLLM2_GGUF is not set");
+            return;
+        };
+        let tokenizer = Tokenizer::from_gguf(GgufFile::open(file).unwrap().metadata()).unwrap();
+        assert_eq!(tokenizer.vocab_size(), 49152);
+        for line in golden("smollm2_tokens.jsonl").lines() {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let ids: Vec<u32> = serde_json::from_value(row["token_ids"].clone()).unwrap();
+            let text = row["text"].as_str().unwrap();
+            assert_eq!(tokenizer.encode(text).unwrap(), ids, "{text:?}");
+            assert_eq!(tokenizer.decode_with_special(&ids).unwrap(), text);
+        }
+    }
+}

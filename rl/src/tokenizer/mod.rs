@@ -6,19 +6,22 @@
 //! | `characters` | one token per character, for models that start from nothing |
 //! | `gguf` | the tokenizer that a GGUF file describes |
 //! | [`stream`] | decoding while tokens arrive |
+//! | `special` | [`SpecialTokens`]: tokens with a role |
 //! | [`template`] | chat messages to text |
 
 mod characters;
 mod gguf;
 mod python;
+mod special;
 pub mod stream;
 pub mod template;
 
 use std::path::Path;
 use std::sync::Arc;
 
+pub use special::SpecialTokens;
 pub use stream::StreamDecoder;
-pub use template::{ChatTemplate, SpecialTokens, TemplateError};
+pub use template::{ChatTemplate, TemplateError};
 
 use crate::model::weights::gguf::GgufError;
 

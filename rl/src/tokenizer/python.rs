@@ -22,6 +22,18 @@ pub(super) fn print(
     }
 }
 
+/// The test `is iterable`: unlike in Jinja's other home here, `none` is not, and templates rely on that for tools.
+pub(super) fn is_iterable(value: &Value) -> bool {
+    matches!(
+        value.kind(),
+        ValueKind::Undefined
+            | ValueKind::String
+            | ValueKind::Seq
+            | ValueKind::Map
+            | ValueKind::Iterable
+    )
+}
+
 /// The `tojson` filter of transformers: `json.dumps` with `ensure_ascii=False` and without HTML escapes.
 ///
 /// Keyword arguments: `indent` (spaces), `ensure_ascii`, `sort_keys`, `separators` (a pair).

@@ -1,5 +1,7 @@
 //! The architecture from the metadata of a GGUF file.
 
+use std::f64::consts::PI;
+
 use super::{ConfigError, Family, ModelConfig, RopeScaling};
 use crate::model::weights::WeightError;
 use crate::model::weights::gguf::{GgufError, GgufFile, Metadata};
@@ -162,7 +164,7 @@ impl Keys<'_> {
         };
         if let Some(shape) = gguf.shape("rope_freqs.weight") {
             let divisors = gguf
-                .read("rope_freqs.weight", &shape.to_vec())
+                .read("rope_freqs.weight", shape)
                 .map_err(|error| match error {
                     WeightError::Gguf { source, .. } => wrap(source),
                     other => self.unsupported(
@@ -208,19 +210,32 @@ fn llama3_scaling(divisors: &[f32], config: &ModelConfig) -> Option<Option<RopeS
     if divisors.len() != config.head_dim / 2 {
         return None;
     }
-    let factor = divisors.iter().copied().fold(1.0f32, f32::max);
+    let frequency = |pair: usize| {
+        config
+            .rope_theta
+            .powf(-2.0 * pair as f64 / config.head_dim as f64)
+    };
     let (low_freq_factor, high_freq_factor, original_max_position_embeddings) = LLAMA3_FREQUENCIES;
+    // The last pair turns slowest and so is divided most: by the whole factor, unless it lies in the blended band.
+    let last = f64::from(*divisors.last()?);
+    let turns =
+        original_max_position_embeddings as f64 * frequency(divisors.len() - 1) / (2.0 * PI);
+    let kept = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
+    let factor = (1.0 - kept) / (1.0 / last - kept);
+    let rounded = factor.round();
+    let factor = if (factor - rounded).abs() <= FREQUENCY_TOLERANCE * rounded {
+        rounded
+    } else {
+        factor
+    };
     let scaling = RopeScaling::Llama3 {
-        factor: f64::from(factor),
+        factor,
         low_freq_factor,
         high_freq_factor,
         original_max_position_embeddings,
     };
     let fits = divisors.iter().enumerate().all(|(pair, &divisor)| {
-        let frequency = config
-            .rope_theta
-            .powf(-2.0 * pair as f64 / config.head_dim as f64);
-        let expected = scaling.divisor(frequency);
+        let expected = scaling.divisor(frequency(pair));
         (f64::from(divisor) - expected).abs() <= FREQUENCY_TOLERANCE * expected
     });
     let unscaled = divisors.iter().all(|&divisor| divisor == 1.0);
@@ -228,5 +243,34 @@ fn llama3_scaling(divisors: &[f32], config: &ModelConfig) -> Option<Option<RopeS
         (true, _) => Some(None),
         (false, true) => Some(Some(scaling)),
         (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::config::tests::smollm2_135m;
+
+    // Llama-3.2-1B: 32 divisors of rope_freqs.weight as llama.cpp's converter computes them, from factor 32,
+    // low_freq_factor 1, high_freq_factor 4, original_max_position_embeddings 8192, theta 500000, head_dim 64.
+    #[test]
+    fn llama3_scaling_is_recognised_by_its_divisors() {
+        let config = ModelConfig {
+            rope_theta: 500_000.0,
+            ..smollm2_135m()
+        };
+        let scaling = RopeScaling::Llama3 {
+            factor: 32.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position_embeddings: 8192,
+        };
+        let divisor =
+            |pair: i32| scaling.divisor(500_000f64.powf(-2.0 * f64::from(pair) / 64.0)) as f32;
+        let divisors: Vec<f32> = (0..32).map(divisor).collect();
+        assert_eq!(llama3_scaling(&divisors, &config), Some(Some(scaling)));
+        assert_eq!(llama3_scaling(&[1.0; 32], &config), Some(None));
+        assert_eq!(llama3_scaling(&[2.0; 32], &config), None);
+        assert_eq!(llama3_scaling(&divisors[1..], &config), None);
     }
 }

@@ -179,3 +179,6 @@ fn is_complete(dir: &Path) -> bool {
     };
     weights && REQUIRED.iter().all(|file| dir.join(file).is_file())
 }
+
+#[cfg(test)]
+mod tests;

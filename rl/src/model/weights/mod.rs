@@ -13,6 +13,7 @@ pub mod gguf;
 pub mod hub;
 mod mapped;
 pub mod safetensors;
+mod staging;
 pub mod writer;
 
 use std::collections::HashSet;

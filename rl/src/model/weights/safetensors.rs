@@ -220,3 +220,143 @@ pub(super) fn read_index(index: &Path) -> Result<Vec<(String, String)>, WeightEr
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file with a header and as many bytes of data.
+    fn file(header: &str, data: &[u8]) -> Vec<u8> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend(data);
+        bytes
+    }
+
+    fn sample() -> Vec<u8> {
+        let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F16","shape":[1,2],"data_offsets":[8,12]},"c":{"dtype":"BF16","shape":[],"data_offsets":[12,14]},"d":{"dtype":"I16","shape":[1],"data_offsets":[14,16]}}"#;
+        let mut data: Vec<u8> = [1.5f32, -2.0]
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        data.extend(
+            [0.5, -8.0]
+                .iter()
+                .flat_map(|&value| f16::from_f32(value).to_le_bytes()),
+        );
+        data.extend(bf16::from_f32(3.0).to_le_bytes());
+        data.extend([0, 0]);
+        file(header, &data)
+    }
+
+    fn dir(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        dir
+    }
+
+    fn error(files: &[(&str, &[u8])]) -> String {
+        SafetensorsDir::open(dir(files).path())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn three_types_are_read_and_others_named() {
+        let dir = dir(&[(SINGLE_FILE, &sample())]);
+        let source = SafetensorsDir::open(dir.path()).unwrap();
+        assert_eq!(source.names(), ["a", "b", "c", "d"]);
+        assert_eq!(source.read("a", &[2]).unwrap().values, [1.5, -2.0]);
+        assert_eq!(source.read("b", &[1, 2]).unwrap().values, [0.5, -8.0]);
+        assert_eq!(source.read("c", &[]).unwrap().values, [3.0]);
+        let message =
+            |name: &str, shape: &[usize]| source.read(name, shape).unwrap_err().to_string();
+        assert!(
+            message("d", &[1])
+                .ends_with("model.safetensors: tensor d is of type I16; supported: F32, F16, BF16")
+        );
+        assert!(message("a", &[1, 2]).ends_with("tensor a has the shape [2], expected [1, 2]"));
+        assert!(message("e", &[]).ends_with("there is no tensor e"));
+    }
+
+    #[test]
+    fn shards_are_found_through_the_index() {
+        let index = br#"{"weight_map":{"b":"two.safetensors","a":"one.safetensors"}}"#;
+        let whole = dir(&[
+            (INDEX_FILE, index),
+            ("one.safetensors", &sample()),
+            ("two.safetensors", &sample()),
+        ]);
+        let source = SafetensorsDir::open(whole.path()).unwrap();
+        assert_eq!(source.names(), ["b", "a"]);
+        assert_eq!(source.read("a", &[2]).unwrap().values, [1.5, -2.0]);
+        let missing = error(&[(INDEX_FILE, index), ("one.safetensors", &sample())]);
+        assert!(
+            missing.contains("names a shard that is missing")
+                && missing.ends_with("two.safetensors"),
+            "{missing}"
+        );
+        let promised = br#"{"weight_map":{"x":"one.safetensors"}}"#;
+        let promised = error(&[(INDEX_FILE, promised), ("one.safetensors", &sample())]);
+        assert!(
+            promised.ends_with("one.safetensors: there is no tensor x"),
+            "{promised}"
+        );
+    }
+
+    #[test]
+    fn an_index_cannot_point_out_of_its_directory() {
+        for shard in [
+            "../other.safetensors",
+            "/etc/passwd",
+            "sub/one.safetensors",
+            "..",
+            "",
+        ] {
+            let index = format!(r#"{{"weight_map":{{"a":"{shard}"}}}}"#);
+            let message = error(&[(INDEX_FILE, index.as_bytes())]);
+            assert!(
+                message.ends_with(&format!(
+                    "the shard of a is {shard:?}, not a plain file name"
+                )),
+                "{message}"
+            );
+        }
+        assert!(error(&[(INDEX_FILE, b"{}")]).ends_with("there is no object \"weight_map\""));
+        assert!(error(&[]).contains("neither model.safetensors nor model.safetensors.index.json"));
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_an_error() {
+        let whole = sample();
+        for length in 0..whole.len() {
+            let message = error(&[(SINGLE_FILE, &whole[..length])]);
+            assert!(message.contains("model.safetensors"), "{length}: {message}");
+        }
+        let mut longer = whole;
+        longer.push(0);
+        assert!(error(&[(SINGLE_FILE, &longer)]).contains("damaged safetensors file"));
+    }
+
+    #[test]
+    fn flipped_bytes_never_panic() {
+        let whole = sample();
+        for at in 0..whole.len() {
+            for flip in [0x01, 0x10, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= flip;
+                let dir = dir(&[(SINGLE_FILE, &damaged)]);
+                let Ok(source) = SafetensorsDir::open(dir.path()) else {
+                    continue;
+                };
+                for name in source.names() {
+                    let shape = source.shape(name).unwrap().to_vec();
+                    // A flipped type may still read; what counts is that nothing panics.
+                    let _ = source.read(name, &shape);
+                }
+            }
+        }
+    }
+}

@@ -228,3 +228,32 @@ fn q6_k(block: &[u8], out: &mut [f32]) {
         *value = scale * f32::from(scales[index / 16] as i8) * f32::from(quant);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Made by tests/golden/make_gguf_golden.py with the gguf package.
+    #[test]
+    fn every_type_gives_the_values_of_the_gguf_package() {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../tests/golden/gguf_blocks.json"
+        );
+        let golden: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let cases = golden["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), BlockType::NAMES.split(", ").count());
+        for case in cases {
+            let name = case["type"].as_str().unwrap();
+            let block_type = BlockType::from_id(case["type_id"].as_u64().unwrap() as u32).unwrap();
+            assert_eq!(case["block_size"], block_type.values_per_block(), "{name}");
+            assert_eq!(case["type_size"], block_type.bytes_per_block(), "{name}");
+            let hex = case["bytes"].as_str().unwrap();
+            let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+            let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+            let expected: Vec<f32> = serde_json::from_value(case["values"].clone()).unwrap();
+            assert_eq!(dequantize(block_type, &bytes), expected, "{name}");
+        }
+    }
+}

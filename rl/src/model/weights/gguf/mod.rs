@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`metadata`] | the key-value section |
 //! | `reader` | parsing, with every length checked against the file |
+//! | `cursor` | the checked reads |
 //! | `dequantize` | blocks to `f32` |
 //! | `names` | Hugging Face names and row order |
 //!
 //! The layout follows the specification in `docs/gguf.md` of the ggml project. Versions 2 and 3, little-endian.
 
+mod cursor;
 mod dequantize;
 pub mod metadata;
 mod names;
@@ -143,3 +145,6 @@ fn llama_heads(metadata: &Metadata) -> Result<Option<Heads>, GgufError> {
         .unwrap_or(queries);
     Ok(Some(Heads { queries, keys }))
 }
+
+#[cfg(test)]
+mod tests;

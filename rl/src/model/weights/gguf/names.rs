@@ -62,7 +62,7 @@ pub(super) fn is_key_projection(hf_name: &str) -> bool {
 /// makes that impossible for a valid configuration.
 pub(super) fn undo_permutation(values: &[f32], heads: usize, row_width: usize) -> Vec<f32> {
     let rows = values.len() / row_width.max(1);
-    if heads == 0 || !rows.is_multiple_of(2 * heads) {
+    if heads == 0 || !rows.is_multiple_of(heads.saturating_mul(2)) {
         return values.to_vec();
     }
     let half = rows / heads / 2;

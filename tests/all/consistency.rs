@@ -1,0 +1,285 @@
+//! The same thing computed two ways.
+
+use burn::tensor::{Device, Tensor};
+use dunwu::{
+    generation::{Finish, Generated, Generator, Hooks, Request},
+    grpo::GrpoConfig,
+    model::{ParameterVisitor, Parameters, Transformer},
+    policy::{HeadConfig, Sequence, accumulate_gradients, pack, token_logprobs},
+};
+
+use crate::fixtures::{largest_difference, sampling, scratch, small_grpo, two_grpo_steps};
+
+/// Ragged prompts, several completions of each.
+fn requests() -> Vec<Request> {
+    [&[1u32, 2, 3][..], &[4], &[5, 6, 7, 8, 9, 10, 11], &[12, 1]]
+        .iter()
+        .enumerate()
+        .map(|(i, prompt)| Request {
+            prompt: prompt.to_vec(),
+            seeds: (0..3).map(|k| (10 * i + k) as u64).collect(),
+        })
+        .collect()
+}
+
+fn generate(model: &Transformer, requests: &[Request], batch_rows: usize) -> Vec<Vec<Generated>> {
+    let sampling = sampling(20);
+    let generator = Generator {
+        model,
+        sampling: &sampling,
+        eos: &[17],
+        batch_rows,
+    };
+    generator.generate(requests, Hooks::default())
+}
+
+/// The sampler's log-probabilities come from the cached pass over a ragged, shrinking batch; those
+/// of `token_logprobs` from an uncached one.
+#[test]
+fn cached_and_uncached_logprobs_agree() {
+    let bundle = scratch(&Device::flex());
+    let requests = requests();
+    let outputs = generate(&bundle.model, &requests, 64);
+    let mut worst = 0.0f32;
+    for (request, outputs) in requests.iter().zip(&outputs) {
+        for output in outputs {
+            let sequence = Sequence {
+                prompt: request.prompt.clone(),
+                completion: output.tokens.clone(),
+            };
+            let scores = token_logprobs(&bundle.model, &[sequence], 4096, HeadConfig::default());
+            worst = worst.max(largest_difference(&scores[0].logprobs, &output.logprobs));
+        }
+    }
+    eprintln!("cached against uncached: {worst:e}");
+    assert!(worst < 1e-5, "{worst}");
+}
+
+#[test]
+fn a_completion_does_not_depend_on_its_batch() {
+    let bundle = scratch(&Device::flex());
+    let requests = requests();
+    let together = generate(&bundle.model, &requests, 64);
+    let alone = generate(&bundle.model, &requests, 1);
+    let other_order: Vec<Request> = requests.iter().rev().cloned().collect();
+    let mut reversed = generate(&bundle.model, &other_order, 5);
+    reversed.reverse();
+    for (a, (b, c)) in together.iter().zip(alone.iter().zip(&reversed)) {
+        for (a, (b, c)) in a.iter().zip(b.iter().zip(c)) {
+            assert_eq!(a.tokens, b.tokens);
+            assert_eq!(a.tokens, c.tokens);
+        }
+    }
+}
+
+#[test]
+fn completions_end_as_asked() {
+    let bundle = scratch(&Device::flex());
+    let requests = requests();
+    let outputs = generate(&bundle.model, &requests, 64);
+    for output in outputs.iter().flatten() {
+        match output.finish {
+            Finish::Eos => assert_eq!(output.tokens.last(), Some(&17)),
+            Finish::Length => assert_eq!(output.tokens.len(), 20),
+            Finish::Stop => panic!("there was no stop"),
+        }
+        assert_eq!(
+            output.tokens.iter().filter(|&&t| t == 17).count(),
+            usize::from(output.finish == Finish::Eos)
+        );
+    }
+    let sampling = sampling(20);
+    let generator = Generator {
+        model: &bundle.model,
+        sampling: &sampling,
+        eos: &[],
+        batch_rows: 8,
+    };
+    let stop = |tokens: &[u32]| tokens.len() == 4;
+    let outputs = generator.generate(
+        &requests,
+        Hooks {
+            stop: Some(&stop),
+            ..Hooks::default()
+        },
+    );
+    assert!(
+        outputs
+            .iter()
+            .flatten()
+            .all(|o| o.finish == Finish::Stop && o.tokens.len() == 4)
+    );
+}
+
+/// A weighted sum of log-probabilities, as every loss here is to first order.
+fn gradients(
+    model: &Transformer,
+    sequences: &[Sequence],
+    budget: usize,
+    head: HeadConfig,
+) -> (f64, Parameters) {
+    let tracked = model.tracked();
+    let mut gradients = Parameters::default();
+    let mut loss = 0.0;
+    for batch in pack(sequences, budget) {
+        let sum = |logprobs: Tensor<1>| logprobs.clone().mul(logprobs).sum();
+        loss += accumulate_gradients(&tracked, &batch, head, &mut gradients, sum).loss;
+    }
+    (loss, gradients)
+}
+
+fn sequences() -> Vec<Sequence> {
+    (0..8u32)
+        .map(|i| Sequence {
+            prompt: (0..=i % 3).map(|k| (5 * i + k) % 17).collect(),
+            completion: (0..3 + i % 5).map(|k| (7 * i + 3 * k) % 17).collect(),
+        })
+        .collect()
+}
+
+fn relative_difference(a: &Parameters, b: &Parameters) -> f64 {
+    let mut difference = a.clone();
+    for (name, tensor) in b.iter() {
+        difference.add(name, tensor.clone().neg());
+    }
+    difference.norm() / a.norm()
+}
+
+#[test]
+fn eight_small_batches_are_one_large_one() {
+    let bundle = scratch(&Device::flex());
+    let head = HeadConfig::default();
+    let (loss, whole) = gradients(&bundle.model, &sequences(), 10_000, head);
+    let (sum, parts) = gradients(&bundle.model, &sequences(), 1, head);
+    let difference = relative_difference(&whole, &parts);
+    eprintln!("8×1 against 1×8: {difference:e}");
+    assert!((loss - sum).abs() < 1e-5 * loss.abs() && difference < 1e-5);
+}
+
+#[test]
+fn chunks_of_the_head_change_nothing() {
+    let bundle = scratch(&Device::flex());
+    let (_, whole) = gradients(&bundle.model, &sequences(), 10_000, HeadConfig::default());
+    let small = HeadConfig {
+        chunk_bytes: 4 * 18 * 3,
+        ..HeadConfig::default()
+    };
+    let (_, parts) = gradients(&bundle.model, &sequences(), 10_000, small);
+    let difference = relative_difference(&whole, &parts);
+    eprintln!("chunked head against whole: {difference:e}");
+    assert!(difference < 1e-5, "{difference}");
+}
+
+/// Moves one weight of a tensor.
+struct Nudge<'a> {
+    name: &'a str,
+    index: usize,
+    by: f32,
+}
+
+impl ParameterVisitor for Nudge<'_> {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
+        if name == self.name {
+            let mut data = tensor.to_data().try_into_vec::<f32>().unwrap();
+            data[self.index] += self.by;
+            let shape = tensor.dims();
+            *tensor =
+                Tensor::from_data(burn::tensor::TensorData::new(data, shape), &tensor.device());
+        }
+    }
+}
+
+#[test]
+fn gradients_are_finite_differences() {
+    let bundle = scratch(&Device::flex());
+    let head = HeadConfig {
+        temperature: 0.7,
+        ..HeadConfig::default()
+    };
+    let (_, analytic) = gradients(&bundle.model, &sequences(), 40, head);
+    let loss_at = |name: &str, index: usize, by: f32| {
+        let mut model = bundle.model.clone();
+        model.visit(&mut Nudge { name, index, by });
+        let scores = token_logprobs(&model, &sequences(), 40, head);
+        let squares = scores
+            .iter()
+            .flat_map(|s| &s.logprobs)
+            .map(|&x| f64::from(x).powi(2));
+        squares.sum::<f64>()
+    };
+    for name in [
+        "model.embed_tokens.weight",
+        "model.layers.0.self_attn.q_proj.weight",
+        "model.layers.0.self_attn.k_proj.weight",
+        "model.layers.1.self_attn.v_proj.weight",
+        "model.layers.1.mlp.gate_proj.weight",
+        "model.layers.0.mlp.down_proj.weight",
+        "model.layers.1.input_layernorm.weight",
+        "model.norm.weight",
+    ] {
+        let gradient = analytic
+            .get(name)
+            .unwrap()
+            .clone()
+            .try_into_vec_as::<f32>()
+            .unwrap();
+        // The largest entries stand out of the rounding of f32.
+        let mut order: Vec<usize> = (0..gradient.len()).collect();
+        order.sort_by(|&a, &b| gradient[b].abs().total_cmp(&gradient[a].abs()));
+        for &index in &order[..3] {
+            let step = 2e-3;
+            let numeric = (loss_at(name, index, step) - loss_at(name, index, -step))
+                / (2.0 * f64::from(step));
+            let error =
+                (numeric - f64::from(gradient[index])).abs() / f64::from(gradient[index].abs());
+            assert!(
+                error < 2e-2,
+                "{name}[{index}]: {numeric} against {}",
+                gradient[index]
+            );
+        }
+    }
+}
+
+/// With one update a batch the policy that samples is the one that is trained: every ratio is 1.
+#[test]
+fn sampler_and_trainer_agree() {
+    let (metrics, _) = two_grpo_steps(&Device::flex(), &small_grpo(), 256);
+    for step in &metrics {
+        assert!(step.trained_tokens > 0 && step.grad_norm > 0.0, "{step:?}");
+        assert!(step.mismatch_max < 1e-5, "{step:?}");
+        assert_eq!(step.clip_fraction_low + step.clip_fraction_high, 0.0);
+    }
+}
+
+#[test]
+fn micro_batches_do_not_change_a_step() {
+    let config = GrpoConfig {
+        beta: 0.1,
+        iterations: 2,
+        ..small_grpo()
+    };
+    let (whole, _) = two_grpo_steps(&Device::flex(), &config, 10_000);
+    let (parts, _) = two_grpo_steps(&Device::flex(), &config, 1);
+    for (a, b) in whole.iter().zip(&parts) {
+        assert!((a.loss - b.loss).abs() < 1e-5, "{a:?} {b:?}");
+        assert!(
+            (a.grad_norm - b.grad_norm).abs() < 1e-4 * a.grad_norm,
+            "{a:?} {b:?}"
+        );
+        assert!((a.kl.unwrap() - b.kl.unwrap()).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn a_step_repeats_to_the_bit() {
+    let (a, first) = two_grpo_steps(&Device::flex(), &small_grpo(), 64);
+    let (b, second) = two_grpo_steps(&Device::flex(), &small_grpo(), 64);
+    for (a, b) in a.iter().zip(&b) {
+        assert_eq!(
+            (a.loss, a.grad_norm, a.reward_mean),
+            (b.loss, b.grad_norm, b.reward_mean)
+        );
+    }
+    assert!(first.model.to_host() == second.model.to_host());
+}

@@ -1,0 +1,140 @@
+//! Small models and files that several tests use.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use burn::tensor::Device;
+use dunwu::{
+    config::{ModelSection, ScratchModel},
+    generation::SamplingConfig,
+    grpo::{GrpoConfig, Trainer},
+    metrics::GrpoMetrics,
+    policy::AdamW,
+    rollout::{Judge, RolloutCollector},
+    run::{Bundle, Learner},
+};
+use dunwu_datasets::{Generator, GeneratorConfig, GeneratorSource, Split};
+use dunwu_rewards::{ComponentConfig, Rubric, RubricConfig};
+
+pub fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("golden")
+        .join(name)
+}
+
+/// A golden file of JSON. In the chroot of the wgpu tests the checkout is not there; those tests
+/// use none.
+pub fn golden_json(name: &str) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(golden(name)).unwrap()).unwrap()
+}
+
+pub fn scratch_section() -> ScratchModel {
+    ScratchModel {
+        alphabet: "0123456789+=,".to_owned(),
+        special_tokens: ["<think>", "</think>", "<answer>", "</answer>"]
+            .map(str::to_owned)
+            .into(),
+        hidden_size: 32,
+        intermediate_size: 48,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        context: 96,
+    }
+}
+
+/// A model with random weights over the characters of sums.
+pub fn scratch(device: &Device) -> Bundle {
+    Bundle::from_section(&ModelSection::Scratch(scratch_section()), 7, device).unwrap()
+}
+
+pub fn sampling(max_tokens: usize) -> SamplingConfig {
+    SamplingConfig {
+        max_tokens,
+        ..SamplingConfig::default()
+    }
+}
+
+pub fn judge() -> Judge {
+    // A random model never answers; the length it happens to stop at is what varies.
+    let exact = ComponentConfig::Exact(Default::default());
+    let length: ComponentConfig = serde_json::from_value(serde_json::json!(
+        {"kind": "length", "max_tokens": 12, "buffer_tokens": 11}
+    ))
+    .unwrap();
+    let rubric = RubricConfig {
+        total: None,
+        components: vec![exact, length],
+    };
+    Judge::new(
+        Rubric::from_config(&rubric).unwrap(),
+        Duration::from_secs(10),
+    )
+    .unwrap()
+}
+
+pub fn sums() -> Generator {
+    Generator::from_config(&GeneratorConfig::ChainSum(Default::default())).unwrap()
+}
+
+/// Two small GRPO steps from the same start, and the policy after them.
+pub fn two_grpo_steps(
+    device: &Device,
+    config: &GrpoConfig,
+    token_budget: usize,
+) -> (Vec<GrpoMetrics>, Learner) {
+    let bundle = scratch(device);
+    let judge = judge();
+    let mut learner = Learner {
+        model: bundle.model.clone(),
+        optimizer: AdamW::new(config.optimizer),
+        version: 0,
+    };
+    let sampling = sampling(12);
+    let mut source = GeneratorSource::new(sums(), 3, Split::Train);
+    let metrics = (0..2)
+        .map(|step| {
+            let trainer = Trainer {
+                config,
+                sampling: &sampling,
+                collector: RolloutCollector {
+                    encoder: &bundle.encoder,
+                    judge: &judge,
+                    eos: &bundle.eos,
+                    batch_rows: 64,
+                    workers: 1,
+                },
+                reference: (config.beta > 0.0).then_some(&bundle.model),
+                token_budget,
+                workers: 1,
+                head_chunk_bytes: 1 << 20,
+                seed: 5,
+            };
+            trainer
+                .step(&mut learner, &mut source, step, |_| {})
+                .unwrap()
+                .0
+        })
+        .collect();
+    (metrics, learner)
+}
+
+pub fn small_grpo() -> GrpoConfig {
+    GrpoConfig {
+        steps: 2,
+        prompts: 2,
+        group: 4,
+        learning_rate: 1e-3,
+        ..GrpoConfig::default()
+    }
+}
+
+pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter()
+        .zip(b)
+        .map(|(x, y)| (x - y).abs())
+        .fold(0.0, f32::max)
+}
