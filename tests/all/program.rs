@@ -372,7 +372,7 @@ fn bad_input_files_are_named_with_line_and_field() {
     let quickstart = config("quickstart.toml");
     let text = fs::read_to_string(&quickstart).unwrap();
     let text = text.replace(
-        "[data.task]\ngenerator = \"chain-sum\"\nterms_min = 3\nterms_max = 5\n",
+        "[data.task]\ngenerator = \"chain-sum\"\nterms_min = 4\nterms_max = 6\n",
         "[data]\nfile = \"tasks.jsonl\"\n",
     );
     let text = text.replace(

@@ -22,7 +22,7 @@ pub(super) fn print(
     }
 }
 
-/// The test `is iterable`: unlike in Jinja's other home here, `none` is not, and templates rely on that for tools.
+/// The test `is iterable` as in Python: `none` is not, which templates rely on to find out whether there are tools.
 pub(super) fn is_iterable(value: &Value) -> bool {
     matches!(
         value.kind(),

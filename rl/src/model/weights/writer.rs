@@ -44,6 +44,10 @@ pub struct Export<'a> {
 /// need not be in host memory as a whole. Everything is written to a directory beside `dir`, flushed to disk and then
 /// renamed, so `dir` is either complete or untouched.
 ///
+/// For the model type `qwen2`, `AutoTokenizer` of transformers 5 builds Qwen's own tokenizer from the vocabulary, whatever
+/// the files say. That gives the same ids for Qwen's vocabularies; with another tokenizer, load the directory through
+/// `PreTrainedTokenizerFast`.
+///
 /// # Errors
 /// [`WeightError::TargetExists`] when `dir` is there and not empty, [`WeightError::WrongExport`] for a missing,
 /// repeated, unknown or misshapen tensor, [`WeightError::Io`] with the file for everything else, a full disk included.

@@ -1,0 +1,163 @@
+use super::*;
+use crate::model::config::tests::smollm2_135m;
+
+fn read(json: &Value) -> Result<ModelConfig, ConfigError> {
+    ModelConfig::from_hf_json(json, "config.json")
+}
+
+/// The error after one field of a good configuration was replaced.
+fn error_with(model_type: &str, field: &str, value: Value) -> String {
+    let mut json = smollm2_135m().to_hf_json(None, &[]);
+    json["model_type"] = json!(model_type);
+    json[field] = value;
+    read(&json).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_written_reads_back() {
+    let llama3 = RopeScaling::Llama3 {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 8192,
+    };
+    let base = smollm2_135m();
+    let configs = [
+        base.clone(),
+        ModelConfig {
+            rope_scaling: Some(llama3),
+            tie_word_embeddings: false,
+            ..base.clone()
+        },
+        ModelConfig {
+            rope_scaling: Some(RopeScaling::Linear { factor: 2.5 }),
+            ..base.clone()
+        },
+        ModelConfig {
+            family: Family::Qwen2,
+            attention_bias: true,
+            ..base.clone()
+        },
+        ModelConfig {
+            family: Family::Qwen3,
+            qk_norm: true,
+            head_dim: 128,
+            ..base
+        },
+    ];
+    for config in configs {
+        let mut json = config.to_hf_json(Some(1), &[2, 3]);
+        assert_eq!(json["eos_token_id"], json!([2, 3]));
+        assert_eq!(read(&json).unwrap(), config);
+        // Each spelling of RoPE alone says the same.
+        let parameters = json.as_object_mut().unwrap().remove("rope_parameters");
+        assert_eq!(read(&json).unwrap(), config);
+        json["rope_parameters"] = parameters.unwrap();
+        json.as_object_mut()
+            .unwrap()
+            .retain(|field, _| field != "rope_theta" && field != "rope_scaling");
+        assert_eq!(read(&json).unwrap(), config);
+    }
+}
+
+#[test]
+fn head_width_and_kv_heads_have_the_defaults_of_transformers() {
+    let mut json = smollm2_135m().to_hf_json(None, &[]);
+    json.as_object_mut()
+        .unwrap()
+        .retain(|field, _| field != "head_dim" && field != "num_key_value_heads");
+    let config = read(&json).unwrap();
+    assert_eq!((config.head_dim, config.num_key_value_heads), (64, 9));
+    json["model_type"] = json!("qwen3");
+    assert_eq!(
+        read(&json).unwrap_err().to_string(),
+        "config.json: head_dim is missing"
+    );
+}
+
+#[test]
+fn what_is_not_implemented_is_an_error() {
+    assert_eq!(
+        error_with("gemma3", "vocab_size", json!(1)),
+        "config.json: architecture \"gemma3\" is not supported; supported: llama, mistral, qwen2, qwen3"
+    );
+    let cases = [
+        (
+            "llama",
+            "hidden_act",
+            json!("gelu"),
+            "hidden_act = \"gelu\" is not supported: only silu",
+        ),
+        (
+            "llama",
+            "mlp_bias",
+            json!(true),
+            "mlp_bias = true is not supported",
+        ),
+        (
+            "llama",
+            "attention_bias",
+            json!(true),
+            "attention_bias = true is not supported",
+        ),
+        (
+            "mistral",
+            "sliding_window",
+            json!(4096),
+            "sliding_window = 4096 is not supported",
+        ),
+        (
+            "qwen2",
+            "use_sliding_window",
+            json!(true),
+            "use_sliding_window = true is not supported",
+        ),
+        (
+            "qwen3",
+            "layer_types",
+            json!(["full_attention", "sliding_attention"]),
+            "layer_types = \"sliding_attention\"",
+        ),
+        (
+            "llama",
+            "rope_parameters",
+            json!({"rope_type": "yarn"}),
+            "rope_parameters.rope_type = \"yarn\"",
+        ),
+        (
+            "llama",
+            "quantization_config",
+            json!({"quant_method": "gptq"}),
+            "quantization_config = {",
+        ),
+        (
+            "llama",
+            "hidden_size",
+            json!("576"),
+            "hidden_size = \"576\" is not a whole number",
+        ),
+        (
+            "llama",
+            "rope_parameters",
+            json!([]),
+            "rope_parameters = [] is not an object",
+        ),
+        (
+            "llama",
+            "hidden_size",
+            Value::Null,
+            "hidden_size is missing",
+        ),
+    ];
+    for (model_type, field, value, expected) in cases {
+        let message = error_with(model_type, field, value);
+        assert!(
+            message.starts_with("config.json: ") && message.contains(expected),
+            "{message}"
+        );
+    }
+    assert!(
+        error_with("llama", "num_hidden_layers", json!(5000))
+            .contains("must be between 1 and 4096")
+    );
+}
