@@ -28,6 +28,7 @@ fn generate(model: &Transformer, requests: &[Request], batch_rows: usize) -> Vec
         model,
         sampling: &sampling,
         eos: &[17],
+        drawable: 18,
         batch_rows,
     };
     generator.generate(requests, Hooks::default())
@@ -93,6 +94,7 @@ fn completions_end_as_asked() {
         model: &bundle.model,
         sampling: &sampling,
         eos: &[],
+        drawable: 18,
         batch_rows: 8,
     };
     let stop = |tokens: &[u32]| tokens.len() == 4;

@@ -100,9 +100,9 @@ pub fn two_grpo_steps(
                 config,
                 sampling: &sampling,
                 collector: RolloutCollector {
-                    encoder: &bundle.encoder,
+                    encoder: &bundle.codec.encoder,
                     judge: &judge,
-                    eos: &bundle.eos,
+                    eos: &bundle.codec.eos,
                     batch_rows: 64,
                     workers: 1,
                 },

@@ -71,7 +71,8 @@ fn wgpu_samples_as_flex_does() {
         let generator = Generator {
             model: &bundle.model,
             sampling: &sampling,
-            eos: &bundle.eos,
+            eos: &bundle.codec.eos,
+            drawable: 18,
             batch_rows: 8,
         };
         generator.generate(&requests, Hooks::default())

@@ -24,7 +24,7 @@ use crate::{
         },
     },
     policy::AdamW,
-    run::{Bundle, Learner, stages::Showcase},
+    run::{Codec, Learner, stages::Showcase},
 };
 
 /// The model's place in a checkpoint.
@@ -66,14 +66,14 @@ pub struct State {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum CheckpointError {
-    #[error("{}: {source}; nothing of this checkpoint was kept", path.display())]
+    #[error("checkpoint: {}: {source}", path.display())]
     Io {
         path: PathBuf,
         source: std::io::Error,
     },
     #[error(transparent)]
     Weights(#[from] WeightError),
-    #[error("{}: not a checkpoint of this version: {message}", path.display())]
+    #[error("{}: not a whole checkpoint of this version: {message}", path.display())]
     Invalid { path: PathBuf, message: String },
 }
 
@@ -99,12 +99,23 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Those below `run_dir`, of which the newest `keep` are kept.
-    pub fn new(run_dir: &Path, keep: usize) -> Self {
-        Self {
-            directory: run_dir.join("checkpoints"),
-            keep,
+    /// Those below `run_dir`, of which the newest `keep` are kept. What a killed run left half
+    /// written is removed.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed or cleaned.
+    pub fn new(run_dir: &Path, keep: usize) -> Result<Self, CheckpointError> {
+        let directory = run_dir.join("checkpoints");
+        if directory.is_dir() {
+            for entry in fs::read_dir(&directory).map_err(CheckpointError::io(&directory))? {
+                let path = entry.map_err(CheckpointError::io(&directory))?.path();
+                let name = path.file_name().and_then(|name| name.to_str());
+                if name.is_some_and(|name| name.starts_with('.')) {
+                    remove(&path)?;
+                }
+            }
         }
+        Ok(Self { directory, keep })
     }
 
     /// Writes a checkpoint, then removes the oldest beyond those kept.
@@ -114,7 +125,7 @@ impl Checkpointer {
     pub fn save(
         &self,
         learner: &Learner,
-        bundle: &Bundle,
+        codec: &Codec,
         state: &State,
     ) -> Result<PathBuf, CheckpointError> {
         let target = self.directory.join(format!("step-{:06}", state.step));
@@ -123,7 +134,7 @@ impl Checkpointer {
             .join(format!(".partial-step-{:06}", state.step));
         remove(&partial)?;
         fs::create_dir_all(&partial).map_err(CheckpointError::io(&partial))?;
-        let written = self.write(&partial, learner, bundle, state);
+        let written = self.write(&partial, learner, codec, state);
         if let Err(error) = written {
             let _ = fs::remove_dir_all(&partial); // the first error is the one to tell
             return Err(error);
@@ -133,7 +144,10 @@ impl Checkpointer {
         sync(&self.directory)?;
         let all = list(&self.directory)?;
         for old in &all[..all.len().saturating_sub(self.keep)] {
-            remove(old)?;
+            // Under another name first: half removed, it must not be taken for a whole one.
+            let doomed = old.with_file_name(".old");
+            fs::rename(old, &doomed).map_err(CheckpointError::io(old))?;
+            remove(&doomed)?;
         }
         Ok(target)
     }
@@ -142,10 +156,10 @@ impl Checkpointer {
         &self,
         partial: &Path,
         learner: &Learner,
-        bundle: &Bundle,
+        codec: &Codec,
         state: &State,
     ) -> Result<(), CheckpointError> {
-        save_model(&partial.join(MODEL), &learner.model, bundle)?;
+        save_model(&partial.join(MODEL), &learner.model, codec)?;
         let path = partial.join(OPTIMIZER);
         save_moments(&path, &learner.optimizer)?;
         sync(&path)?;
@@ -166,13 +180,13 @@ impl Checkpointer {
 ///
 /// # Errors
 /// When `dir` exists and is not empty, or the disk does not take it.
-pub fn save_model(dir: &Path, model: &Transformer, bundle: &Bundle) -> Result<(), CheckpointError> {
+pub fn save_model(dir: &Path, model: &Transformer, codec: &Codec) -> Result<(), CheckpointError> {
     let export = Export {
         config: model.config(),
-        tokenizer: &bundle.encoder.tokenizer,
-        template: bundle.encoder.template.as_ref(),
-        special: &bundle.special,
-        eos_token_ids: &bundle.eos,
+        tokenizer: &codec.encoder.tokenizer,
+        template: codec.encoder.template.as_ref(),
+        special: &codec.special,
+        eos_token_ids: &codec.eos,
         max_shard_bytes: DEFAULT_SHARD_BYTES,
     };
     Ok(save_pretrained(dir, &export, model.to_host())?)

@@ -59,14 +59,14 @@ impl Eval {
         let judge = Judge::new(rubric, Duration::from_secs_f64(config.reward.deadline_s))?;
         let tasks = stages::heldout(&config)?;
         if let Some(task) = tasks.first() {
-            eprintln!("prompt   {:?}", bundle.encoder.text(&task.prompt)?);
+            eprintln!("prompt   {:?}", bundle.codec.encoder.text(&task.prompt)?);
         }
         let sampling: &SamplingConfig = &config.sampling;
         let evaluation = Evaluation {
             collector: RolloutCollector {
-                encoder: &bundle.encoder,
+                encoder: &bundle.codec.encoder,
                 judge: &judge,
-                eos: &bundle.eos,
+                eos: &bundle.codec.eos,
                 batch_rows: config.memory.batch_rows,
                 workers: config.memory.workers,
             },
@@ -75,7 +75,10 @@ impl Eval {
             samples: self.samples.unwrap_or(config.evaluation.samples),
             seed: stages::evaluation_seed(&config),
         };
-        let bar = Console::new().counter("held-out", 2 * tasks.len());
+        let bar = Console::new().counter(
+            "held-out",
+            tasks.len() * (1 + usize::from(evaluation.samples > 0)),
+        );
         let (report, _) = evaluation.run(&bundle.model, &tasks, |done| bar.set(done))?;
         bar.finish();
         print_json(&report)

@@ -27,11 +27,12 @@ impl Export {
         })?;
         let chosen = device::choose(device::DeviceChoice::Flex)
             .or_else(|_| device::choose(device::DeviceChoice::Auto))?;
+        eprintln!("device   {}", chosen.reason);
         let bundle = Bundle::open(
             &newest.join(checkpoint::MODEL).display().to_string(),
             &chosen.device,
         )?;
-        checkpoint::save_model(&self.to, &bundle.model, &bundle)?;
+        checkpoint::save_model(&self.to, &bundle.model, &bundle.codec)?;
         eprintln!("wrote {} from {}", self.to.display(), newest.display());
         Ok(())
     }

@@ -94,7 +94,7 @@ impl Chat {
             }
             messages.push(Message::new(Role::User, line.clone()));
             // A model without a template continues raw text, one turn at a time.
-            let prompt = match bundle.encoder.template {
+            let prompt = match bundle.codec.encoder.template {
                 Some(_) => Prompt::Chat(messages.clone()),
                 None => Prompt::Text(line),
             };
@@ -116,12 +116,25 @@ fn stream(
     seed: u64,
     mut show: impl FnMut(&str) -> std::io::Result<()>,
 ) -> Result<String, Failure> {
-    let tokenizer = &bundle.encoder.tokenizer;
-    let (_, ids) = bundle.encoder.encode(prompt)?;
+    let tokenizer = &bundle.codec.encoder.tokenizer;
+    let (_, ids) = bundle.codec.encoder.encode(prompt)?;
+    let context = bundle.model.config().max_position_embeddings;
+    if ids.len() >= context {
+        let length = ids.len();
+        return Err(anyhow::anyhow!(
+            "the prompt has {length} tokens, the model's context is {context}"
+        )
+        .into());
+    }
+    let sampling = &SamplingConfig {
+        max_tokens: sampling.max_tokens.min(context - ids.len()),
+        ..sampling.clone()
+    };
     let generator = Generator {
         model: &bundle.model,
         sampling,
-        eos: &bundle.eos,
+        eos: &bundle.codec.eos,
+        drawable: tokenizer.vocab_size(),
         batch_rows: 1,
     };
     let mut decoder = StreamDecoder::new(tokenizer);

@@ -1,5 +1,6 @@
 //! The command line: thin, one file a subcommand. Data goes to standard output, everything else
-//! to standard error; exit codes are 0 (done), 1 (failed) and 2 (usage or config).
+//! to standard error; exit codes are 0 (done), 1 (failed or interrupted), 2 (usage
+//! or config) and 130 (a second Ctrl-C).
 
 mod check;
 mod data;
@@ -13,7 +14,7 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use dunwu::config::ConfigError;
+use dunwu::{config::ConfigError, run::RunError};
 
 /// Reinforcement-learning post-training of language models.
 ///
@@ -53,7 +54,8 @@ enum Failure {
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
-        match error.is::<ConfigError>() {
+        let of_run = matches!(error.downcast_ref(), Some(RunError::Config(_)));
+        match of_run || error.is::<ConfigError>() {
             true => Self::Usage(error),
             false => Self::Failed(error),
         }
@@ -81,15 +83,27 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Failed(error)) if broken_pipe(&error) => ExitCode::SUCCESS,
         Err(Failure::Failed(error)) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", describe(&error));
             ExitCode::from(1)
         }
         Err(Failure::Usage(error)) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", describe(&error));
             ExitCode::from(2)
         }
         Err(Failure::Interrupted) => ExitCode::from(1),
     }
+}
+
+/// The error and its causes; a cause that the text before names already is left out.
+fn describe(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| {
+        let cause = cause.to_string();
+        match (text.is_empty(), text.contains(&cause)) {
+            (true, _) => cause,
+            (false, true) => text,
+            (false, false) => format!("{text}: {cause}"),
+        }
+    })
 }
 
 /// Whoever reads our output has seen enough.

@@ -28,7 +28,7 @@ impl ModelArguments {
         let chosen = device::choose(self.device)?;
         eprintln!("device   {}", chosen.reason);
         let bundle = Bundle::open(&self.model, &chosen.device)?;
-        eprintln!("model    {}", bundle.encoder.origin);
+        eprintln!("model    {}", bundle.codec.encoder.origin);
         Ok(bundle)
     }
 }

@@ -58,7 +58,7 @@ impl Score {
         }
         let rows = json_lines::<Row>(&self.input)?;
         let bundle = self.model.open()?;
-        let tokenizer = &bundle.encoder.tokenizer;
+        let tokenizer = &bundle.codec.encoder.tokenizer;
         let mut sequences = Vec::with_capacity(rows.len());
         for (line, row) in &rows {
             let sequence = Sequence {

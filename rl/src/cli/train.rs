@@ -6,7 +6,7 @@ use clap::Args;
 use dunwu::{
     config,
     device::DeviceChoice,
-    run::{RunError, TrainOptions, interrupt, train},
+    run::{TrainOptions, interrupt, train},
 };
 
 use super::Failure;
@@ -48,10 +48,7 @@ impl Train {
             resume: self.resume,
             no_preflight: self.no_preflight,
         };
-        let summary = train(&config, &options).map_err(|error| match error {
-            RunError::Config(message) => super::usage(message),
-            other => Failure::from(other),
-        })?;
+        let summary = train(&config, &options)?;
         match summary.finished {
             true => Ok(()),
             false => Err(Failure::Interrupted),

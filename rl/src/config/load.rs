@@ -86,13 +86,19 @@ pub fn table<T: DeserializeOwned>(text: &str, overrides: &[String]) -> Result<T,
 
 fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
     toml::from_str(text).map_err(|error| {
-        let line = unknown_key(error.message())
-            .and_then(|key| line_of_key(text, &key))
-            .or_else(|| {
-                error
-                    .span()
-                    .map(|span| text[..span.start.min(text.len())].lines().count().max(1))
-            });
+        let at = error
+            .span()
+            .map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+        let key = unknown_key(error.message());
+        // Inside a tagged section the span is that of the section: then look for the key itself.
+        let names_key = |line: usize| {
+            let shown = text.lines().nth(line - 1).unwrap_or("");
+            key.as_ref().is_none_or(|key| shown.contains(key.as_str()))
+        };
+        let line = at
+            .filter(|&line| names_key(line))
+            .or_else(|| line_of_key(text, key.as_deref()?))
+            .or(at);
         let place = match line {
             Some(line) => format!("{}:{line}", path.display()),
             None => path.display().to_string(),

@@ -9,13 +9,13 @@ pub mod load;
 
 use std::path::PathBuf;
 
-use dunwu_datasets::{GeneratorConfig, JsonlConfig};
+use dunwu_datasets::{Generator, GeneratorConfig, JsonlConfig};
 use dunwu_rewards::{Rubric, RubricConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     device::DeviceChoice, generation::SamplingConfig, grpo::GrpoConfig, policy::AdamWConfig,
-    sft::SftConfig,
+    run::bundle, sft::SftConfig, tokenizer::Tokenizer,
 };
 
 pub use load::{ConfigError, load};
@@ -270,6 +270,12 @@ impl RunConfig {
         if let ModelSection::Scratch(model) = &self.model {
             validate_scratch(model)?;
         }
+        if let Some(task) = &self.data.task {
+            Generator::from_config(task).map_err(|e| format!("data.task: {e}"))?;
+        }
+        if let Some(fields) = &self.data.fields {
+            fields.validate().map_err(|e| format!("data.fields: {e}"))?;
+        }
         self.sampling
             .validate()
             .map_err(|e| format!("sampling.{e}"))?;
@@ -398,10 +404,13 @@ impl RunConfig {
     }
 }
 
+/// Counts are at least 1, and below what no machine could hold.
 fn positive(name: &str, value: usize) -> Result<(), String> {
     match value {
-        0 => Err(format!("{name} = 0 must be at least 1")),
-        _ => Ok(()),
+        1..=10_000_000 => Ok(()),
+        _ => Err(format!(
+            "{name} = {value} must be at least 1 and at most 10000000"
+        )),
     }
 }
 
@@ -439,5 +448,11 @@ fn validate_scratch(model: &ScratchModel) -> Result<(), String> {
             "model.heads = {heads} must be a multiple of model.kv_heads = {kv_heads}"
         ));
     }
+    let special: Vec<&str> = model.special_tokens.iter().map(String::as_str).collect();
+    let tokenizer = Tokenizer::characters(alphabet, &special)
+        .map_err(|e| format!("model.alphabet and model.special_tokens: {e}"))?;
+    bundle::scratch_config(model, tokenizer.vocab_size() + 1)
+        .validate()
+        .map_err(|e| format!("model: {e}"))?;
     Ok(())
 }

@@ -18,8 +18,9 @@ use crate::{
 pub struct EvalReport {
     /// Problems posed.
     pub problems: usize,
-    /// Share answered right by taking the likeliest token each time.
-    pub greedy_accuracy: f64,
+    /// Share answered right by taking the likeliest token each time; absent when nothing could be
+    /// judged.
+    pub greedy_accuracy: Option<f64>,
     /// Mean length of the greedy completions, in tokens.
     pub greedy_length_mean: f64,
     /// Share of greedy completions cut off.
@@ -70,7 +71,7 @@ impl Evaluation<'_> {
         let truncated = completions.iter().filter(|c| c.truncated()).count();
         let mut report = EvalReport {
             problems: tasks.len(),
-            greedy_accuracy: mean(&verdicts),
+            greedy_accuracy: (!verdicts.is_empty()).then(|| mean(&verdicts)),
             greedy_length_mean: mean(&lengths),
             greedy_truncated: truncated as f64 / completions.len().max(1) as f64,
             failed_judgements: completions.iter().filter(|c| c.outcome.is_err()).count(),
@@ -114,20 +115,21 @@ impl Evaluation<'_> {
             counts.push((known.len(), known.iter().sum::<f64>() as usize));
             verdicts.extend(known);
         }
-        report.sampled_accuracy = Some(mean(&verdicts));
+        report.sampled_accuracy = (!verdicts.is_empty()).then(|| mean(&verdicts));
         let powers = std::iter::successors(Some(1), |k| Some(k * 2));
         for k in powers.take_while(|&k| k <= self.samples) {
             let known = counts.iter().filter(|(n, _)| *n >= k);
             let values: Vec<f64> = known.map(|&(n, c)| pass_at_k(n, c, k)).collect();
-            report.pass_at.insert(k, mean(&values));
+            if !values.is_empty() {
+                report.pass_at.insert(k, mean(&values));
+            }
         }
         Ok(())
     }
 
-    /// 1 when right, 0 when wrong, `None` without a verdict.
+    /// 1 when right, 0 when wrong, `None` without a verdict or where the component does not apply.
     fn verdict(&self, completion: &Completion) -> Option<f64> {
-        completion.outcome.as_ref().ok()?;
-        let value = completion.component(self.correct).unwrap_or(0.0);
+        let value = completion.component(self.correct)?;
         Some(f64::from(u8::from(value > 0.5)))
     }
 }

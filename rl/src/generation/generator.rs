@@ -67,6 +67,8 @@ pub struct Generator<'a> {
     pub sampling: &'a SamplingConfig,
     /// Tokens that end a completion.
     pub eos: &'a [u32],
+    /// Size of the tokenizer's vocabulary: ids from there on are never drawn.
+    pub drawable: usize,
     /// Completions decoded at a time.
     pub batch_rows: usize,
 }
@@ -190,7 +192,7 @@ impl Generator<'_> {
             .map(|(row, &from)| {
                 let logits = &logits[from * vocabulary..(from + 1) * vocabulary];
                 let place = row.output.tokens.len();
-                (!row.done).then(|| choose(logits, self.sampling, row.seed, place))
+                (!row.done).then(|| choose(logits, self.drawable, self.sampling, row.seed, place))
             })
             .collect();
         for (row, choice) in rows.iter_mut().zip(choices) {

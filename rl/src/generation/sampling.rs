@@ -76,8 +76,8 @@ impl SamplingConfig {
         } = self;
         let checks = [
             (
-                temperature.is_finite() && *temperature >= 0.0,
-                format!("temperature = {temperature} must be 0 or more"),
+                *temperature == 0.0 || (1e-3..=1e3).contains(temperature),
+                format!("temperature = {temperature} must be 0, or between 0.001 and 1000"),
             ),
             (
                 *top_p > 0.0 && *top_p <= 1.0,
@@ -87,7 +87,10 @@ impl SamplingConfig {
                 (0.0..1.0).contains(min_p),
                 format!("min_p = {min_p} must be at least 0 and below 1"),
             ),
-            (*max_tokens > 0, "max_tokens must be at least 1".to_owned()),
+            (
+                (1..=10_000_000).contains(max_tokens),
+                format!("max_tokens = {max_tokens} must be at least 1 and at most 10000000"),
+            ),
             (
                 stop.iter().all(|text| !text.is_empty()),
                 "stop holds an empty text, which would end everything".to_owned(),
@@ -108,41 +111,34 @@ pub(crate) struct Choice {
     pub(crate) logprob: f32,
 }
 
-/// Chooses the token at place `position` of the completion with seed `seed`. The draw depends on
+/// Chooses among the first `drawable` tokens (a model's matrix may have rows beyond its
+/// tokenizer's vocabulary) the one at place `position` of the completion with seed `seed`. The draw depends on
 /// these two alone, so a completion does not depend on what else is in its batch.
 pub(crate) fn choose(
     logits: &[f32],
+    drawable: usize,
     config: &SamplingConfig,
     seed: u64,
     position: usize,
 ) -> Choice {
     let inverse = (1.0 / config.scoring_temperature()) as f32;
-    let (best, max) =
-        logits
-            .iter()
-            .enumerate()
-            .fold((0, f32::NEG_INFINITY), |(best, max), (i, &x)| {
-                if x > max { (i, x) } else { (best, max) }
-            });
-    let weight = |x: f32| ((x - max) * inverse).exp();
-    let total: f64 = logits.iter().map(|&x| f64::from(weight(x))).sum();
-    let token = if config.temperature == 0.0 {
-        best
-    } else {
-        let uniform: f64 = rng(derive_seed(seed, &[position as u64])).random();
-        match config.truncates() {
-            false => draw(
-                logits.iter().map(|&x| weight(x)).enumerate(),
-                total,
-                uniform,
-            ),
-            true => {
-                let kept = truncate(logits, config, weight, total);
-                let total = kept.iter().map(|&(_, w)| f64::from(w)).sum();
-                draw(kept.into_iter(), total, uniform)
-            }
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights: Vec<f32> = logits
+        .iter()
+        .map(|&x| ((x - max) * inverse).exp())
+        .collect();
+    let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+    let drawable = &weights[..drawable.min(weights.len())];
+    let token = match config.temperature == 0.0 {
+        true => likeliest(&logits[..drawable.len()]),
+        false => {
+            let uniform: f64 = rng(derive_seed(seed, &[position as u64])).random();
+            let kept = match config.truncates() {
+                false => drawable.iter().copied().enumerate().collect(),
+                true => truncate(drawable, config),
+            };
+            draw(&kept, uniform).unwrap_or_else(|| likeliest(&logits[..drawable.len()]))
         }
-        .unwrap_or(best)
     };
     Choice {
         token: token as u32,
@@ -150,12 +146,19 @@ pub(crate) fn choose(
     }
 }
 
-/// The first entry at which the running sum passes `uniform * total`.
-fn draw(entries: impl Iterator<Item = (usize, f32)>, total: f64, uniform: f64) -> Option<usize> {
+/// The first of the largest.
+fn likeliest(logits: &[f32]) -> usize {
+    let larger = |best: usize, i: usize| if logits[i] > logits[best] { i } else { best };
+    (0..logits.len()).fold(0, larger)
+}
+
+/// The first entry at which the running sum passes the share `uniform` of all.
+fn draw(entries: &[(usize, f32)], uniform: f64) -> Option<usize> {
+    let total: f64 = entries.iter().map(|&(_, w)| f64::from(w)).sum();
     let target = uniform * total;
     let mut sum = 0.0;
     let mut last = None;
-    for (token, weight) in entries {
+    for &(token, weight) in entries {
         sum += f64::from(weight);
         if weight > 0.0 {
             last = Some(token);
@@ -167,24 +170,16 @@ fn draw(entries: impl Iterator<Item = (usize, f32)>, total: f64, uniform: f64) -
     last
 }
 
-/// The tokens left by top-k, then top-p, then min-p, likeliest first. Weights are relative to the
-/// likeliest token's, whose weight is 1.
-fn truncate(
-    logits: &[f32],
-    config: &SamplingConfig,
-    weight: impl Fn(f32) -> f32,
-    total: f64,
-) -> Vec<(usize, f32)> {
-    let mut order: Vec<(usize, f32)> = logits.iter().map(|&x| weight(x)).enumerate().collect();
+/// The tokens left by top-k, then top-p, then min-p, likeliest first. Weights are in proportion to
+/// probabilities.
+fn truncate(weights: &[f32], config: &SamplingConfig) -> Vec<(usize, f32)> {
+    let mut order: Vec<(usize, f32)> = weights.iter().copied().enumerate().collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     if config.top_k > 0 {
         order.truncate(config.top_k);
     }
     if config.top_p < 1.0 {
-        let total: f64 = match config.top_k {
-            0 => total,
-            _ => order.iter().map(|&(_, w)| f64::from(w)).sum(),
-        };
+        let total: f64 = order.iter().map(|&(_, w)| f64::from(w)).sum();
         let mut sum = 0.0;
         let reached = order.iter().position(|&(_, w)| {
             sum += f64::from(w);
@@ -192,7 +187,8 @@ fn truncate(
         });
         order.truncate(reached.map_or(order.len(), |place| place + 1));
     }
-    order.retain(|&(_, w)| f64::from(w) >= config.min_p);
+    let best = order.first().map_or(0.0, |&(_, w)| f64::from(w));
+    order.retain(|&(_, w)| f64::from(w) >= config.min_p * best);
     order
 }
 
@@ -210,7 +206,7 @@ mod tests {
     fn shares(logits: &[f32], config: &SamplingConfig, draws: u64) -> Vec<f64> {
         let mut counts = vec![0.0; logits.len()];
         for seed in 0..draws {
-            counts[choose(logits, config, seed, 3).token as usize] += 1.0;
+            counts[choose(logits, 99, config, seed, 3).token as usize] += 1.0;
         }
         counts.iter().map(|c| c / draws as f64).collect()
     }
@@ -270,10 +266,21 @@ mod tests {
     }
 
     #[test]
+    fn rows_beyond_the_vocabulary_are_never_drawn() {
+        let logits = [0.0, 0.1, 9.0];
+        for temperature in [0.0, 1.0] {
+            let choice = |seed| choose(&logits, 2, &config(temperature), seed, 0);
+            assert!((0..50).all(|seed| choice(seed).token < 2));
+            assert!(choice(0).logprob < -8.0, "it counts in the normaliser");
+        }
+    }
+
+    #[test]
     fn logprobs_are_those_of_the_whole_distribution() {
         let logits = [0.1f32.ln(), 0.4f32.ln(), 0.3f32.ln(), 0.2f32.ln()];
         let choice = choose(
             &logits,
+            99,
             &SamplingConfig {
                 top_k: 1,
                 ..config(1.0)

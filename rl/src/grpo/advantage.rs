@@ -18,11 +18,12 @@ const STD_EPSILON: f64 = 1e-4;
 
 /// `A_i = (r_i − mean r) / (std r + 1e-4)`, or without the division. The standard deviation is the
 /// sample's (n − 1), as in TRL. A reward that is `None` (its judge failed) takes no part and gets
-/// `None`; a group with fewer than two rewards has nothing to compare, so its advantages are 0.
+/// `None`; a group with fewer than two rewards, or with equal ones, has nothing to compare, so its
+/// advantages are 0: exactly, where rounding of the mean would leave a remainder.
 pub fn group_advantages(rewards: &[Option<f64>], scale: ScaleRewards) -> Vec<Option<f64>> {
     let known: Vec<f64> = rewards.iter().flatten().copied().collect();
     let count = known.len() as f64;
-    if known.len() < 2 {
+    if known.len() < 2 || is_constant(rewards) {
         return rewards.iter().map(|r| r.map(|_| 0.0)).collect();
     }
     let mean = known.iter().sum::<f64>() / count;
@@ -75,6 +76,14 @@ mod tests {
             group_advantages(&[None, Some(1.0)], ScaleRewards::Group),
             [None, Some(0.0)]
         );
+    }
+
+    #[test]
+    fn equal_rewards_give_exactly_nothing() {
+        // The mean of 16 times 1.1 is not 1.1.
+        for advantage in group_advantages(&[Some(1.1); 16], ScaleRewards::Group) {
+            assert_eq!(advantage, Some(0.0));
+        }
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Trainer<'_> {
             let (gradients, seen) = self.gradients(&learner.model, &examples);
             if !seen.loss.is_finite() {
                 return Err(RunError::NotFinite {
-                    step,
+                    step: step + 1,
                     what: "the loss",
                     value: seen.loss,
                 });
@@ -175,7 +175,7 @@ impl Trainer<'_> {
             grad_norm = learner.update(gradients, rate);
             if !grad_norm.is_finite() {
                 return Err(RunError::NotFinite {
-                    step,
+                    step: step + 1,
                     what: "the gradient norm",
                     value: grad_norm,
                 });
@@ -186,7 +186,8 @@ impl Trainer<'_> {
                 sums.clips = seen.clips;
             }
         }
-        let tokens = sums.tokens.max(1) as f64;
+        // When no group has two different rewards, nothing is trained: these are then null.
+        let tokens = sums.tokens as f64;
         let rewards = RewardStatistics::of(&rollouts.groups, self.collector.judge.rubric());
         let metrics = GrpoMetrics {
             loss: sums.loss,
@@ -195,7 +196,11 @@ impl Trainer<'_> {
             clip_fraction_low: sums.clips.low as f64 / tokens,
             clip_fraction_high: sums.clips.high as f64 / tokens,
             mismatch_mean: sums.mismatch / tokens,
-            mismatch_max: sums.mismatch_max,
+            mismatch_max: if sums.tokens > 0 {
+                sums.mismatch_max
+            } else {
+                f64::NAN
+            },
             trained_tokens: sums.tokens,
             grad_norm,
             learning_rate: rate,

@@ -12,6 +12,9 @@ pub struct MetricsLine {
     pub step: u64,
     /// Index of the stage in the config, from 0.
     pub stage: usize,
+    /// Greedy accuracy on held-out problems after this step, when it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heldout_accuracy: Option<f64>,
     /// The stage's own figures.
     #[serde(flatten)]
     pub metrics: StageMetrics,
@@ -139,9 +142,9 @@ impl RewardStatistics {
     }
 }
 
-/// The mean, 0 of nothing.
+/// The mean; of nothing it is no number, which JSON shows as null.
 pub fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// Largest resident memory of this process so far, in bytes; `None` where the system does not say.

@@ -82,7 +82,10 @@ impl KvCache {
                 let device = layer.key.device();
                 let index = row_index(rows, &device);
                 let grow = |all: &Tensor<4>| {
-                    let [_, heads, _, dim] = all.dims();
+                    let [_, heads, now, dim] = all.dims();
+                    if now == capacity {
+                        return all.clone().select(0, index.clone());
+                    }
                     let length = layer.length;
                     let kept = all.clone().narrow(2, 0, length).select(0, index.clone());
                     Tensor::zeros([rows.len(), heads, capacity, dim], &device)

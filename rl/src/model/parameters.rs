@@ -48,6 +48,11 @@ impl Parameters {
         self.0.get(name)
     }
 
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All entries, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor<1>)> {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))

@@ -57,7 +57,8 @@ impl AdamW {
         }
     }
 
-    /// Updates `model` by `gradients` and returns the gradients' global norm before clipping.
+    /// Updates `model` by `gradients` and returns the gradients' global norm before clipping. Without
+    /// gradients, or with a norm that is no number, model and state stay as they are.
     pub fn step(
         &mut self,
         model: &mut Transformer,
@@ -65,6 +66,9 @@ impl AdamW {
         learning_rate: f64,
     ) -> f64 {
         let norm = gradients.norm();
+        if gradients.is_empty() || !norm.is_finite() {
+            return norm;
+        }
         let limit = self.config.max_grad_norm;
         let scale = clip_scale(norm, limit);
         self.steps += 1;

@@ -56,8 +56,18 @@ impl RolloutCollector<'_> {
         mut progress: impl FnMut(usize),
     ) -> Result<Collected, PromptError> {
         let mut prompts = Vec::with_capacity(tasks.len());
+        let context = model.config().max_position_embeddings;
         for task in &tasks {
-            prompts.push(self.encoder.encode(&task.prompt)?);
+            let (text, prompt) = self.encoder.encode(&task.prompt)?;
+            if prompt.len() + sampling.max_tokens > context {
+                return Err(PromptError::TooLong {
+                    task: task.id.clone(),
+                    tokens: prompt.len(),
+                    max_tokens: sampling.max_tokens,
+                    context,
+                });
+            }
+            prompts.push((text, prompt));
         }
         let requests: Vec<Request> = prompts
             .iter()
@@ -148,6 +158,7 @@ impl RolloutCollector<'_> {
             model,
             sampling,
             eos: self.eos,
+            drawable: self.encoder.tokenizer.vocab_size(),
             batch_rows: self.batch_rows,
         };
         let stop = stop_texts(&self.encoder.tokenizer, &sampling.stop);

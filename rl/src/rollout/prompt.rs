@@ -21,6 +21,20 @@ pub enum PromptError {
     /// The text could not be tokenised.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// No room for a completion.
+    #[error(
+        "the prompt of task {task} has {tokens} tokens; with sampling.max_tokens = {max_tokens} that is more than the model's context of {context}; hint: lower sampling.max_tokens, or shorten the prompts"
+    )]
+    TooLong {
+        /// The task's id.
+        task: String,
+        /// The prompt's length, in tokens.
+        tokens: usize,
+        /// Longest completion, in tokens.
+        max_tokens: usize,
+        /// Longest sequence of the model, in tokens.
+        context: usize,
+    },
     /// Nothing is left to feed.
     #[error("the prompt is empty")]
     Empty,

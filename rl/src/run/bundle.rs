@@ -15,17 +15,33 @@ use crate::{
 /// The end-of-sequence token of a model made from scratch.
 const SCRATCH_EOS: &str = "<eos>";
 
-/// A loaded model.
+/// What turns text into a model's tokens and back.
 #[derive(Debug)]
-pub struct Bundle {
-    /// The weights.
-    pub model: Transformer,
+pub struct Codec {
     /// Prompts to ids.
     pub encoder: PromptEncoder,
     /// Tokens that end a completion.
     pub eos: Vec<u32>,
     /// Tokens with a role.
     pub special: SpecialTokens,
+}
+
+impl Codec {
+    /// The token that ends what the model is taught to say.
+    pub fn end(&self) -> Option<u32> {
+        let named = self.special.eos_token.as_deref();
+        let named = named.and_then(|token| self.encoder.tokenizer.token_id(token));
+        named.or(self.eos.first().copied())
+    }
+}
+
+/// A loaded model.
+#[derive(Debug)]
+pub struct Bundle {
+    /// The weights.
+    pub model: Transformer,
+    /// Its text.
+    pub codec: Codec,
 }
 
 impl Bundle {
@@ -71,13 +87,15 @@ impl Bundle {
         } = Pretrained::open(&spec)?;
         Ok(Self {
             model: Transformer::load(config, &weights, device)?,
-            encoder: PromptEncoder {
-                tokenizer,
-                template,
-                origin,
+            codec: Codec {
+                encoder: PromptEncoder {
+                    tokenizer,
+                    template,
+                    origin,
+                },
+                eos: eos_token_ids,
+                special,
             },
-            eos: eos_token_ids,
-            special,
         })
     }
 
@@ -99,15 +117,17 @@ impl Bundle {
         })?;
         Ok(Self {
             model,
-            encoder: PromptEncoder {
-                tokenizer,
-                template: None,
-                origin: "a model from scratch".to_owned(),
-            },
-            eos,
-            special: SpecialTokens {
-                eos_token: Some(SCRATCH_EOS.to_owned()),
-                ..SpecialTokens::default()
+            codec: Codec {
+                encoder: PromptEncoder {
+                    tokenizer,
+                    template: None,
+                    origin: "a model from scratch".to_owned(),
+                },
+                eos,
+                special: SpecialTokens {
+                    eos_token: Some(SCRATCH_EOS.to_owned()),
+                    ..SpecialTokens::default()
+                },
             },
         })
     }

@@ -51,7 +51,7 @@ impl Console {
         };
         self.line(&format!(
             "{label}: greedy {:.1} % of {} problems{sampled}, mean length {:.1} tokens, {:.1} % cut off",
-            100.0 * report.greedy_accuracy,
+            100.0 * report.greedy_accuracy.unwrap_or(f64::NAN),
             report.problems,
             report.greedy_length_mean,
             100.0 * report.greedy_truncated,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::RunError;
-use crate::config::RunConfig;
+use crate::{checkpoint, config::RunConfig};
 
 /// The open files of a run.
 #[derive(Debug)]
@@ -27,63 +27,26 @@ const COMPLETIONS: &str = "completions.jsonl";
 const SUMMARY: &str = "summary.json";
 
 impl RunDirectory {
-    /// A new directory for `config`. Without a path of the user's choice it is `runs/<name>`, or
-    /// `runs/<name>-2` and so on when that is taken.
+    /// Makes the directory at `path` and writes the resolved config.
     ///
     /// # Errors
-    /// When the path chosen is taken, or cannot be written.
-    pub fn create(config: &RunConfig, chosen: Option<&Path>) -> Result<Self, RunError> {
-        let path = match chosen {
-            Some(path) if taken(path) => {
-                return Err(RunError::Config(format!(
-                    "{} is not empty; hint: --resume goes on with the run in it, another --run-dir starts a new one",
-                    path.display()
-                )));
-            }
-            Some(path) => path.to_owned(),
-            None => numbered(config)
-                .find(|path| !taken(path))
-                .expect("numbers do not end"),
-        };
+    /// When it cannot be written.
+    pub fn create(config: &RunConfig, path: PathBuf) -> Result<Self, RunError> {
         fs::create_dir_all(&path).map_err(RunError::file(&path))?;
         let text = config
             .to_toml()
             .map_err(|e| RunError::Config(e.to_string()))?;
-        let file = path.join(CONFIG);
-        fs::write(&file, text).map_err(RunError::file(&file))?;
+        let (file, partial) = (path.join(CONFIG), path.join(format!(".{CONFIG}")));
+        fs::write(&partial, text).map_err(RunError::file(&partial))?;
+        fs::rename(&partial, &file).map_err(RunError::file(&file))?;
         Self::open(path)
     }
 
-    /// The directory of an earlier run of `config`: the one chosen, or the newest `runs/<name>`.
+    /// Opens the files of the run at `path`.
     ///
     /// # Errors
-    /// When there is none, or its config is another.
-    pub fn resume(config: &RunConfig, chosen: Option<&Path>) -> Result<Self, RunError> {
-        let path = match chosen {
-            Some(path) => Some(path.to_owned()),
-            None => numbered(config).take_while(|path| taken(path)).last(),
-        };
-        let path = path
-            .filter(|path| path.join(CONFIG).is_file())
-            .ok_or_else(|| {
-                let place = chosen.map_or(config.default_run_dir(), Path::to_owned);
-                RunError::Config(format!("--resume: there is no run in {}", place.display()))
-            })?;
-        let file = path.join(CONFIG);
-        let before = fs::read_to_string(&file).map_err(RunError::file(&file))?;
-        let now = config
-            .to_toml()
-            .map_err(|e| RunError::Config(e.to_string()))?;
-        if let Some((was, is)) = first_difference(&before, &now) {
-            return Err(RunError::Config(format!(
-                "--resume: the config is not that of {}: there `{was}`, here `{is}`",
-                path.display()
-            )));
-        }
-        Self::open(path)
-    }
-
-    fn open(path: PathBuf) -> Result<Self, RunError> {
+    /// When they cannot be written.
+    pub fn open(path: PathBuf) -> Result<Self, RunError> {
         let append = |name: &str| {
             let file = path.join(name);
             let mut options = OpenOptions::new();
@@ -152,6 +115,58 @@ impl RunDirectory {
             serde_json::to_string_pretty(summary).map_err(|e| RunError::Config(e.to_string()))?;
         fs::write(&partial, text + "\n").map_err(RunError::file(&partial))?;
         fs::rename(&partial, &file).map_err(RunError::file(&file))
+    }
+}
+
+/// Where a new run of `config` goes: the path chosen, else `runs/<name>`, or `runs/<name>-2` and so
+/// on when that is taken.
+///
+/// # Errors
+/// When the path chosen is taken.
+pub fn free(config: &RunConfig, chosen: Option<&Path>) -> Result<PathBuf, RunError> {
+    match chosen {
+        Some(path) if taken(path) => Err(RunError::Config(format!(
+            "{} is not empty; hint: --resume goes on with the run in it, another --run-dir starts a new one",
+            path.display()
+        ))),
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(numbered(config)
+            .find(|path| !taken(path))
+            .expect("numbers do not end")),
+    }
+}
+
+/// Where an earlier run of `config` is: the path chosen, else the newest `runs/<name>-<n>` that has
+/// a checkpoint.
+///
+/// # Errors
+/// When there is none, or its config is another.
+pub fn earlier(config: &RunConfig, chosen: Option<&Path>) -> Result<PathBuf, RunError> {
+    let saved = |path: &PathBuf| matches!(checkpoint::latest(path), Ok(Some(_)));
+    let path = match chosen {
+        Some(path) => Some(path.to_owned()),
+        None => numbered(config)
+            .take_while(|path| taken(path))
+            .filter(saved)
+            .last(),
+    };
+    let path = path
+        .filter(|path| path.join(CONFIG).is_file())
+        .ok_or_else(|| {
+            let place = chosen.map_or(config.default_run_dir(), Path::to_owned);
+            RunError::Config(format!("--resume: there is no run in {}", place.display()))
+        })?;
+    let file = path.join(CONFIG);
+    let before = fs::read_to_string(&file).map_err(RunError::file(&file))?;
+    let now = config
+        .to_toml()
+        .map_err(|e| RunError::Config(e.to_string()))?;
+    match first_difference(&before, &now) {
+        None => Ok(path),
+        Some((was, is)) => Err(RunError::Config(format!(
+            "--resume: the config is not that of {}: there `{was}`, here `{is}`",
+            path.display()
+        ))),
     }
 }
 

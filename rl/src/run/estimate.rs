@@ -53,10 +53,14 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
         ("reference", weights * references.count().min(1) as u64),
         (
             "activations",
-            (activation_bytes_per_token(model) * config.memory.token_budget) as u64,
+            (activation_bytes_per_token(model) * config.memory.token_budget * config.memory.workers)
+                as u64,
         ),
         // Logits, probabilities, their product, and the head's gradient in the making.
-        ("vocabulary head", 3 * logits + head),
+        (
+            "vocabulary head",
+            (3 * logits + head) * config.memory.workers as u64,
+        ),
     ];
     Estimate {
         parameters,

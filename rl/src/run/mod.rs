@@ -31,7 +31,7 @@ use crate::{
     tokenizer::TokenizerError,
 };
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, Codec};
 pub use directory::RunDirectory;
 pub use stages::{Summary, TrainOptions, train};
 
@@ -95,7 +95,8 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// One update; returns the global norm of the gradient before clipping.
+    /// One update; returns the global norm of the gradient before clipping. When that is no
+    /// number, nothing is changed.
     pub fn update(&mut self, gradients: Parameters, learning_rate: f64) -> f64 {
         self.version += 1;
         self.optimizer

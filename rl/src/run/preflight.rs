@@ -7,7 +7,7 @@ use crate::{
     generation::{Finish, SamplingConfig},
     grpo::GrpoConfig,
     model::Transformer,
-    rollout::{Completion, RolloutCollector},
+    rollout::{Completion, PromptError, RolloutCollector},
 };
 
 /// Groups that are sampled.
@@ -32,25 +32,14 @@ pub fn check(
         })
     };
     let tasks = source.next_batch(GROUPS, 0.0)?;
-    let context = model.config().max_position_embeddings;
-    for task in &tasks {
-        let (_, prompt) = collector.encoder.encode(&task.prompt)?;
-        let needed = prompt.len() + sampling.max_tokens;
-        if needed > context {
-            return fail(
-                format!(
-                    "the prompt of task {} has {} tokens; with sampling.max_tokens = {} that is {needed}, and the model's context is {context}",
-                    task.id,
-                    prompt.len(),
-                    sampling.max_tokens
-                ),
-                "lower sampling.max_tokens, or shorten the prompts",
-            );
+    let collected = collector.collect(model, sampling, tasks, config.group, seed, |_| {});
+    let groups = match collected {
+        Ok(collected) => collected.groups,
+        Err(error @ PromptError::TooLong { .. }) => {
+            return fail(error.to_string(), "no step could be made");
         }
-    }
-    let groups = collector
-        .collect(model, sampling, tasks, config.group, seed, |_| {})?
-        .groups;
+        Err(error) => return Err(error.into()),
+    };
     let completions: Vec<&Completion> = groups.iter().flat_map(|g| &g.completions).collect();
     let count = completions.len();
     if let Some(error) = completions.iter().find_map(|c| c.outcome.as_ref().err()) {

@@ -14,7 +14,10 @@ use dunwu_rewards::Rubric;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Bundle, Learner, RunDirectory, RunError, console::Console, interrupt, preflight};
+use super::{
+    Bundle, Codec, Learner, RunDirectory, RunError, console::Console, directory, interrupt,
+    preflight,
+};
 use crate::{
     checkpoint::{self, Checkpointer, State},
     config::{RunConfig, StageConfig},
@@ -101,12 +104,17 @@ pub fn train(config: &RunConfig, options: &TrainOptions) -> Result<Summary, RunE
     let console = Console::new();
     let chosen = device::choose(config.device)?;
     console.line(&format!("device   {}", chosen.reason));
+    // The directory is made last: a run that cannot start leaves nothing behind.
+    let path = match options.resume {
+        true => directory::earlier(config, options.run_dir.as_deref())?,
+        false => directory::free(config, options.run_dir.as_deref())?,
+    };
+    let mut run = Run::start(config, &chosen.device, &path, options)?;
     let mut directory = match options.resume {
-        true => RunDirectory::resume(config, options.run_dir.as_deref())?,
-        false => RunDirectory::create(config, options.run_dir.as_deref())?,
+        true => RunDirectory::open(path)?,
+        false => RunDirectory::create(config, path)?,
     };
     console.line(&format!("run      {}", directory.path().display()));
-    let mut run = Run::start(config, &chosen.device, directory.path(), options)?;
     if options.resume {
         directory.rewind(run.state.step)?;
         let seconds = run.state.elapsed_s;
@@ -118,7 +126,7 @@ pub fn train(config: &RunConfig, options: &TrainOptions) -> Result<Summary, RunE
     let parameters = run.learner.model.config().parameter_count();
     console.line(&format!(
         "model    {}, {parameters} parameters",
-        run.bundle.encoder.origin
+        run.codec.encoder.origin
     ));
 
     let mut finished = true;
@@ -131,6 +139,7 @@ pub fn train(config: &RunConfig, options: &TrainOptions) -> Result<Summary, RunE
             break;
         }
     }
+    finished |= run.state.stage == config.stages.len();
     let summary = run.summary(chosen.reason, finished);
     directory.write_summary(&summary)?;
     console.summary(&summary, directory.path());
@@ -142,7 +151,7 @@ struct Run<'a> {
     config: &'a RunConfig,
     options: &'a TrainOptions,
     device: Device,
-    bundle: Bundle,
+    codec: Codec,
     learner: Learner,
     judge: Judge,
     tasks: Tasks,
@@ -194,6 +203,15 @@ impl Tasks {
         let fields = config.data.fields.clone().unwrap_or_default();
         let (train, mut heldout) =
             partition(read_tasks(file, &fields)?, config.data.heldout_fraction)?;
+        for (side, tasks) in [("train on", &train), ("hold out", &heldout)] {
+            if tasks.is_empty() {
+                return Err(RunError::Config(format!(
+                    "{}: no tasks to {side} with data.heldout_fraction = {}; hint: change the fraction, or give more tasks",
+                    file.display(),
+                    config.data.heldout_fraction
+                )));
+            }
+        }
         heldout.truncate(problems);
         Ok(Self {
             generator: None,
@@ -227,7 +245,7 @@ impl<'a> Run<'a> {
             true => checkpoint::latest(path)?,
             false => None,
         };
-        let (bundle, state) = match &last {
+        let (Bundle { model, codec }, state) = match &last {
             Some(last) => {
                 let model = last.join(checkpoint::MODEL).display().to_string();
                 (Bundle::open(&model, device)?, checkpoint::load_state(last)?)
@@ -238,25 +256,25 @@ impl<'a> Run<'a> {
             ),
         };
         let mut learner = Learner {
-            model: bundle.model.clone(),
+            model,
             optimizer: AdamW::new(
                 config.stages[state.stage.min(config.stages.len() - 1)].optimizer(),
             ),
             version: state.policy_version,
         };
         if let Some(last) = last.filter(|_| state.optimizer_steps > 0) {
-            checkpoint::load_moments(&last, &mut learner.optimizer, &bundle.model, device)?;
+            checkpoint::load_moments(&last, &mut learner.optimizer, &learner.model, device)?;
             learner.optimizer.steps = state.optimizer_steps;
         }
         Ok(Self {
             config,
             options,
             device: device.clone(),
-            bundle,
+            codec,
             learner,
             judge,
             tasks: Tasks::new(config)?,
-            checkpointer: Checkpointer::new(path, config.checkpoint.keep),
+            checkpointer: Checkpointer::new(path, config.checkpoint.keep)?,
             earlier_s: state.elapsed_s,
             state,
             started: Instant::now(),
@@ -290,6 +308,7 @@ impl<'a> Run<'a> {
             bar.sft(step + 1, &metrics);
             self.after_step(
                 StageMetrics::Sft(metrics),
+                None,
                 step + 1 == stage.steps,
                 directory,
             )?;
@@ -320,10 +339,10 @@ impl<'a> Run<'a> {
                 (None, Some(generator)) => generator.demonstration(seed, index, &mix)?,
                 (None, None) => return Err(RunError::Config("no demonstrations".to_owned())),
             };
-            let (_, prompt) = self.bundle.encoder.encode(&demonstration.prompt)?;
-            let tokenizer = &self.bundle.encoder.tokenizer;
+            let (_, prompt) = self.codec.encoder.encode(&demonstration.prompt)?;
+            let tokenizer = &self.codec.encoder.tokenizer;
             let mut completion = tokenizer.encode(&demonstration.completion)?;
-            completion.extend(self.bundle.eos.first());
+            completion.extend(self.codec.end());
             sequences.push(Sequence { prompt, completion });
         }
         Ok(sequences)
@@ -350,7 +369,8 @@ impl<'a> Run<'a> {
                 console.line("preflight passed");
             }
             if self.state.before.is_none() {
-                let (report, groups) = self.evaluate(console, "held-out before")?;
+                let samples = self.config.evaluation.samples;
+                let (report, groups) = self.evaluate(console, "held-out before", samples)?;
                 self.state.before = Some(report);
                 self.state.showcase = showcase(&groups);
             }
@@ -365,7 +385,7 @@ impl<'a> Run<'a> {
             let (metrics, groups) = Trainer {
                 config: stage,
                 sampling: &self.config.sampling,
-                collector: collector(self.config, &self.bundle, &self.judge),
+                collector: collector(self.config, &self.codec, &self.judge),
                 reference: reference.as_ref(),
                 token_budget: self.config.memory.token_budget,
                 workers: self.config.memory.workers,
@@ -377,8 +397,11 @@ impl<'a> Run<'a> {
             bar.grpo(step + 1, &metrics);
             directory.log_completions(&completion_lines(self.state.step + 1, stage, &groups))?;
             let last = step + 1 == stage.steps;
+            let mut heldout = None;
             if last {
-                let (report, groups) = self.evaluate(console, "held-out after")?;
+                let samples = self.config.evaluation.samples;
+                let (report, groups) = self.evaluate(console, "held-out after", samples)?;
+                heldout = report.greedy_accuracy;
                 self.state.after = Some(report);
                 for (shown, after) in self.state.showcase.iter_mut().zip(showcase(&groups)) {
                     shown.after = after.before;
@@ -386,9 +409,10 @@ impl<'a> Run<'a> {
             } else if self.config.evaluation.every > 0
                 && (step + 1) % self.config.evaluation.every == 0
             {
-                self.evaluate(console, &format!("held-out at step {}", step + 1))?;
+                let label = format!("held-out at step {}", step + 1);
+                heldout = self.evaluate(console, &label, 0)?.0.greedy_accuracy;
             }
-            self.after_step(StageMetrics::Grpo(metrics), last, directory)?;
+            self.after_step(StageMetrics::Grpo(metrics), heldout, last, directory)?;
             if interrupt::asked() && !last {
                 return Ok(false);
             }
@@ -400,12 +424,14 @@ impl<'a> Run<'a> {
     fn after_step(
         &mut self,
         metrics: StageMetrics,
+        heldout_accuracy: Option<f64>,
         last: bool,
         directory: &mut RunDirectory,
     ) -> Result<(), RunError> {
         let line = MetricsLine {
             step: self.state.step + 1,
             stage: self.state.stage,
+            heldout_accuracy,
             metrics,
         };
         directory.log_metrics(&line)?;
@@ -426,7 +452,7 @@ impl<'a> Run<'a> {
         let due = self.state.stage_step % self.config.checkpoint.every == 0;
         if last || due || interrupt::asked() {
             self.checkpointer
-                .save(&self.learner, &self.bundle, &self.state)?;
+                .save(&self.learner, &self.codec, &self.state)?;
         }
         Ok(())
     }
@@ -439,9 +465,11 @@ impl<'a> Run<'a> {
         }
         let kept = path.join(format!("reference-{}", self.state.stage));
         if self.state.stage_step == 0 {
-            if !kept.exists() {
-                checkpoint::save_model(&kept, &self.learner.model, &self.bundle)?;
+            // One that is there is of a sitting that was killed before it was saved.
+            if kept.exists() {
+                std::fs::remove_dir_all(&kept).map_err(RunError::file(&kept))?;
             }
+            checkpoint::save_model(&kept, &self.learner.model, &self.codec)?;
             return Ok(Some(self.learner.model.clone()));
         }
         let bundle = Bundle::open(&kept.display().to_string(), &self.device)?;
@@ -452,17 +480,15 @@ impl<'a> Run<'a> {
         &self,
         console: &Console,
         label: &str,
+        samples: usize,
     ) -> Result<(EvalReport, Vec<RolloutGroup>), RunError> {
         let problems = self.tasks.heldout.len();
-        let bar = console.counter(
-            label,
-            problems + problems * usize::from(self.config.evaluation.samples > 0),
-        );
+        let bar = console.counter(label, problems + problems * usize::from(samples > 0));
         let evaluation = Evaluation {
             collector: self.collector(),
             sampling: &self.config.sampling,
             correct: &self.config.evaluation.correct,
-            samples: self.config.evaluation.samples,
+            samples,
             seed: evaluation_seed(self.config),
         };
         let result = evaluation.run(&self.learner.model, &self.tasks.heldout, |done| {
@@ -474,7 +500,7 @@ impl<'a> Run<'a> {
     }
 
     fn collector(&self) -> RolloutCollector<'_> {
-        collector(self.config, &self.bundle, &self.judge)
+        collector(self.config, &self.codec, &self.judge)
     }
 
     fn head_chunk_bytes(&self) -> usize {
@@ -482,7 +508,8 @@ impl<'a> Run<'a> {
     }
 
     fn summary(&self, device: String, finished: bool) -> Summary {
-        let accuracy = |report: &Option<EvalReport>| report.as_ref().map(|r| r.greedy_accuracy);
+        let accuracy =
+            |report: &Option<EvalReport>| report.as_ref().and_then(|r| r.greedy_accuracy);
         Summary {
             name: self.config.name.clone(),
             seed: self.config.seed,
@@ -501,11 +528,11 @@ impl<'a> Run<'a> {
 }
 
 /// Borrows only what sampling needs, so that the learner stays free to change.
-fn collector<'b>(config: &RunConfig, bundle: &'b Bundle, judge: &'b Judge) -> RolloutCollector<'b> {
+fn collector<'b>(config: &RunConfig, codec: &'b Codec, judge: &'b Judge) -> RolloutCollector<'b> {
     RolloutCollector {
-        encoder: &bundle.encoder,
+        encoder: &codec.encoder,
         judge,
-        eos: &bundle.eos,
+        eos: &codec.eos,
         batch_rows: config.memory.batch_rows,
         workers: config.memory.workers,
     }

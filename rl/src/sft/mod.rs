@@ -83,7 +83,7 @@ pub fn step(
         .sum();
     if !loss.is_finite() {
         return Err(RunError::NotFinite {
-            step,
+            step: step + 1,
             what: "the loss",
             value: loss,
         });
@@ -93,6 +93,13 @@ pub fn step(
             .schedule
             .factor(step, config.steps, config.warmup_steps);
     let grad_norm = learner.update(gradients, rate);
+    if !grad_norm.is_finite() {
+        return Err(RunError::NotFinite {
+            step: step + 1,
+            what: "the gradient norm",
+            value: grad_norm,
+        });
+    }
     let step_s = start.elapsed().as_secs_f64();
     Ok(SftMetrics {
         loss,
