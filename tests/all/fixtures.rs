@@ -24,8 +24,7 @@ pub fn golden(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// A golden file of JSON. In the chroot of the wgpu tests the checkout is not there; those tests
-/// use none.
+/// A golden file of JSON.
 pub fn golden_json(name: &str) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(golden(name)).unwrap()).unwrap()
 }

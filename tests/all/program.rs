@@ -249,6 +249,62 @@ fn a_run_leaves_what_it_promises_and_is_exact_when_resumed() {
     );
 }
 
+/// Starts a run, sends it `signal` once it has saved a checkpoint, and waits for its end.
+#[cfg(unix)]
+fn interrupt(dir: &Path, arguments: &[&str], signal: &str) -> std::process::ExitStatus {
+    let mut child = Command::new(dunwu())
+        .args(arguments)
+        .current_dir(dir)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let checkpoints = dir.join("cut/checkpoints");
+    let saved = || fs::read_dir(&checkpoints).is_ok_and(|mut entries| entries.next().is_some());
+    for _ in 0..2000 {
+        if saved() || child.try_wait().unwrap().is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let id = child.id().to_string();
+    Command::new("kill").args([signal, &id]).status().unwrap();
+    child.wait().unwrap()
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_that_was_killed_or_interrupted_goes_on_exactly() {
+    let dir = TempDir::new().unwrap();
+    let quickstart = config("quickstart.toml");
+    let quickstart = quickstart.to_str().unwrap();
+    let long = ["--set", "stages.sft.steps=40"];
+    succeeds(dir.path(), &train(quickstart, "whole", &long));
+    let metrics = timeless(&dir.path().join("whole/metrics.jsonl"));
+    let weights = |run: &str| {
+        let last = "checkpoints/step-000044/model/model.safetensors";
+        fs::read(dir.path().join(run).join(last)).unwrap()
+    };
+    for signal in ["-KILL", "-INT"] {
+        let _ = fs::remove_dir_all(dir.path().join("cut"));
+        let status = interrupt(dir.path(), &train(quickstart, "cut", &long), signal);
+        assert!(
+            !status.success(),
+            "{signal}: the run was over before the signal came"
+        );
+        if signal == "-INT" {
+            assert_eq!(status.code(), Some(1));
+        }
+        let resume = ["--set", "stages.sft.steps=40", "--resume"];
+        succeeds(dir.path(), &train(quickstart, "cut", &resume));
+        assert_eq!(
+            timeless(&dir.path().join("cut/metrics.jsonl")),
+            metrics,
+            "{signal}"
+        );
+        assert!(weights("cut") == weights("whole"), "{signal}");
+    }
+}
+
 #[test]
 fn a_broken_checkpoint_is_named() {
     let dir = TempDir::new().unwrap();
