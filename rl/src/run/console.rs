@@ -112,7 +112,7 @@ impl Bar {
         );
         self.0.set_position(step);
         self.0.set_message(text.clone());
-        if step % (steps / 10).max(1) == 0 || step == steps {
+        if step.is_multiple_of((steps / 10).max(1)) || step == steps {
             self.print(&format!("sft {step}/{steps}  {text}"));
         }
         self.finish_at(step);

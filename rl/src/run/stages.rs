@@ -407,7 +407,7 @@ impl<'a> Run<'a> {
                     shown.after = after.before;
                 }
             } else if self.config.evaluation.every > 0
-                && (step + 1) % self.config.evaluation.every == 0
+                && (step + 1).is_multiple_of(self.config.evaluation.every)
             {
                 let label = format!("held-out at step {}", step + 1);
                 heldout = self.evaluate(console, &label, 0)?.0.greedy_accuracy;
@@ -449,7 +449,10 @@ impl<'a> Run<'a> {
                 self.learner.optimizer = AdamW::new(next.optimizer());
             }
         }
-        let due = self.state.stage_step % self.config.checkpoint.every == 0;
+        let due = self
+            .state
+            .stage_step
+            .is_multiple_of(self.config.checkpoint.every);
         if last || due || interrupt::asked() {
             self.checkpointer
                 .save(&self.learner, &self.codec, &self.state)?;
