@@ -102,6 +102,7 @@ fn smollm2_scores_as_transformers_does() {
     assert!(rows.len() >= 20);
     let encode = |row: &Value, key: &str| {
         bundle
+            .codec
             .encoder
             .tokenizer
             .encode(row[key].as_str().unwrap())
