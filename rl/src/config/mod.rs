@@ -2,7 +2,7 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | [`load`] | reading, `--set`, errors that name file, line and the nearest key |
+//! | [`mod@load`] | reading, `--set`, errors that name file, line and the nearest key |
 //! | this one | the sections and what they mean |
 
 pub mod load;
