@@ -1,53 +1,18 @@
 //! The program itself: what it does, and what it says of bad input.
+#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::OnceLock,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The program, built as the tests were.
+/// The program, built by cargo for this test.
 fn dunwu() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        // target/<profile>/deps/all-… is this test; the program stands two levels up.
-        let profile = std::env::current_exe()
-            .unwrap()
-            .parent()
-            .unwrap()
-            .parent()
-            .unwrap()
-            .to_owned();
-        let mut build = Command::new(env!("CARGO"));
-        build.args([
-            "build",
-            "--quiet",
-            "-p",
-            "dunwu",
-            "--bin",
-            "dunwu",
-            "--no-default-features",
-        ]);
-        build.args([
-            "--features",
-            if cfg!(feature = "wgpu") {
-                "flex,wgpu"
-            } else {
-                "flex"
-            },
-        ]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        build.arg("--target-dir").arg(profile.parent().unwrap());
-        build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
-        assert!(build.status().unwrap().success());
-        profile.join("dunwu")
-    })
+    Path::new(env!("CARGO_BIN_EXE_dunwu"))
 }
 
 fn config(name: &str) -> PathBuf {
@@ -483,7 +448,7 @@ fn bad_models_are_named() {
     let dir = TempDir::new().unwrap();
     let golden = |name: &str| {
         Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("golden/tiny")
+            .join("../tests/golden/tiny")
             .join(name)
     };
     fs::write(
