@@ -525,7 +525,7 @@ fn preflight_stops_a_run_that_cannot_learn() {
     attempt(
         "long",
         &["--set", "sampling.max_tokens=95"],
-        &["preflight", "context is 96"],
+        &["context of 96", "max_tokens = 95"],
     );
     let only_format = "reward.rubric.components=[{kind=\"exact\"}]";
     attempt(

@@ -7,7 +7,7 @@ use crate::{
     generation::{Finish, SamplingConfig},
     grpo::GrpoConfig,
     model::Transformer,
-    rollout::{Completion, PromptError, RolloutCollector},
+    rollout::{Completion, RolloutCollector},
 };
 
 /// Groups that are sampled.
@@ -16,7 +16,8 @@ const GROUPS: usize = 8;
 /// Samples a few groups as the first step would, and stops when they cannot teach anything.
 ///
 /// # Errors
-/// [`RunError::Preflight`] with what was seen and what to do.
+/// [`RunError::Preflight`] with what was seen and what to do; [`RunError::Prompt`] when a prompt does
+/// not fit.
 pub fn check(
     collector: &RolloutCollector,
     model: &Transformer,
@@ -32,14 +33,9 @@ pub fn check(
         })
     };
     let tasks = source.next_batch(GROUPS, 0.0)?;
-    let collected = collector.collect(model, sampling, tasks, config.group, seed, |_| {});
-    let groups = match collected {
-        Ok(collected) => collected.groups,
-        Err(error @ PromptError::TooLong { .. }) => {
-            return fail(error.to_string(), "no step could be made");
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let groups = collector
+        .collect(model, sampling, tasks, config.group, seed, |_| {})?
+        .groups;
     let completions: Vec<&Completion> = groups.iter().flat_map(|g| &g.completions).collect();
     let count = completions.len();
     if let Some(error) = completions.iter().find_map(|c| c.outcome.as_ref().err()) {
