@@ -23,10 +23,13 @@
 //! - [`grpo`], [`sft`]: the stages
 //! - [`policy`]: log-probabilities, gradients, the optimiser
 //! - [`model`], [`tokenizer`]: transformer, weights, text
-//! - [`eval`], [`checkpoint`], [`metrics`], [`device`]
+//! - [`compute`]: the arithmetic, on slices of the CPU and on tensors of any device
+//! - [`eval`], [`checkpoint`], [`metrics`], [`device`], [`bench`]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod bench;
 pub mod checkpoint;
+pub mod compute;
 pub mod config;
 pub mod device;
 pub mod eval;

@@ -154,7 +154,7 @@ fn stream(
     let hooks = Hooks {
         stop: (!sampling.stop.is_empty()).then_some(&stop),
         on_token: Some(&mut on_token),
-        cancelled: None,
+        ..Hooks::default()
     };
     let request = Request {
         prompt: ids,

@@ -2,6 +2,7 @@
 //! to standard error; exit codes are 0 (done), 1 (failed or interrupted), 2 (usage
 //! or config) and 130 (a second Ctrl-C).
 
+mod bench;
 mod check;
 mod data;
 mod eval;
@@ -38,6 +39,7 @@ enum Command {
     Data(data::Data),
     Check(check::Check),
     Export(export::Export),
+    Bench(bench::BenchCommand),
 }
 
 /// What went wrong, by exit code.
@@ -78,6 +80,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Data(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Export(command) => command.run(),
+        Command::Bench(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

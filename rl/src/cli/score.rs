@@ -78,7 +78,10 @@ impl Score {
             ..HeadConfig::default()
         };
         for chunk in sequences.chunks(CHUNK) {
-            let scores = token_logprobs(&bundle.model, chunk, self.token_budget, head);
+            let longest = chunk.iter().map(Sequence::len).max().unwrap_or(0);
+            let budget = self.token_budget.max(longest);
+            let scores = token_logprobs(&bundle.model, chunk, budget, head)
+                .map_err(|error| anyhow::anyhow!("{error}"))?;
             for (sequence, scores) in chunk.iter().zip(scores) {
                 print_json(&Scored {
                     token_ids: sequence.completion.clone(),

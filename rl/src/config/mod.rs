@@ -14,8 +14,8 @@ use dunwu_rewards::{Rubric, RubricConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    device::DeviceChoice, generation::SamplingConfig, grpo::GrpoConfig, policy::AdamWConfig,
-    run::bundle, sft::SftConfig, tokenizer::Tokenizer,
+    device::DeviceChoice, generation::SamplingConfig, grpo::GrpoConfig, model::Activations,
+    policy::AdamWConfig, run::bundle, sft::SftConfig, tokenizer::Tokenizer,
 };
 
 pub use load::{ConfigError, load};
@@ -162,16 +162,29 @@ impl Default for EvaluationSection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MemorySection {
-    /// Tokens of a training micro-batch, padding included.
+    /// Tokens of a training micro-batch: prompts once, completions each.
     pub token_budget: usize,
     /// Completions decoded at a time.
     pub batch_rows: usize,
-    /// Threads that share micro-batches, and decode batches of their own. More than one pays on
-    /// the CPU for models whose matrices are too small to keep all cores busy; it multiplies the
-    /// memory of activations.
+    /// Threads that share micro-batches, and decode requests of their own, with a share of the
+    /// cores each. More than one pays on the CPU for models whose matrices are too small to be
+    /// shared among cores; it multiplies the memory of activations and gradients.
     pub workers: usize,
     /// MiB of one chunk of logits.
     pub head_chunk_mib: usize,
+    /// Keep only the input of each block and compute the rest a second time in the backward pass:
+    /// a fraction of the memory for a third more arithmetic.
+    pub checkpoint_activations: bool,
+}
+
+impl MemorySection {
+    /// What is kept of a forward pass.
+    pub fn activations(&self) -> Activations {
+        match self.checkpoint_activations {
+            true => Activations::Inputs,
+            false => Activations::All,
+        }
+    }
 }
 
 impl Default for MemorySection {
@@ -180,7 +193,8 @@ impl Default for MemorySection {
             token_budget: 1024,
             batch_rows: 64,
             workers: 1,
-            head_chunk_mib: 96,
+            head_chunk_mib: 64,
+            checkpoint_activations: false,
         }
     }
 }

@@ -58,7 +58,7 @@ impl Evaluation<'_> {
         &self,
         model: &Transformer,
         tasks: &[Task],
-        mut progress: impl FnMut(usize),
+        mut progress: impl FnMut(usize) + Send,
     ) -> Result<(EvalReport, Vec<RolloutGroup>), PromptError> {
         let greedy = self.sampling.greedy();
         let groups = self
@@ -90,7 +90,7 @@ impl Evaluation<'_> {
         model: &Transformer,
         tasks: &[Task],
         report: &mut EvalReport,
-        progress: impl FnMut(usize),
+        progress: impl FnMut(usize) + Send,
     ) -> Result<(), PromptError> {
         let groups = self
             .collector

@@ -1,15 +1,16 @@
-//! Prefill, decode loop, and leaving finished rows behind.
+//! Continuous batching: as soon as a completion ends, the next one takes its place.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use burn::tensor::{Int, Tensor, TensorData};
-use rayon::prelude::*;
-
-use super::sampling::{Choice, SamplingConfig, choose};
-use crate::model::{
-    KvCache, Transformer,
-    parameters::to_host,
-    transformer::{TokenGrid, causal_mask, padding_mask},
+#[cfg(feature = "flex")]
+use super::decoder::HostDecoder;
+use super::{
+    decoder::{Decoder, TensorDecoder},
+    sampling::SamplingConfig,
+};
+use crate::{
+    compute::{Choice, Draw, Row},
+    model::{Engine, Transformer},
 };
 
 /// A prompt and how often it is to be completed.
@@ -53,6 +54,8 @@ pub struct Hooks<'a> {
     pub stop: Option<Stop<'a>>,
     /// Is told of each token: the completion's index over all requests, and the token.
     pub on_token: Option<&'a mut dyn FnMut(usize, u32)>,
+    /// Is told of each completion as soon as it has ended: its index over all requests.
+    pub on_end: Option<&'a mut dyn FnMut(usize, &Generated)>,
     /// Is asked before each token whether to give up; what was drawn by then is returned, as if
     /// it had reached its length.
     pub cancelled: Option<&'a dyn Fn() -> bool>,
@@ -74,193 +77,199 @@ pub struct Generator<'a> {
 }
 
 /// A completion under way.
-struct Row {
+struct Active {
     /// Index over all requests' seeds.
     sample: usize,
     seed: u64,
-    padding: usize,
+    /// Tokens of the prompt.
+    prompt: usize,
+    /// The token that goes in next.
+    last: u32,
     output: Generated,
-    done: bool,
+}
+
+/// Completions still to be started, those under way, and those that have ended.
+struct Schedule<'a, D: Decoder> {
+    generator: &'a Generator<'a>,
+    requests: &'a [Request],
+    decoder: D,
+    /// Request and seed of every completion.
+    samples: Vec<(usize, u64)>,
+    /// The next of `samples` to be started.
+    next: usize,
+    slots: Vec<Option<Active>>,
+    /// Prompts that more completions are to be started from.
+    prefixes: BTreeMap<usize, Arc<D::Prefix>>,
+    outputs: Vec<Option<Generated>>,
 }
 
 impl Generator<'_> {
     /// Completes every request, once for each of its seeds; the result has the requests' shape.
-    /// Each distinct prompt of a batch is read once and its cache shared by its completions.
+    /// Each prompt is read once and its cache shared by its completions.
     pub fn generate(&self, requests: &[Request], mut hooks: Hooks) -> Vec<Vec<Generated>> {
         let samples: Vec<(usize, u64)> = requests
             .iter()
             .enumerate()
             .flat_map(|(r, request)| request.seeds.iter().map(move |&seed| (r, seed)))
             .collect();
-        let mut outputs: Vec<Vec<Generated>> = requests.iter().map(|_| Vec::new()).collect();
-        let mut first = 0;
-        for batch in samples.chunks(self.batch_rows.max(1)) {
-            let rows = self.generate_batch(requests, batch, first, &mut hooks);
-            for (&(request, _), output) in batch.iter().zip(rows) {
-                outputs[request].push(output);
+        let slots = self.batch_rows.clamp(1, samples.len().max(1));
+        let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
+        let outputs = match self.model.engine() {
+            #[cfg(feature = "flex")]
+            Engine::Host => {
+                let decoder = HostDecoder::new(self.model, slots);
+                Schedule::new(self, requests, samples, slots, decoder).run(&mut hooks)
             }
-            first += batch.len();
+            Engine::Tensors => {
+                let completion = self.sampling.max_tokens;
+                let decoder = TensorDecoder::new(self.model, slots, longest, completion);
+                Schedule::new(self, requests, samples, slots, decoder).run(&mut hooks)
+            }
+        };
+        let mut outputs = outputs.into_iter();
+        let group = |request: &Request| outputs.by_ref().take(request.seeds.len()).collect();
+        requests.iter().map(group).collect()
+    }
+}
+
+impl<'a, D: Decoder> Schedule<'a, D> {
+    fn new(
+        generator: &'a Generator<'a>,
+        requests: &'a [Request],
+        samples: Vec<(usize, u64)>,
+        slots: usize,
+        decoder: D,
+    ) -> Self {
+        Self {
+            generator,
+            requests,
+            decoder,
+            next: 0,
+            slots: (0..slots).map(|_| None).collect(),
+            prefixes: BTreeMap::new(),
+            outputs: vec![None; samples.len()],
+            samples,
         }
-        outputs
     }
 
-    fn generate_batch(
-        &self,
-        requests: &[Request],
-        batch: &[(usize, u64)],
-        first: usize,
-        hooks: &mut Hooks,
-    ) -> Vec<Generated> {
-        let mut prompts: BTreeMap<usize, usize> = BTreeMap::new(); // request -> prefill row
-        for &(request, _) in batch {
-            let next = prompts.len();
-            prompts.entry(request).or_insert(next);
+    fn run(mut self, hooks: &mut Hooks) -> Vec<Generated> {
+        let draw = Draw {
+            sampling: self.generator.sampling,
+            drawable: self.generator.drawable,
+        };
+        loop {
+            let cancelled = hooks.cancelled.is_some_and(|cancelled| cancelled());
+            if !cancelled {
+                self.refill();
+            }
+            let rows = self.rows();
+            if rows.is_empty() || cancelled {
+                break;
+            }
+            let choices = self.decoder.advance(&rows, draw);
+            for (row, choices) in rows.iter().zip(choices) {
+                self.take(row.slot, choices, hooks);
+            }
         }
-        let mut order: Vec<(usize, usize)> = prompts.iter().map(|(&r, &row)| (row, r)).collect();
-        order.sort_unstable();
-        let texts: Vec<&[u32]> = order
-            .iter()
-            .map(|&(_, r)| &requests[r].prompt[..])
-            .collect();
-        let width = texts.iter().map(|t| t.len()).max().unwrap_or(0);
-        let (logits, cache) = self.prefill(&texts, width);
+        // What was cut off counts as having reached its length.
+        let under_way = self.slots.into_iter().flatten();
+        for active in under_way {
+            self.outputs[active.sample] = Some(active.output);
+        }
+        let never = || Generated {
+            tokens: Vec::new(),
+            logprobs: Vec::new(),
+            finish: Finish::Length,
+        };
+        self.outputs.into_iter().map(|output| output.unwrap_or_else(never)).collect()
+    }
 
-        let source: Vec<usize> = batch.iter().map(|(request, _)| prompts[request]).collect();
-        let mut rows: Vec<Row> = batch
+    /// Starts completions in all free slots.
+    fn refill(&mut self) {
+        let free = (0..self.slots.len()).filter(|&slot| self.slots[slot].is_none());
+        let starts: Vec<(usize, usize)> = free.zip(self.next..self.samples.len()).collect();
+        let Some(&(_, last)) = starts.last() else {
+            return;
+        };
+        let mut unread: Vec<usize> = starts.iter().map(|&(_, s)| self.samples[s].0).collect();
+        unread.dedup();
+        unread.retain(|request| !self.prefixes.contains_key(request));
+        // The last token of a prompt goes in with the first step of decoding.
+        let prompts: Vec<&[u32]> = unread
             .iter()
-            .enumerate()
-            .map(|(i, &(request, seed))| Row {
-                sample: first + i,
+            .map(|&request| {
+                let prompt = &self.requests[request].prompt;
+                &prompt[..prompt.len() - 1]
+            })
+            .collect();
+        self.prefixes.extend(unread.iter().copied().zip(self.decoder.read(&prompts)));
+        for (slot, sample) in starts {
+            let (request, seed) = self.samples[sample];
+            self.decoder.admit(slot, &self.prefixes[&request]);
+            let prompt = &self.requests[request].prompt;
+            self.slots[slot] = Some(Active {
+                sample,
                 seed,
-                padding: width - requests[request].prompt.len(),
+                prompt: prompt.len(),
+                last: prompt[prompt.len() - 1],
                 output: Generated {
                     tokens: Vec::new(),
                     logprobs: Vec::new(),
                     finish: Finish::Length,
                 },
-                done: false,
-            })
-            .collect();
-        self.draw(&mut rows, &source, &logits, hooks);
-        if rows.iter().any(|row| !row.done) {
-            let capacity = width + self.sampling.max_tokens;
-            let cache = cache.select_rows(&source, capacity);
-            self.decode(&mut rows, cache, capacity, hooks);
+            });
         }
-        rows.into_iter().map(|row| row.output).collect()
+        self.next = last + 1;
+        let upcoming = self.samples.get(self.next).map_or(usize::MAX, |sample| sample.0);
+        self.prefixes.retain(|&request, _| request >= upcoming);
     }
 
-    /// Reads the prompts, padded on the left to `width` columns; gives the logits after each,
-    /// row-major `[prompts, vocabulary]`, and the cache.
-    fn prefill(&self, prompts: &[&[u32]], width: usize) -> (Vec<f32>, KvCache) {
-        let device = self.model.device();
-        let config = self.model.config();
-        let padding: Vec<usize> = prompts.iter().map(|p| width - p.len()).collect();
-        let mut grid = TokenGrid {
-            ids: Vec::new(),
-            positions: Vec::new(),
-            batch: prompts.len(),
+    fn rows(&self) -> Vec<Row> {
+        let row = |(slot, active): (usize, &Option<Active>)| {
+            active.as_ref().map(|active| Row {
+                slot,
+                token: active.last,
+                position: active.prompt + active.output.tokens.len() - 1,
+                seed: active.seed,
+                drawn: active.output.tokens.len(),
+            })
         };
-        for (prompt, &pad) in prompts.iter().zip(&padding) {
-            grid.ids.extend(std::iter::repeat_n(0, pad));
-            grid.ids.extend(*prompt);
-            grid.positions.extend(std::iter::repeat_n(0, pad));
-            grid.positions.extend(0..prompt.len());
-        }
-        let mask = causal_mask(config, width, &padding, &device);
-        let mut cache = KvCache::new(config, prompts.len(), width, &device);
-        let hidden = self.model.hidden(&grid, Some(&mask), Some(&mut cache));
-        let last: Vec<i32> = (1..=prompts.len())
-            .map(|row| (row * width) as i32 - 1)
-            .collect();
-        let count = last.len();
-        let last = Tensor::<1, Int>::from_data(TensorData::new(last, [count]), &device);
-        (self.logits(hidden.select(0, last)), cache)
+        self.slots.iter().enumerate().filter_map(row).collect()
     }
 
-    /// Row-major `[rows, vocabulary]` on the host.
-    fn logits(&self, hidden: Tensor<2>) -> Vec<f32> {
-        to_host(hidden.matmul(self.model.head_weight().transpose()))
-    }
-
-    /// Draws one token for each row that is not done; `source[i]` is its row of logits.
-    fn draw(&self, rows: &mut [Row], source: &[usize], logits: &[f32], hooks: &mut Hooks) {
-        let vocabulary = self.model.config().vocab_size;
-        let choices: Vec<Option<Choice>> = rows
-            .par_iter()
-            .zip(source)
-            .map(|(row, &from)| {
-                let logits = &logits[from * vocabulary..(from + 1) * vocabulary];
-                let place = row.output.tokens.len();
-                (!row.done).then(|| choose(logits, self.drawable, self.sampling, row.seed, place))
-            })
-            .collect();
-        for (row, choice) in rows.iter_mut().zip(choices) {
-            let Some(Choice { token, logprob }) = choice else {
-                continue;
-            };
-            row.output.tokens.push(token);
-            row.output.logprobs.push(logprob);
+    /// Adds drawn tokens to a completion until it ends.
+    fn take(&mut self, slot: usize, choices: Vec<Choice>, hooks: &mut Hooks) {
+        let Some(active) = &mut self.slots[slot] else {
+            return;
+        };
+        for Choice { token, logprob } in choices {
+            let output = &mut active.output;
+            output.tokens.push(token);
+            output.logprobs.push(logprob);
+            active.last = token;
             if let Some(on_token) = hooks.on_token.as_mut() {
-                on_token(row.sample, token);
+                on_token(active.sample, token);
             }
-            let stopped = || hooks.stop.is_some_and(|stop| stop(&row.output.tokens));
-            if self.eos.contains(&token) {
-                (row.output.finish, row.done) = (Finish::Eos, true);
-            } else if stopped() {
-                (row.output.finish, row.done) = (Finish::Stop, true);
-            } else if row.output.tokens.len() >= self.sampling.max_tokens {
-                row.done = true;
-            }
-        }
-    }
-
-    /// Adds a token to every unfinished row until there is none.
-    fn decode(&self, rows: &mut [Row], mut cache: KvCache, capacity: usize, hooks: &mut Hooks) {
-        let device = self.model.device();
-        // Which of `rows` are in the cache, in the cache's order.
-        let mut present: Vec<usize> = (0..rows.len()).collect();
-        let paddings = |rows: &[Row], present: &[usize]| -> Vec<usize> {
-            present.iter().map(|&i| rows[i].padding).collect()
-        };
-        let mut mask = padding_mask(&paddings(rows, &present), capacity, &device);
-        loop {
-            let cancelled = hooks.cancelled.is_some_and(|cancelled| cancelled());
-            let kept: Vec<usize> = (0..present.len())
-                .filter(|&i| !rows[present[i]].done)
-                .collect();
-            if kept.is_empty() || cancelled {
+            let finish = if self.generator.eos.contains(&token) {
+                Some(Finish::Eos)
+            } else if hooks.stop.is_some_and(|stop| stop(&output.tokens)) {
+                Some(Finish::Stop)
+            } else if output.tokens.len() >= self.generator.sampling.max_tokens {
+                Some(Finish::Length)
+            } else {
+                None
+            };
+            if let Some(finish) = finish {
+                output.finish = finish;
+                if let Some(on_end) = hooks.on_end.as_mut() {
+                    on_end(active.sample, output);
+                }
+                self.decoder.leave(slot);
+                if let Some(active) = self.slots[slot].take() {
+                    self.outputs[active.sample] = Some(active.output);
+                }
                 return;
             }
-            // Finished rows cost as much as live ones: leave them once they are a fifth.
-            if kept.len() * 5 <= present.len() * 4 {
-                cache = cache.select_rows(&kept, capacity);
-                present = kept.iter().map(|&i| present[i]).collect();
-                mask = padding_mask(&paddings(rows, &present), capacity, &device);
-            }
-            let last = |row: &Row| *row.output.tokens.last().expect("prefill drew a token");
-            let grid = TokenGrid {
-                ids: present.iter().map(|&i| last(&rows[i])).collect(),
-                positions: present
-                    .iter()
-                    .map(|&i| cache.len() - rows[i].padding)
-                    .collect(),
-                batch: present.len(),
-            };
-            let columns = cache.len() + 1;
-            let mask = mask.as_ref().map(|mask| mask.clone().narrow(3, 0, columns));
-            let hidden = self.model.hidden(&grid, mask.as_ref(), Some(&mut cache));
-            let logits = self.logits(hidden);
-            self.draw_present(rows, &present, &logits, hooks);
         }
-    }
-
-    /// Draws for the rows in `present`, whose logits stand in that order.
-    fn draw_present(&self, rows: &mut [Row], present: &[usize], logits: &[f32], hooks: &mut Hooks) {
-        let mut place = vec![0; rows.len()];
-        for (at, &row) in present.iter().enumerate() {
-            place[row] = at;
-        }
-        self.draw(rows, &place, logits, hooks);
     }
 }

@@ -3,8 +3,10 @@
 //! | file | subject |
 //! |---|---|
 //! | [`sampling`] | which token comes next: temperature, top-k, top-p, min-p, seeds |
-//! | [`generator`] | prefill, decode loop, compaction of finished rows |
+//! | [`generator`] | continuous batching: which completion is in which slot |
+//! | `decoder` | drawing the next tokens of all slots, on the CPU and on any Burn device |
 
+mod decoder;
 pub mod generator;
 pub mod sampling;
 

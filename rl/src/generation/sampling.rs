@@ -1,8 +1,9 @@
 //! Which token comes next.
 
-use dunwu_datasets::{derive_seed, rng};
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
+
+use super::decoder::uniform;
+use crate::compute::{Choice, Draw, elementwise};
 
 /// How completions are sampled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,7 +60,7 @@ impl SamplingConfig {
     }
 
     /// Whether some tokens are excluded before drawing.
-    fn truncates(&self) -> bool {
+    pub(crate) fn truncates(&self) -> bool {
         self.top_k > 0 || self.top_p < 1.0 || self.min_p > 0.0
     }
 
@@ -103,47 +104,64 @@ impl SamplingConfig {
     }
 }
 
-/// A chosen token and its log-probability, in nats, under the whole distribution at the
-/// scoring temperature (before top-k, top-p and min-p, as the trainer computes it).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Choice {
-    pub(crate) token: u32,
-    pub(crate) logprob: f32,
-}
+/// Values whose sum is kept while drawing.
+const RUN: usize = 1 << 10;
 
-/// Chooses among the first `drawable` tokens (a model's matrix may have rows beyond its
-/// tokenizer's vocabulary) the one at place `position` of the completion with seed `seed`. The draw depends on
-/// these two alone, so a completion does not depend on what else is in its batch.
-pub(crate) fn choose(
-    logits: &[f32],
-    drawable: usize,
-    config: &SamplingConfig,
-    seed: u64,
-    position: usize,
-) -> Choice {
-    let inverse = (1.0 / config.scoring_temperature()) as f32;
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weights: Vec<f32> = logits
-        .iter()
-        .map(|&x| ((x - max) * inverse).exp())
-        .collect();
-    let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
-    let drawable = &weights[..drawable.min(weights.len())];
-    let token = match config.temperature == 0.0 {
-        true => likeliest(&logits[..drawable.len()]),
-        false => {
-            let uniform: f64 = rng(derive_seed(seed, &[position as u64])).random();
-            let kept = match config.truncates() {
-                false => drawable.iter().copied().enumerate().collect(),
-                true => truncate(drawable, config),
-            };
-            draw(&kept, uniform).unwrap_or_else(|| likeliest(&logits[..drawable.len()]))
-        }
+/// Chooses among the first `drawable` tokens (a model's matrix may have rows beyond its tokenizer's
+/// vocabulary) the one at place `position` of the completion with seed `seed`. The draw depends on
+/// these two alone, so a completion does not depend on what else is in its batch. `logits` are used
+/// up.
+pub(crate) fn choose(logits: &mut [f32], draw: Draw, seed: u64, position: usize) -> Choice {
+    let Draw { sampling, drawable } = draw;
+    let drawable = drawable.min(logits.len());
+    let inverse = (1.0 / sampling.scoring_temperature()) as f32;
+    let arch = pulp::Arch::new();
+    let top = arch.dispatch(|| elementwise::max(logits));
+    let best = (sampling.temperature == 0.0).then(|| likeliest(&logits[..drawable]));
+
+    // From here on these are weights in proportion to probabilities, `e^{(z − top) / τ}`.
+    let (weights, beyond) = logits.split_at_mut(drawable);
+    let mut sums = Vec::with_capacity(weights.len() / RUN + 1);
+    let mut exp_sum = |x: &mut [f32]| {
+        f64::from(arch.dispatch(|| elementwise::exp_sum(x, top, inverse)))
     };
+    sums.extend(weights.chunks_mut(RUN).map(&mut exp_sum));
+    let total: f64 = sums.iter().sum();
+    let all = total + beyond.chunks_mut(RUN).map(exp_sum).sum::<f64>();
+    let token = best.unwrap_or_else(|| {
+        let uniform = uniform(seed, position);
+        let drawn = match sampling.truncates() {
+            false => draw_by_runs(weights, &sums, uniform * total),
+            true => draw_from(&truncate(weights, sampling), uniform),
+        };
+        drawn.unwrap_or_else(|| likeliest(weights))
+    });
+    let weight = f64::from(weights[token]);
     Choice {
         token: token as u32,
-        logprob: ((logits[token] - max) * inverse) - total.ln() as f32,
+        logprob: (weight.ln() - all.ln()) as f32,
     }
+}
+
+/// The first weight at which the running sum passes `target`, found by the sums of runs first.
+fn draw_by_runs(weights: &[f32], sums: &[f64], mut target: f64) -> Option<usize> {
+    let mut last = None;
+    for (run, (weights, &sum)) in weights.chunks(RUN).zip(sums).enumerate() {
+        if target > sum {
+            target -= sum;
+            continue;
+        }
+        for (i, &weight) in weights.iter().enumerate() {
+            if weight > f32::MIN_POSITIVE {
+                last = Some(run * RUN + i);
+                target -= f64::from(weight);
+                if target < 0.0 {
+                    return last;
+                }
+            }
+        }
+    }
+    last
 }
 
 /// The first of the largest.
@@ -153,7 +171,7 @@ fn likeliest(logits: &[f32]) -> usize {
 }
 
 /// The first entry at which the running sum passes the share `uniform` of all.
-fn draw(entries: &[(usize, f32)], uniform: f64) -> Option<usize> {
+fn draw_from(entries: &[(usize, f32)], uniform: f64) -> Option<usize> {
     let total: f64 = entries.iter().map(|&(_, w)| f64::from(w)).sum();
     let target = uniform * total;
     let mut sum = 0.0;
@@ -203,10 +221,21 @@ mod tests {
         }
     }
 
+    fn choose_from(
+        logits: &[f32],
+        drawable: usize,
+        sampling: &SamplingConfig,
+        seed: u64,
+        position: usize,
+    ) -> Choice {
+        let draw = Draw { sampling, drawable };
+        choose(&mut logits.to_vec(), draw, seed, position)
+    }
+
     fn shares(logits: &[f32], config: &SamplingConfig, draws: u64) -> Vec<f64> {
         let mut counts = vec![0.0; logits.len()];
         for seed in 0..draws {
-            counts[choose(logits, 99, config, seed, 3).token as usize] += 1.0;
+            counts[choose_from(logits, 99, config, seed, 3).token as usize] += 1.0;
         }
         counts.iter().map(|c| c / draws as f64).collect()
     }
@@ -269,7 +298,7 @@ mod tests {
     fn rows_beyond_the_vocabulary_are_never_drawn() {
         let logits = [0.0, 0.1, 9.0];
         for temperature in [0.0, 1.0] {
-            let choice = |seed| choose(&logits, 2, &config(temperature), seed, 0);
+            let choice = |seed| choose_from(&logits, 2, &config(temperature), seed, 0);
             assert!((0..50).all(|seed| choice(seed).token < 2));
             assert!(choice(0).logprob < -8.0, "it counts in the normaliser");
         }
@@ -278,7 +307,7 @@ mod tests {
     #[test]
     fn logprobs_are_those_of_the_whole_distribution() {
         let logits = [0.1f32.ln(), 0.4f32.ln(), 0.3f32.ln(), 0.2f32.ln()];
-        let choice = choose(
+        let choice = choose_from(
             &logits,
             99,
             &SamplingConfig {

@@ -1,6 +1,6 @@
 //! One step of GRPO, by name.
 
-use std::time::Instant;
+use std::{ops::Range, time::Instant};
 
 use dunwu_datasets::{TaskSource, derive_seed};
 use serde::{Deserialize, Serialize};
@@ -12,12 +12,12 @@ use super::{
 use crate::{
     generation::SamplingConfig,
     metrics::{GrpoMetrics, RewardStatistics, mean},
-    model::{Parameters, Transformer, parameters::from_host},
+    model::{Activations, Parameters, Transformer, parameters::from_host},
     policy::{
-        AdamWConfig, HeadConfig, MicroBatch, Schedule, Sequence, batch_gradients, pack,
-        token_logprobs,
+        AdamWConfig, BudgetError, GradientConfig, HeadConfig, MicroBatch, Schedule, Sequence,
+        batch_gradients, loss_device, pack, token_logprobs,
     },
-    rollout::{RolloutCollector, RolloutGroup},
+    rollout::{Collected, RolloutCollector, RolloutGroup},
     run::{Learner, RunError},
 };
 
@@ -96,12 +96,14 @@ pub struct Trainer<'a> {
     pub collector: RolloutCollector<'a>,
     /// The frozen policy of the KL penalty, when there is one.
     pub reference: Option<&'a Transformer>,
-    /// Tokens of a micro-batch, padding included.
+    /// Tokens of a micro-batch.
     pub token_budget: usize,
     /// Threads that share the micro-batches.
     pub workers: usize,
     /// Bytes of one chunk of logits.
     pub head_chunk_bytes: usize,
+    /// What is kept of the forward pass.
+    pub activations: Activations,
     /// Seed of the stage.
     pub seed: u64,
 }
@@ -139,23 +141,46 @@ impl Trainer<'_> {
         learner: &mut Learner,
         source: &mut dyn TaskSource,
         step: u64,
-        progress: impl FnMut(usize),
+        progress: impl FnMut(usize) + Send,
     ) -> Result<(GrpoMetrics, Vec<RolloutGroup>), RunError> {
         let start = Instant::now();
+        let rollouts = self.rollouts(&learner.model, source, step, progress)?;
+        let metrics = self.learn(learner, &rollouts, step)?;
+        let step_s = start.elapsed().as_secs_f64();
+        Ok((GrpoMetrics { step_s, ..metrics }, rollouts.groups))
+    }
+
+    /// Samples and judges the completions of a step.
+    ///
+    /// # Errors
+    /// When tasks cannot be had or a prompt cannot be encoded.
+    pub fn rollouts(
+        &self,
+        model: &Transformer,
+        source: &mut dyn TaskSource,
+        step: u64,
+        progress: impl FnMut(usize) + Send,
+    ) -> Result<Collected, RunError> {
         let done = step as f64 / self.config.steps.max(1) as f64;
         let tasks = source.next_batch(self.config.prompts, done)?;
-        let rollouts = self.collector.collect(
-            &learner.model,
-            self.sampling,
-            tasks,
-            self.config.group,
-            derive_seed(self.seed, &[step]),
-            progress,
-        )?;
+        let seed = derive_seed(self.seed, &[step]);
+        let group = self.config.group;
+        Ok(self.collector.collect(model, self.sampling, tasks, group, seed, progress)?)
+    }
 
+    /// Updates the policy of `learner` by judged completions, `iterations` times.
+    ///
+    /// # Errors
+    /// When a completion does not fit into a micro-batch, or the loss is not a number.
+    pub fn learn(
+        &self,
+        learner: &mut Learner,
+        rollouts: &Collected,
+        step: u64,
+    ) -> Result<GrpoMetrics, RunError> {
         let training = Instant::now();
         let mut examples = self.examples(&rollouts.groups);
-        self.score_old_and_reference(&learner.model, &mut examples);
+        self.score_old_and_reference(&learner.model, &mut examples)?;
         let mut sums = TokenSums::default();
         let mut grad_norm = 0.0;
         let rate = self.config.learning_rate
@@ -164,7 +189,7 @@ impl Trainer<'_> {
                 .schedule
                 .factor(step, self.config.steps, self.config.warmup_steps);
         for iteration in 0..self.config.iterations {
-            let (gradients, seen) = self.gradients(&learner.model, &examples);
+            let (gradients, seen) = self.gradients(&learner.model, &examples)?;
             if !seen.loss.is_finite() {
                 return Err(RunError::NotFinite {
                     step: step + 1,
@@ -189,7 +214,7 @@ impl Trainer<'_> {
         // When no group has two different rewards, nothing is trained: these are then null.
         let tokens = sums.tokens as f64;
         let rewards = RewardStatistics::of(&rollouts.groups, self.collector.judge.rubric());
-        let metrics = GrpoMetrics {
+        Ok(GrpoMetrics {
             loss: sums.loss,
             entropy: sums.entropy / tokens,
             kl: (self.config.beta > 0.0).then_some(sums.kl / tokens),
@@ -208,11 +233,10 @@ impl Trainer<'_> {
             generation_s: rollouts.generation_s,
             reward_s: rollouts.reward_s,
             training_s: training.elapsed().as_secs_f64(),
-            step_s: start.elapsed().as_secs_f64(),
+            step_s: rollouts.generation_s + rollouts.reward_s + training.elapsed().as_secs_f64(),
             generated_tokens_per_s: rewards.completion_tokens as f64 / rollouts.generation_s,
             ..rewards.into_metrics()
-        };
-        Ok((metrics, rollouts.groups))
+        })
     }
 
     /// The completions that move the policy, each with its advantage and its tokens' weight. A
@@ -258,26 +282,35 @@ impl Trainer<'_> {
 
     /// Old log-probabilities when a batch is used more than once, those of the reference when
     /// there is a KL penalty.
-    fn score_old_and_reference(&self, model: &Transformer, examples: &mut [Example]) {
+    fn score_old_and_reference(
+        &self,
+        model: &Transformer,
+        examples: &mut [Example],
+    ) -> Result<(), BudgetError> {
         let sequences: Vec<Sequence> = examples.iter().map(|e| e.sequence.clone()).collect();
         let score = |model| token_logprobs(model, &sequences, self.token_budget, self.head());
         if self.config.iterations > 1 {
-            for (example, scores) in examples.iter_mut().zip(score(model)) {
+            for (example, scores) in examples.iter_mut().zip(score(model)?) {
                 example.old_logprobs = Some(scores.logprobs);
             }
         }
         if let Some(reference) = self.reference {
-            for (example, scores) in examples.iter_mut().zip(score(reference)) {
+            for (example, scores) in examples.iter_mut().zip(score(reference)?) {
                 example.ref_logprobs = Some(scores.logprobs);
             }
         }
+        Ok(())
     }
 
     /// The gradient of the whole step, micro-batch by micro-batch.
-    fn gradients(&self, model: &Transformer, examples: &[Example]) -> (Parameters, TokenSums) {
+    fn gradients(
+        &self,
+        model: &Transformer,
+        examples: &[Example],
+    ) -> Result<(Parameters, TokenSums), BudgetError> {
         let sequences: Vec<Sequence> = examples.iter().map(|e| e.sequence.clone()).collect();
         let objective = self.config.objective();
-        let batches = pack(&sequences, self.token_budget);
+        let batches = pack(&sequences, self.token_budget)?;
         let members = |batch: &MicroBatch| -> Vec<&Example> {
             batch
                 .members
@@ -285,16 +318,15 @@ impl Trainer<'_> {
                 .map(|&member| &examples[member])
                 .collect()
         };
-        let (gradients, outputs) = batch_gradients(
-            model,
-            &batches,
-            self.head(),
-            self.workers,
-            |batch, logprobs| {
-                let inputs = self.inputs(model, batch, &members(batch));
+        let config = GradientConfig {
+            head: self.head(),
+            activations: self.activations,
+        };
+        let (gradients, outputs) =
+            batch_gradients(model, &batches, config, self.workers, |batch, range, logprobs| {
+                let inputs = TokenInputs::of(&members(batch), range);
                 grpo_loss(logprobs, inputs, objective)
-            },
-        );
+            });
         let mut sums = TokenSums::default();
         for (batch, output) in batches.iter().zip(&outputs) {
             sums.loss += output.loss;
@@ -305,14 +337,24 @@ impl Trainer<'_> {
                 objective,
             );
         }
-        (gradients, sums)
+        Ok((gradients, sums))
     }
 
-    /// Per-token tensors of a micro-batch, in the order of its targets.
-    fn inputs(&self, model: &Transformer, batch: &MicroBatch, members: &[&Example]) -> TokenInputs {
-        let device = model.device();
-        let tokens = batch.targets.len();
-        let tensor = |values: Vec<f32>| from_host::<1>(values, [tokens], &device);
+    fn head(&self) -> HeadConfig {
+        HeadConfig {
+            temperature: self.sampling.scoring_temperature(),
+            chunk_bytes: self.head_chunk_bytes,
+        }
+    }
+}
+
+impl TokenInputs {
+    /// What is known of a range of the tokens of some completions in a row.
+    fn of(members: &[&Example], range: Range<usize>) -> Self {
+        let tensor = |values: Vec<f32>| {
+            let values = values[range.clone()].to_vec();
+            from_host::<1>(values, [range.len()], loss_device())
+        };
         let each = |value: fn(&Example) -> f32| {
             let spread = |e: &&Example| std::iter::repeat_n(value(e), e.sequence.completion.len());
             tensor(members.iter().flat_map(spread).collect())
@@ -321,18 +363,11 @@ impl Trainer<'_> {
             let lists: Option<Vec<&Vec<f32>>> = members.iter().map(|e| values(e)).collect();
             lists.map(|lists| tensor(lists.into_iter().flatten().copied().collect()))
         };
-        TokenInputs {
+        Self {
             old_logprobs: given(|e| e.old_logprobs.as_ref()),
             ref_logprobs: given(|e| e.ref_logprobs.as_ref()),
             advantages: each(|e| e.advantage),
             weights: each(|e| e.weight),
-        }
-    }
-
-    fn head(&self) -> HeadConfig {
-        HeadConfig {
-            temperature: self.sampling.scoring_temperature(),
-            chunk_bytes: self.head_chunk_bytes,
         }
     }
 }

@@ -1,37 +1,152 @@
-//! The small layers: linear maps and root-mean-square normalisation, on `[rows, width]` matrices.
-//!
-//! The whole model works on matrices with one row a token: a `[batch, 1, width]` tensor would be
-//! multiplied as `batch` separate vector products.
+//! The small layers: linear maps, with low-rank adapters where there are any, and root-mean-square
+//! normalisation.
 
 use burn::tensor::Tensor;
 
-use super::parameters::ParameterVisitor;
+use super::parameters::{ParameterVisitor, Parameters};
+use crate::compute::Compute;
 
-/// `y = x Wᵀ + b`.
+/// Where the gradients of a backward pass are added up.
+pub(crate) struct Gradients<'a> {
+    /// The sums, by name.
+    pub(crate) sums: &'a mut Parameters,
+    /// Which weights have gradients.
+    pub(crate) trained: Trained,
+}
+
+/// Which weights are trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trained {
+    /// Every weight of the model.
+    All,
+    /// Low-rank adapters alone.
+    Adapters,
+}
+
+/// A low-rank change of a matrix, `scale · B A` (LoRA, arXiv 2106.09685, eq. 3).
+#[derive(Debug, Clone)]
+pub(crate) struct Adapter {
+    /// A: `[rank, in]`.
+    pub(crate) down: Tensor<2>,
+    /// B: `[out, rank]`.
+    pub(crate) up: Tensor<2>,
+    /// `alpha / rank`.
+    pub(crate) scale: f32,
+}
+
+/// `y = x Wᵀ + b`, and `+ scale · x Aᵀ Bᵀ` with an adapter.
 #[derive(Debug, Clone)]
 pub(crate) struct Linear {
+    /// Its name in checkpoints, without `.weight`.
+    pub(crate) name: String,
     /// `[out, in]`, as checkpoints store it.
     pub(crate) weight: Tensor<2>,
     /// `[out]`.
     pub(crate) bias: Option<Tensor<1>>,
+    /// Added to the weight.
+    pub(crate) adapter: Option<Adapter>,
 }
 
 impl Linear {
     /// # Shapes
     /// - input: `[rows, in]`
     /// - output: `[rows, out]`
-    pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = x.matmul(self.weight.clone().transpose());
-        match &self.bias {
-            Some(bias) => y + bias.clone().unsqueeze::<2>(),
+    pub(crate) fn forward<C: Compute>(&self, c: &C, x: &C::Rows) -> C::Rows {
+        let y = c.project(x, &self.weight);
+        let y = match &self.bias {
+            Some(bias) => c.add_bias(y, bias),
+            None => y,
+        };
+        self.adapt(c, y, x)
+    }
+
+    /// `sum + forward(x)`, for a map without a bias.
+    pub(crate) fn forward_onto<C: Compute>(&self, c: &C, sum: C::Rows, x: &C::Rows) -> C::Rows {
+        let y = c.project_onto(sum, x, &self.weight, 1.0);
+        self.adapt(c, y, x)
+    }
+
+    fn adapt<C: Compute>(&self, c: &C, y: C::Rows, x: &C::Rows) -> C::Rows {
+        match &self.adapter {
+            Some(adapter) => {
+                let narrow = c.project(x, &adapter.down);
+                c.project_onto(y, &narrow, &adapter.up, adapter.scale)
+            }
             None => y,
         }
     }
 
-    pub(crate) fn visit(&mut self, prefix: &str, f: &mut impl ParameterVisitor) {
-        f.visit(&format!("{prefix}.weight"), &mut self.weight);
+    /// The gradient by the input, added to `sum` if there is one.
+    pub(crate) fn input_gradient<C: Compute>(
+        &self,
+        c: &C,
+        by_y: &C::Rows,
+        sum: Option<C::Rows>,
+    ) -> C::Rows {
+        let by_x = match sum {
+            Some(sum) => c.project_back_onto(sum, by_y, &self.weight, 1.0),
+            None => c.project_back(by_y, &self.weight),
+        };
+        match &self.adapter {
+            Some(adapter) => {
+                let narrow = c.project_back(by_y, &adapter.up);
+                c.project_back_onto(by_x, &narrow, &adapter.down, adapter.scale)
+            }
+            None => by_x,
+        }
+    }
+
+    /// Adds the gradients by the weights.
+    pub(crate) fn weight_gradient<C: Compute>(
+        &self,
+        c: &C,
+        x: &C::Rows,
+        by_y: &C::Rows,
+        gradients: &mut Gradients,
+    ) {
+        let Gradients { sums, trained } = gradients;
+        if *trained == Trained::All {
+            sums.change(&format!("{}.weight", self.name), &self.weight, |sum| {
+                c.outer_onto(sum, by_y, x, 1.0)
+            });
+            if let Some(bias) = &self.bias {
+                sums.change(&format!("{}.bias", self.name), bias, |sum| {
+                    c.column_sums_onto(sum, by_y)
+                });
+            }
+        }
+        if let Some(adapter) = &self.adapter {
+            let narrow = c.project(x, &adapter.down);
+            sums.change(&self.up_name(), &adapter.up, |sum| {
+                c.outer_onto(sum, by_y, &narrow, adapter.scale)
+            });
+            let by_narrow = c.project_back(by_y, &adapter.up);
+            sums.change(&self.down_name(), &adapter.down, |sum| {
+                c.outer_onto(sum, &by_narrow, x, adapter.scale)
+            });
+        }
+    }
+
+    fn down_name(&self) -> String {
+        format!("{}.lora_A.weight", self.name)
+    }
+
+    fn up_name(&self) -> String {
+        format!("{}.lora_B.weight", self.name)
+    }
+
+    pub(crate) fn visit(&mut self, f: &mut impl ParameterVisitor) {
+        f.visit(&format!("{}.weight", self.name), &mut self.weight);
         if let Some(bias) = &mut self.bias {
-            f.visit(&format!("{prefix}.bias"), bias);
+            f.visit(&format!("{}.bias", self.name), bias);
+        }
+    }
+
+    pub(crate) fn visit_adapter(&mut self, f: &mut impl ParameterVisitor) {
+        let (down, up) = (self.down_name(), self.up_name());
+        if let Some(adapter) = &mut self.adapter {
+            f.visit(&down, &mut adapter.down);
+            f.visit(&up, &mut adapter.up);
         }
     }
 }
@@ -39,23 +154,47 @@ impl Linear {
 /// `y = x / sqrt(mean(x²) + ε) · g` (Zhang & Sennrich, arXiv 1910.07467, eq. 4).
 #[derive(Debug, Clone)]
 pub(crate) struct RmsNorm {
+    /// Its name in checkpoints, without `.weight`.
+    pub(crate) name: String,
     /// `[width]`.
     pub(crate) weight: Tensor<1>,
     pub(crate) epsilon: f64,
 }
 
 impl RmsNorm {
-    /// Normalises over the last axis.
+    /// Normalises each run of `width` values.
     ///
     /// # Shapes
-    /// - input and output: `[..., width]`
-    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let mean_square = x.clone().square().mean_dim(D - 1);
-        let rms = mean_square.add_scalar(self.epsilon).sqrt();
-        x.div(rms).mul(self.weight.clone().unsqueeze::<D>())
+    /// - input and output: `[rows, n * width]`
+    pub(crate) fn forward<C: Compute>(&self, c: &C, x: &C::Rows) -> C::Rows {
+        c.rms_norm(x, &self.weight, self.epsilon)
     }
 
-    pub(crate) fn visit(&mut self, prefix: &str, f: &mut impl ParameterVisitor) {
-        f.visit(&format!("{prefix}.weight"), &mut self.weight);
+    /// Adds the gradient by the weight, and that by the input to `sum`.
+    pub(crate) fn backward<C: Compute>(
+        &self,
+        c: &C,
+        sum: C::Rows,
+        x: &C::Rows,
+        by_y: &C::Rows,
+        gradients: &mut Gradients,
+    ) -> C::Rows {
+        if gradients.trained != Trained::All {
+            return c.rms_norm_backward(sum, None, x, &self.weight, self.epsilon, by_y).0;
+        }
+        let mut by_x = None;
+        let name = format!("{}.weight", self.name);
+        gradients.sums.change(&name, &self.weight, |by_weight| {
+            let weight = &self.weight;
+            let (rows, by_weight) =
+                c.rms_norm_backward(sum, Some(by_weight), x, weight, self.epsilon, by_y);
+            by_x = Some(rows);
+            by_weight.expect("a sum was given")
+        });
+        by_x.expect("the closure ran")
+    }
+
+    pub(crate) fn visit(&mut self, f: &mut impl ParameterVisitor) {
+        f.visit(&format!("{}.weight", self.name), &mut self.weight);
     }
 }

@@ -3,25 +3,23 @@
 //! | file | subject |
 //! |---|---|
 //! | [`config`] | the architecture as data, from a Hugging Face `config.json` or GGUF metadata |
-//! | [`transformer`] | the one forward pass, cached and uncached |
-//! | `attention`, `feed_forward`, `layers`, `rope` | its blocks |
-//! | [`cache`] | keys and values of the tokens already seen |
+//! | [`transformer`] | the forward and the backward pass |
+//! | `block`, `layers`, `rope` | what it is made of |
+//! | [`lora`] | low-rank adapters |
 //! | [`parameters`] | the weights by their Hugging Face names |
 //! | [`pretrained`], [`weights`] | models from disk and hub |
 
-mod attention;
-pub mod cache;
+mod block;
 pub mod config;
-mod feed_forward;
-mod layers;
+pub(crate) mod layers;
+pub mod lora;
 pub mod parameters;
 pub mod pretrained;
-mod rope;
+pub(crate) mod rope;
 pub mod transformer;
 pub mod weights;
 
-pub use cache::KvCache;
 pub use config::ModelConfig;
 pub use parameters::{ParameterVisitor, Parameters};
 pub use pretrained::Pretrained;
-pub use transformer::Transformer;
+pub use transformer::{Activations, Engine, Transformer};

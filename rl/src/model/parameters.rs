@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+#[cfg(feature = "flex")]
+use rayon::prelude::*;
+
 use super::weights::HostTensor;
+use crate::compute::buffers::on_host;
+#[cfg(feature = "flex")]
+use crate::compute::{buffers::Values, elementwise::dot};
 
 /// Goes over every weight of a model and may change it. Names are Hugging Face's.
 pub trait ParameterVisitor {
@@ -24,6 +30,20 @@ impl Parameters {
             None => value,
         };
         self.0.insert(name.to_owned(), sum);
+    }
+
+    /// Replaces the entry `name` by what `f` makes of it; it starts at zero, with as many values
+    /// as `like`, and where that is.
+    pub(crate) fn change<const D: usize>(
+        &mut self,
+        name: &str,
+        like: &Tensor<D>,
+        f: impl FnOnce(Tensor<1>) -> Tensor<1>,
+    ) {
+        let old = self.0.remove(name);
+        let count = like.dims().iter().product::<usize>();
+        let old = old.unwrap_or_else(|| Tensor::zeros([count], &like.device()));
+        self.0.insert(name.to_owned(), f(old));
     }
 
     /// Adds every entry of `other`.
@@ -60,13 +80,30 @@ impl Parameters {
 
     /// Euclidean norm of all entries taken as one vector.
     pub fn norm(&self) -> f64 {
-        let squares: Vec<Tensor<1>> = self.0.values().map(|t| t.clone().square().sum()).collect();
-        if squares.is_empty() {
-            return 0.0;
+        let (host, device): (Vec<_>, Vec<_>) = self.0.values().partition(|t| on_host(t));
+        let mut sum: f64 = host.into_iter().map(square_sum).sum();
+        let squares: Vec<Tensor<1>> = device.into_iter().map(|t| t.clone().square().sum()).collect();
+        if !squares.is_empty() {
+            let parts = to_host(Tensor::cat(squares, 0));
+            sum += parts.iter().map(|&x| f64::from(x)).sum::<f64>();
         }
-        let parts = to_host(Tensor::cat(squares, 0));
-        parts.iter().map(|&x| f64::from(x)).sum::<f64>().sqrt()
+        sum.sqrt()
     }
+}
+
+/// `Σ x²` of a tensor on the CPU, in f64 over runs of fixed length.
+#[cfg(feature = "flex")]
+fn square_sum(tensor: &Tensor<1>) -> f64 {
+    let values = Values::of(tensor);
+    let arch = pulp::Arch::new();
+    let runs = values.par_chunks(1 << 12);
+    let parts: Vec<f32> = runs.map(|run| arch.dispatch(|| dot(run, run))).collect();
+    parts.iter().map(|&x| f64::from(x)).sum()
+}
+
+#[cfg(not(feature = "flex"))]
+fn square_sum(_: &Tensor<1>) -> f64 {
+    0.0 // no tensor is on the CPU then
 }
 
 /// Collects a copy of every weight on the host.

@@ -3,38 +3,7 @@
 //! Burn's own rotary module pairs neighbours `(2i, 2i + 1)`; checkpoints with the Hugging Face
 //! layout would be silently wrong under it, so the rotation is written here.
 
-use burn::tensor::{Device, Tensor, TensorData};
-
 use super::config::ModelConfig;
-
-/// Cosines and sines of the rotation angles of some rows of tokens.
-#[derive(Debug, Clone)]
-pub(crate) struct Rotation {
-    /// `[rows, 1, head_dim / 2]`.
-    cos: Tensor<3>,
-    /// `[rows, 1, head_dim / 2]`.
-    sin: Tensor<3>,
-}
-
-impl Rotation {
-    /// Rotates every head of every row (Su et al., arXiv 2104.09864, eq. 34).
-    ///
-    /// # Shapes
-    /// - input and output: `[rows, heads, head_dim]`
-    pub(crate) fn apply(&self, x: Tensor<3>) -> Tensor<3> {
-        let half = x.dims()[2] / 2;
-        let first = x.clone().narrow(2, 0, half);
-        let second = x.narrow(2, half, half);
-        let (cos, sin) = (self.cos.clone(), self.sin.clone());
-        Tensor::cat(
-            vec![
-                first.clone().mul(cos.clone()) - second.clone().mul(sin.clone()),
-                second.mul(cos) + first.mul(sin),
-            ],
-            2,
-        )
-    }
-}
 
 /// The angular frequency of each pair of one head, in radians per position.
 #[derive(Debug, Clone)]
@@ -59,20 +28,13 @@ impl Rope {
         Self { frequencies }
     }
 
-    /// The rotation of one row per entry of `positions`.
-    pub(crate) fn rotation(&self, positions: &[usize], device: &Device) -> Rotation {
-        let (rows, half) = (positions.len(), self.frequencies.len());
+    /// Cosines and sines of one row per entry of `positions`, `[rows, dim / 2]` each.
+    pub(crate) fn angles(&self, positions: &[usize]) -> (Vec<f32>, Vec<f32>) {
         let angles = || {
             positions
                 .iter()
                 .flat_map(|&p| self.frequencies.iter().map(move |f| p as f32 * f))
         };
-        let tensor = |values: Vec<f32>| {
-            Tensor::<3>::from_data(TensorData::new(values, [rows, 1, half]), device)
-        };
-        Rotation {
-            cos: tensor(angles().map(f32::cos).collect()),
-            sin: tensor(angles().map(f32::sin).collect()),
-        }
+        (angles().map(f32::cos).collect(), angles().map(f32::sin).collect())
     }
 }

@@ -1,57 +1,48 @@
-//! The decoder-only transformer: one forward pass for sampling, scoring and training.
+//! The decoder-only transformer: one forward pass for sampling, scoring and training, and its
+//! backward pass, both written once for every device.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, activation::log_softmax};
 
 use super::{
-    attention::GroupedQueryAttention,
-    cache::KvCache,
+    block::{Block, Kept},
     config::ModelConfig,
-    feed_forward::SwiGlu,
-    layers::{Linear, RmsNorm},
+    layers::{Adapter, Gradients, Linear, RmsNorm, Trained},
+    lora::Lora,
     parameters::{CollectHost, ParameterVisitor, from_host},
     rope::Rope,
     weights::{HostTensor, WeightError, WeightSource},
 };
+use crate::compute::{Compute, Heads, Qkv, buffers::on_host, packing::Packing, tensor::Tensors};
 
-/// Added to the scores of pairs that must not attend to each other. Finite, so that a row of
-/// padding, which may attend to nothing, stays free of NaN.
-const MASKED: f32 = -1e9;
-
-#[derive(Debug, Clone)]
-struct Layer {
-    attention_norm: RmsNorm,
-    attention: GroupedQueryAttention,
-    feed_forward_norm: RmsNorm,
-    feed_forward: SwiGlu,
+/// Which implementation of the arithmetic runs a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// Slices on the CPU.
+    #[cfg(feature = "flex")]
+    Host,
+    /// Tensor operations on any device.
+    Tensors,
 }
 
-/// A rectangle of tokens and where each stands in its sequence.
-#[derive(Debug, Clone)]
-pub struct TokenGrid {
-    /// Token ids, row after row: `batch * tokens` of them.
-    pub ids: Vec<u32>,
-    /// Position of each token in its sequence, from 0.
-    pub positions: Vec<usize>,
-    /// Number of rows.
-    pub batch: usize,
-}
-
-impl TokenGrid {
-    /// Rows of equal length that start at position 0.
-    pub fn from_start(ids: Vec<u32>, batch: usize) -> Self {
-        let tokens = ids.len() / batch.max(1);
-        Self {
-            positions: (0..batch).flat_map(|_| 0..tokens).collect(),
-            ids,
-            batch,
+/// Calls an expression with the arithmetic that a model's engine stands for.
+macro_rules! with_compute {
+    ($model:expr, |$compute:ident| $body:expr) => {
+        match $model.engine() {
+            #[cfg(feature = "flex")]
+            $crate::model::transformer::Engine::Host => {
+                let $compute = $crate::compute::host::Host::new();
+                $body
+            }
+            $crate::model::transformer::Engine::Tensors => {
+                let $compute = $crate::compute::tensor::Tensors {
+                    device: $model.device(),
+                };
+                $body
+            }
         }
-    }
-
-    /// Tokens in a row.
-    pub fn tokens(&self) -> usize {
-        self.ids.len() / self.batch.max(1)
-    }
+    };
 }
+pub(crate) use with_compute;
 
 /// A Llama-style language model. Cloning it shares the weights.
 #[derive(Debug, Clone)]
@@ -59,11 +50,38 @@ pub struct Transformer {
     config: ModelConfig,
     /// `[vocabulary, hidden]`.
     embedding: Tensor<2>,
-    layers: Vec<Layer>,
+    blocks: Vec<Block>,
     norm: RmsNorm,
     /// `[vocabulary, hidden]`; `None` when the embedding serves as head too.
     head: Option<Tensor<2>>,
     rope: Rope,
+    engine: Engine,
+    lora: Option<Lora>,
+}
+
+/// What is kept of each block for the backward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activations {
+    /// Everything it needs.
+    #[default]
+    All,
+    /// Only what came in; the rest is computed a second time (gradient checkpointing,
+    /// arXiv 1604.06174).
+    Inputs,
+}
+
+enum Trace<C: Compute> {
+    All(Kept<C>),
+    Input(C::Rows),
+}
+
+/// A forward pass, ready for its backward pass.
+pub(crate) struct Forward<C: Compute> {
+    /// The residual stream after the last block, before the last normalisation: `[rows, hidden]`.
+    pub(crate) stream: C::Rows,
+    traces: Vec<Trace<C>>,
+    rotation: C::Rotation,
+    layout: C::Layout,
 }
 
 impl Transformer {
@@ -102,17 +120,19 @@ impl Transformer {
             device,
             tensor: &mut tensor,
         };
-        let layers = (0..c.num_hidden_layers)
-            .map(|index| build.layer(index))
+        let blocks = (0..c.num_hidden_layers)
+            .map(|index| build.block(index))
             .collect::<Result<Vec<_>, E>>()?;
         let norm = build.norm("model.norm", c.hidden_size)?;
         let rope = Rope::new(c);
         Ok(Self {
+            engine: Engine::of(&embedding),
             embedding,
-            layers,
+            blocks,
             norm,
             head,
             rope,
+            lora: None,
             config,
         })
     }
@@ -127,91 +147,274 @@ impl Transformer {
         self.embedding.device()
     }
 
+    /// Which arithmetic runs it.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// The same model under another arithmetic; both give the same results up to rounding.
+    pub fn with_engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Its low-rank adapters, if it has any.
+    pub fn lora(&self) -> Option<&Lora> {
+        self.lora.as_ref()
+    }
+
+    /// Which of its weights are trained.
+    pub fn trained(&self) -> Trained {
+        match self.lora {
+            Some(_) => Trained::Adapters,
+            None => Trained::All,
+        }
+    }
+
     /// The matrix that turns hidden states into logits: `[vocabulary, hidden]`.
-    pub fn head_weight(&self) -> Tensor<2> {
-        self.head.as_ref().unwrap_or(&self.embedding).clone()
+    pub fn head_weight(&self) -> &Tensor<2> {
+        self.head.as_ref().unwrap_or(&self.embedding)
     }
 
     /// The name under which the gradient of [`Self::head_weight`] is kept.
     pub fn head_name(&self) -> &'static str {
         match self.head {
             Some(_) => "lm_head.weight",
-            None => "model.embed_tokens.weight",
+            None => EMBEDDING,
         }
     }
 
-    /// Final hidden states, after the last normalisation; logits are these times
-    /// [`Self::head_weight`] transposed.
-    ///
-    /// # Shapes
-    /// - mask: see [`causal_mask`] and [`padding_mask`]
-    /// - output: `[batch * tokens, hidden]`
-    pub fn hidden(
+    /// Log-probabilities of every token after each token of one sequence: `[tokens, vocabulary]`.
+    pub fn logprobs(&self, ids: &[u32]) -> Tensor<2> {
+        let packing = Packing::of_prompts([ids]);
+        let device = self.device();
+        let c = Tensors { device };
+        let forward = self.forward(&c, &packing, Activations::Inputs);
+        let hidden = self.last_norm().forward(&c, &forward.stream);
+        log_softmax(c.project(&hidden, self.head_weight()), 1)
+    }
+
+    pub(crate) fn heads(&self) -> Heads {
+        Heads::of(&self.config)
+    }
+
+    pub(crate) fn last_norm(&self) -> &RmsNorm {
+        &self.norm
+    }
+
+    /// The blocks on one row a token: what the embedding gives for `ids`, at `positions`, attending
+    /// by `attend`, which is told the block. The residual stream after the last block.
+    pub(crate) fn stream<C: Compute>(
         &self,
-        grid: &TokenGrid,
-        mask: Option<&Tensor<4>>,
-        mut cache: Option<&mut KvCache>,
-    ) -> Tensor<2> {
-        let device = self.embedding.device();
-        let ids: Vec<i32> = grid.ids.iter().map(|&id| id as i32).collect();
-        let count = ids.len();
-        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), &device);
-        let rotation = self.rope.rotation(&grid.positions, &device);
-
-        let mut x = self.embedding.clone().select(0, ids); // [batch * tokens, hidden]
-        for (index, layer) in self.layers.iter().enumerate() {
-            let cache = cache.as_deref_mut().map(|cache| &mut cache.layers[index]);
-            let normed = layer.attention_norm.forward(x.clone());
-            x = x + layer
-                .attention
-                .forward(normed, grid.batch, &rotation, mask, cache);
-            let normed = layer.feed_forward_norm.forward(x.clone());
-            x = x + layer.feed_forward.forward(normed);
-        }
-        self.norm.forward(x)
+        c: &C,
+        ids: &[u32],
+        positions: &[usize],
+        mut attend: impl FnMut(usize, &Qkv<C::Rows>) -> (C::Rows, C::Attended),
+    ) -> C::Rows {
+        let rotation = c.rotation(&self.rope, positions);
+        self.blocks_on(c, c.embed(&self.embedding, ids), &rotation, &mut attend, |_| {})
     }
 
-    /// Shows every weight to `f`, in checkpoint order.
-    pub fn visit(&mut self, f: &mut impl ParameterVisitor) {
-        f.visit("model.embed_tokens.weight", &mut self.embedding);
-        for (index, layer) in self.layers.iter_mut().enumerate() {
-            layer.visit(&format!("model.layers.{index}"), f);
+    /// The same from embedded tokens, wherever they come from.
+    pub(crate) fn stream_of<C: Compute>(
+        &self,
+        c: &C,
+        embedded: C::Rows,
+        positions: &[usize],
+        mut attend: impl FnMut(usize, &Qkv<C::Rows>) -> (C::Rows, C::Attended),
+    ) -> C::Rows {
+        let rotation = c.rotation(&self.rope, positions);
+        self.blocks_on(c, embedded, &rotation, &mut attend, |_| {})
+    }
+
+    pub(crate) fn embedding(&self) -> &Tensor<2> {
+        &self.embedding
+    }
+
+    fn blocks_on<C: Compute>(
+        &self,
+        c: &C,
+        mut x: C::Rows,
+        rotation: &C::Rotation,
+        attend: &mut impl FnMut(usize, &Qkv<C::Rows>) -> (C::Rows, C::Attended),
+        mut keep: impl FnMut(Kept<C>),
+    ) -> C::Rows {
+        let heads = self.heads();
+        for (index, block) in self.blocks.iter().enumerate() {
+            let (out, kept) = block.forward(c, x, rotation, heads, |qkv| attend(index, qkv));
+            keep(kept);
+            x = out;
         }
-        self.norm.visit("model.norm", f);
+        x
+    }
+
+    /// Runs packed tokens.
+    pub(crate) fn forward<C: Compute>(
+        &self,
+        c: &C,
+        packing: &Packing,
+        activations: Activations,
+    ) -> Forward<C> {
+        let rotation = c.rotation(&self.rope, &packing.positions);
+        let layout = c.layout(packing, self.heads());
+        let mut traces = Vec::with_capacity(self.blocks.len());
+        let embedded = c.embed(&self.embedding, &packing.ids);
+        let heads = self.heads();
+        let mut attend = |_: usize, qkv: &Qkv<C::Rows>| c.attention(qkv, &layout, heads);
+        let stream = self.blocks_on(c, embedded, &rotation, &mut attend, |kept| {
+            traces.push(match activations {
+                Activations::All => Trace::All(kept),
+                Activations::Inputs => Trace::Input(kept.into_input()),
+            });
+        });
+        Forward {
+            stream,
+            traces,
+            rotation,
+            layout,
+        }
+    }
+
+    /// The residual stream after the last block, of packed tokens, without what a gradient needs.
+    pub(crate) fn stream_packed<C: Compute>(
+        &self,
+        c: &C,
+        packing: &Packing,
+        mut see: impl FnMut(usize, &Qkv<C::Rows>),
+    ) -> C::Rows {
+        let layout = c.layout(packing, self.heads());
+        let heads = self.heads();
+        self.stream(c, &packing.ids, &packing.positions, |index, qkv| {
+            see(index, qkv);
+            c.attention(qkv, &layout, heads)
+        })
+    }
+
+    /// Adds the gradients of every trained weight below the last normalisation, when `by_stream`
+    /// is the gradient by [`Forward::stream`].
+    pub(crate) fn backward<C: Compute>(
+        &self,
+        c: &C,
+        packing: &Packing,
+        forward: Forward<C>,
+        by_stream: C::Rows,
+        gradients: &mut Gradients,
+    ) {
+        let Forward {
+            stream: _,
+            traces,
+            rotation,
+            layout,
+        } = forward;
+        let heads = self.heads();
+        let mut by_x = by_stream;
+        for (block, trace) in self.blocks.iter().zip(traces).rev() {
+            let kept = match trace {
+                Trace::All(kept) => kept,
+                Trace::Input(x) => {
+                    let attend = |qkv: &Qkv<C::Rows>| c.attention(qkv, &layout, heads);
+                    block.forward(c, x, &rotation, heads, attend).1
+                }
+            };
+            by_x = block.backward(c, kept, by_x, &rotation, &layout, heads, gradients);
+        }
+        if gradients.trained == Trained::All {
+            gradients.sums.change(EMBEDDING, &self.embedding, |sum| {
+                c.embed_backward(sum, &packing.ids, &by_x)
+            });
+        }
+    }
+
+    /// Shows every weight to `f`, in checkpoint order, adapters apart.
+    pub fn visit(&mut self, f: &mut impl ParameterVisitor) {
+        f.visit(EMBEDDING, &mut self.embedding);
+        for block in &mut self.blocks {
+            block.visit(f);
+        }
+        self.norm.visit(f);
         if let Some(head) = &mut self.head {
             f.visit("lm_head.weight", head);
         }
     }
 
-    /// The same model whose weights are leaves of an autodiff graph.
-    pub fn tracked(&self) -> Self {
-        struct Track;
-        impl ParameterVisitor for Track {
-            fn visit<const D: usize>(&mut self, _: &str, tensor: &mut Tensor<D>) {
-                tensor.inplace(|tensor| tensor.autodiff().require_grad());
+    /// Shows the weights of every adapter to `f`.
+    pub fn visit_adapters(&mut self, f: &mut impl ParameterVisitor) {
+        for block in &mut self.blocks {
+            for (_, linear) in block.linears() {
+                linear.visit_adapter(f);
             }
         }
-        let mut tracked = self.clone();
-        tracked.visit(&mut Track);
-        tracked
     }
 
-    /// A copy of every weight on the host, by Hugging Face name.
+    /// Puts what `adapter` gives on each linear map, by the last part of its name.
+    pub(crate) fn adapt<E>(
+        &mut self,
+        lora: Lora,
+        mut adapter: impl FnMut(&'static str, &Linear) -> Result<Option<Adapter>, E>,
+    ) -> Result<(), E> {
+        for block in &mut self.blocks {
+            for (name, linear) in block.linears() {
+                linear.adapter = adapter(name, linear)?;
+            }
+        }
+        self.lora = Some(lora);
+        Ok(())
+    }
+
+    /// The same model with its adapters off: the one they were put on.
+    pub fn base(&self) -> Self {
+        let mut base = self.clone();
+        for block in &mut base.blocks {
+            for (_, linear) in block.linears() {
+                linear.adapter = None;
+            }
+        }
+        base.lora = None;
+        base
+    }
+
+    /// The same model with its adapters added to its weights.
+    pub fn merged(&self) -> Self {
+        let mut merged = self.base();
+        let mut adapted = self.clone();
+        let blocks = merged.blocks.iter_mut().zip(&mut adapted.blocks);
+        for (block, adapted) in blocks {
+            for ((_, linear), (_, adapted)) in block.linears().into_iter().zip(adapted.linears()) {
+                if let Some(Adapter { down, up, scale }) = &adapted.adapter {
+                    let change = up.clone().matmul(down.clone()).mul_scalar(*scale);
+                    linear.weight.inplace(|weight| weight + change);
+                }
+            }
+        }
+        merged
+    }
+
+    /// A copy of every weight on the host, by Hugging Face name, adapters apart.
     pub fn to_host(&self) -> Vec<(String, HostTensor)> {
         let mut collect = CollectHost::default();
         self.clone().visit(&mut collect);
         collect.tensors
     }
+
+    /// A copy of every adapter's weights on the host, by name.
+    pub fn adapters_to_host(&self) -> Vec<(String, HostTensor)> {
+        let mut collect = CollectHost::default();
+        self.clone().visit_adapters(&mut collect);
+        collect.tensors
+    }
 }
 
-impl Layer {
-    fn visit(&mut self, prefix: &str, f: &mut impl ParameterVisitor) {
-        self.attention_norm
-            .visit(&format!("{prefix}.input_layernorm"), f);
-        self.attention.visit(&format!("{prefix}.self_attn"), f);
-        self.feed_forward_norm
-            .visit(&format!("{prefix}.post_attention_layernorm"), f);
-        self.feed_forward.visit(&format!("{prefix}.mlp"), f);
+/// The name of the embedding.
+const EMBEDDING: &str = "model.embed_tokens.weight";
+
+impl Engine {
+    fn of(weight: &Tensor<2>) -> Self {
+        #[cfg(feature = "flex")]
+        if on_host(weight) {
+            return Self::Host;
+        }
+        let _ = weight;
+        Self::Tensors
     }
 }
 
@@ -230,6 +433,7 @@ impl<E, F: FnMut(&str, &[usize]) -> Result<HostTensor, E>> Builder<'_, F> {
 
     fn norm(&mut self, name: &str, width: usize) -> Result<RmsNorm, E> {
         Ok(RmsNorm {
+            name: name.to_owned(),
             weight: self.vector(&format!("{name}.weight"), width)?,
             epsilon: self.config.rms_norm_eps,
         })
@@ -242,12 +446,14 @@ impl<E, F: FnMut(&str, &[usize]) -> Result<HostTensor, E>> Builder<'_, F> {
             false => None,
         };
         Ok(Linear {
+            name: name.to_owned(),
             weight: from_host(host.values, [out, inner], self.device),
             bias,
+            adapter: None,
         })
     }
 
-    fn layer(&mut self, index: usize) -> Result<Layer, E> {
+    fn block(&mut self, index: usize) -> Result<Block, E> {
         let c = self.config;
         let (hidden, inner, dim) = (c.hidden_size, c.intermediate_size, c.head_dim);
         let (heads, kv_heads) = (c.num_attention_heads, c.num_key_value_heads);
@@ -262,69 +468,18 @@ impl<E, F: FnMut(&str, &[usize]) -> Result<HostTensor, E>> Builder<'_, F> {
             false => (None, None),
         };
         let bias = c.attention_bias;
-        Ok(Layer {
+        Ok(Block {
             attention_norm: self.norm(&format!("{layer}.input_layernorm"), hidden)?,
-            attention: GroupedQueryAttention {
-                query: self.linear(&format!("{attention}.q_proj"), heads * dim, hidden, bias)?,
-                key: self.linear(&format!("{attention}.k_proj"), kv_heads * dim, hidden, bias)?,
-                value: self.linear(&format!("{attention}.v_proj"), kv_heads * dim, hidden, bias)?,
-                output: self.linear(&format!("{attention}.o_proj"), hidden, heads * dim, false)?,
-                query_norm,
-                key_norm,
-                kv_heads,
-                head_dim: dim,
-            },
+            query: self.linear(&format!("{attention}.q_proj"), heads * dim, hidden, bias)?,
+            key: self.linear(&format!("{attention}.k_proj"), kv_heads * dim, hidden, bias)?,
+            value: self.linear(&format!("{attention}.v_proj"), kv_heads * dim, hidden, bias)?,
+            output: self.linear(&format!("{attention}.o_proj"), hidden, heads * dim, false)?,
+            query_norm,
+            key_norm,
             feed_forward_norm: self.norm(&format!("{layer}.post_attention_layernorm"), hidden)?,
-            feed_forward: SwiGlu {
-                gate: self.linear(&format!("{mlp}.gate_proj"), inner, hidden, false)?,
-                up: self.linear(&format!("{mlp}.up_proj"), inner, hidden, false)?,
-                down: self.linear(&format!("{mlp}.down_proj"), hidden, inner, false)?,
-            },
+            gate: self.linear(&format!("{mlp}.gate_proj"), inner, hidden, false)?,
+            up: self.linear(&format!("{mlp}.up_proj"), inner, hidden, false)?,
+            down: self.linear(&format!("{mlp}.down_proj"), hidden, inner, false)?,
         })
     }
-}
-
-/// The mask of `tokens` new tokens a row after nothing, with `padding[row]` tokens of padding on
-/// the left: no token sees one to its right, or padding.
-///
-/// # Shapes
-/// - output: `[1 or batch, 1, groups * tokens, tokens]`, 0 or a large negative number; one row
-///   for all when no row is padded
-pub fn causal_mask(
-    config: &ModelConfig,
-    tokens: usize,
-    padding: &[usize],
-    device: &Device,
-) -> Tensor<4> {
-    let groups = config.num_attention_heads / config.num_key_value_heads;
-    let padding = match padding.iter().all(|&p| p == 0) {
-        true => &[0][..],
-        false => padding,
-    };
-    let mut values = Vec::with_capacity(padding.len() * groups * tokens * tokens);
-    for &pad in padding {
-        for query in (0..groups).flat_map(|_| 0..tokens) {
-            values.extend((0..tokens).map(|key| match key <= query && key >= pad {
-                true => 0.0,
-                false => MASKED,
-            }));
-        }
-    }
-    from_host(values, [padding.len(), 1, groups * tokens, tokens], device)
-}
-
-/// The mask of one new token a row against `capacity` columns of a cache, of which the first
-/// `padding[row]` are padding; narrow it to the columns in use. `None` when no row is padded.
-///
-/// # Shapes
-/// - output: `[batch, 1, 1, capacity]`
-pub fn padding_mask(padding: &[usize], capacity: usize, device: &Device) -> Option<Tensor<4>> {
-    if padding.iter().all(|&p| p == 0) {
-        return None;
-    }
-    let values = padding
-        .iter()
-        .flat_map(|&pad| (0..capacity).map(move |key| if key < pad { MASKED } else { 0.0 }))
-        .collect();
-    Some(from_host(values, [padding.len(), 1, 1, capacity], device))
 }

@@ -1,6 +1,9 @@
-//! Sequences packed into rectangles of tokens.
+//! Sequences packed into rows, each prompt once for all completions of it.
 
-use crate::model::{config::ModelConfig, transformer::TokenGrid};
+use crate::{
+    compute::packing::Packing,
+    model::{Activations, ModelConfig},
+};
 
 /// A prompt and what followed it, as token ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,15 +26,14 @@ impl Sequence {
     }
 }
 
-/// Some sequences of a batch, padded on the right to the longest of them.
-///
-/// Padding stands after every real token, so a causal mask keeps it out of sight.
-#[derive(Debug, Clone)]
+/// Some sequences of a batch in rows without padding. Sequences with the same prompt share its
+/// rows: its forward and backward pass is made once, not once a completion.
+#[derive(Debug, Clone, Default)]
 pub struct MicroBatch {
-    /// Which sequences of the batch these are, row by row.
+    /// Which sequences of the batch these are, in the order of [`Self::targets`].
     pub members: Vec<usize>,
-    /// The padded rectangle.
-    pub grid: TokenGrid,
+    /// The rows.
+    pub packing: Packing,
     /// For each completion token, the row of the hidden states that predicts it.
     pub rows: Vec<usize>,
     /// For each completion token, its id.
@@ -41,62 +43,104 @@ pub struct MicroBatch {
 }
 
 impl MicroBatch {
-    fn new(sequences: &[Sequence], members: Vec<usize>) -> Self {
-        let chosen = || members.iter().map(|&member| &sequences[member]);
+    /// Adds a sequence; `prompt` is the last row of its prompt.
+    fn push(&mut self, member: usize, completion: &[u32], prompt: usize) {
         // The last token predicts nothing that is asked for: leave it out of the forward pass.
-        let width = chosen().map(|s| s.len() - 1).max().unwrap_or(0);
-        let (mut ids, mut rows, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, sequence) in chosen().enumerate() {
-            let inputs = sequence.prompt.iter().chain(&sequence.completion);
-            ids.extend(inputs.take(sequence.len() - 1));
-            ids.resize((row + 1) * width, 0);
-            let first = row * width + sequence.prompt.len() - 1;
-            rows.extend(first..first + sequence.completion.len());
-            targets.extend(&sequence.completion);
-        }
-        Self {
-            lengths: chosen().map(|s| s.completion.len()).collect(),
-            grid: TokenGrid::from_start(ids, members.len()),
-            members,
-            rows,
-            targets,
-        }
+        let inputs = &completion[..completion.len() - 1];
+        let rows = self.packing.push_continuation(inputs);
+        self.rows.push(prompt);
+        self.rows.extend(rows);
+        self.targets.extend(completion);
+        self.lengths.push(completion.len());
+        self.members.push(member);
     }
 }
 
-/// Splits sequences into micro-batches of at most `token_budget` tokens, padding included.
-/// Sequences of like length go together; a sequence longer than the budget gets a micro-batch of
-/// its own. Sequences with an empty completion are left out.
+/// A sequence that no micro-batch can hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "memory.token_budget = {budget} holds no micro-batch for a sequence of {prompt} prompt and {completion} completion tokens; hint: set it to at least {}, or lower sampling.max_tokens",
+    prompt + completion - 1
+)]
+pub struct BudgetError {
+    /// Tokens of its prompt.
+    pub prompt: usize,
+    /// Tokens of its completion.
+    pub completion: usize,
+    /// The budget.
+    pub budget: usize,
+}
+
+/// Splits sequences into micro-batches of at most `token_budget` rows. Sequences with the same
+/// prompt stay together as far as the budget allows. Those with an empty completion are left out.
+///
+/// # Errors
+/// When a single sequence has more tokens than the budget.
 ///
 /// # Panics
 /// When a sequence with a completion has an empty prompt: nothing would predict its first token.
-pub fn pack(sequences: &[Sequence], token_budget: usize) -> Vec<MicroBatch> {
+pub fn pack(sequences: &[Sequence], token_budget: usize) -> Result<Vec<MicroBatch>, BudgetError> {
     let mut order: Vec<usize> = (0..sequences.len())
         .filter(|&i| !sequences[i].completion.is_empty())
         .collect();
-    assert!(
-        order.iter().all(|&i| !sequences[i].prompt.is_empty()),
-        "a sequence without a prompt cannot be scored"
-    );
-    // Longest first: memory peaks at once, if it peaks. The index makes the order total.
-    order.sort_by_key(|&i| (usize::MAX - sequences[i].len(), i));
-    let mut batches = Vec::new();
-    let mut rest = order.as_slice();
-    while let Some(&longest) = rest.first() {
-        let fit = (token_budget / (sequences[longest].len() - 1).max(1)).max(1);
-        let (now, later) = rest.split_at(fit.min(rest.len()));
-        batches.push(MicroBatch::new(sequences, now.to_vec()));
-        rest = later;
+    // Prompts of like length together; of one prompt, the longest completion first. The index
+    // makes the order total.
+    order.sort_by(|&a, &b| {
+        let (x, y) = (&sequences[a], &sequences[b]);
+        let longer = y.prompt.len().cmp(&x.prompt.len());
+        longer
+            .then_with(|| x.prompt.cmp(&y.prompt))
+            .then_with(|| y.completion.len().cmp(&x.completion.len()))
+            .then(a.cmp(&b))
+    });
+    let mut batches: Vec<MicroBatch> = Vec::new();
+    // The prompt of the last tree of the last batch, and its last row.
+    let mut open: Option<(&[u32], usize)> = None;
+    for index in order {
+        let Sequence { prompt, completion } = &sequences[index];
+        assert!(!prompt.is_empty(), "a sequence without a prompt cannot be scored");
+        let own = completion.len() - 1;
+        if prompt.len() + own > token_budget {
+            return Err(BudgetError {
+                prompt: prompt.len(),
+                completion: completion.len(),
+                budget: token_budget,
+            });
+        }
+        let shared = open.is_some_and(|(open, _)| open == prompt.as_slice());
+        let cost = own + if shared { 0 } else { prompt.len() };
+        let filled = batches.last().map_or(usize::MAX, |b| b.packing.len());
+        let fits = filled.saturating_add(cost) <= token_budget;
+        if !fits {
+            batches.push(MicroBatch::default());
+            open = None;
+        }
+        let batch = batches.last_mut().expect("the first sequence made one");
+        let last = match open {
+            Some((open, last)) if open == prompt.as_slice() => last,
+            _ => batch.packing.push_prompt(prompt).end - 1,
+        };
+        open = Some((prompt, last));
+        batch.push(index, completion, last);
     }
-    batches
+    Ok(batches)
 }
 
-/// Bytes that one token of a micro-batch holds in the autodiff graph, in f32: a count of the
-/// activations each layer keeps, times their width.
-pub fn activation_bytes_per_token(config: &ModelConfig) -> usize {
-    let attention = (config.num_attention_heads + 2 * config.num_key_value_heads) * config.head_dim;
-    let floats = 12 * config.hidden_size + 6 * attention + 7 * config.intermediate_size;
-    4 * floats * config.num_hidden_layers
+/// Bytes that one row of a micro-batch holds in f32 until its backward pass has been made, and
+/// those that the block under way needs besides.
+pub fn activation_bytes_per_token(config: &ModelConfig, activations: Activations) -> (usize, usize) {
+    let heads = config.head_dim * (config.num_attention_heads + config.num_key_value_heads);
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    // Input, middle, queries, mixed values (as many as queries), keys, values, gate, up.
+    let norms = if config.qk_norm { heads } else { 0 };
+    let kept = 2 * hidden + 2 * heads + 2 * inner + config.num_attention_heads + norms;
+    // Gradients of them, the gated product, a normalised copy.
+    let passing = 3 * hidden + 2 * heads + 3 * inner;
+    let kept = match activations {
+        Activations::All => kept * config.num_hidden_layers,
+        Activations::Inputs => hidden * config.num_hidden_layers + kept,
+    };
+    (4 * kept, 4 * passing)
 }
 
 #[cfg(test)]
@@ -112,34 +156,46 @@ mod tests {
 
     #[test]
     fn every_completion_token_is_packed_once_and_predicted_by_the_token_before() {
-        let sequences: Vec<_> = [(3, 4), (2, 0), (5, 1), (1, 7), (2, 2)]
-            .map(|(p, c)| sequence(p, c))
-            .into();
-        let batches = pack(&sequences, 14);
-        let mut seen: Vec<usize> = batches.iter().flat_map(|b| b.members.clone()).collect();
-        seen.sort_unstable();
-        assert_eq!(seen, [0, 2, 3, 4]);
-        for batch in &batches {
-            assert!(batch.grid.ids.len() <= 14);
-            let mut token = 0;
-            for (row, &member) in batch.members.iter().enumerate() {
-                let whole: Vec<u32> =
-                    [&sequences[member].prompt[..], &sequences[member].completion].concat();
-                for &target in &sequences[member].completion {
-                    let place = batch.rows[token] - row * batch.grid.tokens();
-                    assert_eq!(batch.targets[token], target);
-                    assert_eq!(whole[place + 1], target);
-                    assert_eq!(batch.grid.ids[batch.rows[token]], whole[place]);
-                    token += 1;
+        let shapes = [(3, 4), (2, 0), (5, 1), (1, 7), (2, 2), (3, 6), (3, 1), (5, 3)];
+        let sequences: Vec<_> = shapes.map(|(p, c)| sequence(p, c)).into();
+        for budget in [9, 14, 1000] {
+            let batches = pack(&sequences, budget).unwrap();
+            let mut seen: Vec<usize> = batches.iter().flat_map(|b| b.members.clone()).collect();
+            seen.sort_unstable();
+            assert_eq!(seen, [0, 2, 3, 4, 5, 6, 7]);
+            for batch in &batches {
+                assert!(batch.packing.len() <= budget);
+                let mut token = 0;
+                for (&member, &length) in batch.members.iter().zip(&batch.lengths) {
+                    let Sequence { prompt, completion } = &sequences[member];
+                    let whole = [&prompt[..], completion].concat();
+                    assert_eq!(length, completion.len());
+                    for (place, &target) in completion.iter().enumerate() {
+                        let row = batch.rows[token];
+                        assert_eq!(batch.targets[token], target);
+                        assert_eq!(batch.packing.ids[row], whole[prompt.len() + place - 1]);
+                        assert_eq!(batch.packing.positions[row], prompt.len() + place - 1);
+                        token += 1;
+                    }
                 }
+                assert_eq!(token, batch.targets.len());
             }
         }
     }
 
     #[test]
-    fn a_sequence_past_the_budget_stands_alone() {
-        let batches = pack(&[sequence(2, 30), sequence(2, 3)], 8);
-        assert_eq!(batches.len(), 2);
-        assert_eq!(batches[0].members, [0]);
+    fn a_prompt_is_paid_once_a_micro_batch() {
+        let group: Vec<_> = (2..6).map(|length| sequence(10, length)).collect();
+        let batches = pack(&group, 100).unwrap();
+        assert_eq!(batches.len(), 1);
+        assert_eq!(batches[0].packing.len(), 10 + 1 + 2 + 3 + 4);
+        assert_eq!(batches[0].packing.trees.len(), 1);
+    }
+
+    #[test]
+    fn a_sequence_past_the_budget_is_an_error_that_says_what_to_set() {
+        let error = pack(&[sequence(2, 30), sequence(2, 3)], 8).unwrap_err();
+        assert_eq!((error.prompt, error.completion, error.budget), (2, 30, 8));
+        assert!(error.to_string().contains("at least 31"), "{error}");
     }
 }

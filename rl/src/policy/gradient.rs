@@ -1,54 +1,67 @@
-//! One micro-batch forward and backward, for any loss that is a function of log-probabilities.
+//! One micro-batch forward and backward, for any loss that is a sum over tokens.
 
-use burn::tensor::{Gradients, Tensor};
+use std::{ops::Range, sync::OnceLock};
+
+use burn::tensor::{Device, Gradients as Graph, Tensor};
 
 use super::{
     batch::MicroBatch,
-    head::{self, HeadChunk, HeadConfig},
-    scoring::completion_hidden,
+    head::{self, HeadConfig},
 };
-use crate::model::{
-    ParameterVisitor, Parameters, Transformer,
-    parameters::{from_host, to_host},
+use crate::{
+    compute::Compute,
+    model::{
+        Activations, Parameters, Transformer,
+        layers::Gradients,
+        parameters::{from_host, to_host},
+        transformer::with_compute,
+    },
 };
+
+/// How gradients are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct GradientConfig {
+    /// The vocabulary head.
+    pub head: HeadConfig,
+    /// What is kept of the forward pass.
+    pub activations: Activations,
+}
+
+/// What a forward and backward pass saw, token by token, in the order of
+/// [`MicroBatch::targets`].
+#[derive(Debug, Clone, Default)]
+pub struct MicroOutput {
+    /// Value of the loss.
+    pub loss: f64,
+    /// Log-probability of each completion token under the current policy, in nats.
+    pub logprobs: Vec<f32>,
+    /// Entropy of each of their distributions, in nats.
+    pub entropy: Vec<f32>,
+}
 
 /// The gradient of a whole batch, and what was seen of each micro-batch, in their order.
 ///
-/// `workers` threads share the micro-batches. Each sums its own in order, and these sums are added
-/// in order, so the result depends on `workers` but not on which thread was faster.
+/// `workers` threads share the micro-batches, and the cores. Each sums its own in order, and these
+/// sums are added in order, so the result depends on `workers` but not on which was faster.
 pub fn batch_gradients(
     model: &Transformer,
     batches: &[MicroBatch],
-    config: HeadConfig,
+    config: GradientConfig,
     workers: usize,
-    loss: impl Fn(&MicroBatch, Tensor<1>) -> Tensor<1> + Sync,
+    loss: impl Fn(&MicroBatch, Range<usize>, Tensor<1>) -> Tensor<1> + Sync,
 ) -> (Parameters, Vec<MicroOutput>) {
     let workers = workers.clamp(1, batches.len().max(1));
-    let work = &|worker: usize| {
-        let tracked = model.tracked();
+    let parts = in_parallel(workers, |worker| {
         let mut gradients = Parameters::default();
         let mine = batches.iter().skip(worker).step_by(workers);
         let outputs: Vec<MicroOutput> = mine
             .map(|batch| {
-                let loss = |logprobs| loss(batch, logprobs);
-                accumulate_gradients(&tracked, batch, config, &mut gradients, loss)
+                let loss = |range, logprobs| loss(batch, range, logprobs);
+                accumulate_gradients(model, batch, config, &mut gradients, loss)
             })
             .collect();
         (gradients, outputs)
-    };
-    let parts: Vec<(Parameters, Vec<MicroOutput>)> = match workers {
-        1 => vec![work(0)],
-        _ => std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..workers)
-                .map(|worker| scope.spawn(move || work(worker)))
-                .collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
-                Ok(part) => part,
-                Err(panic) => std::panic::resume_unwind(panic),
-            };
-            threads.into_iter().map(join).collect()
-        }),
-    };
+    });
     let mut sum = Parameters::default();
     let mut seen = Vec::with_capacity(parts.len());
     for (gradients, outputs) in parts {
@@ -59,143 +72,111 @@ pub fn batch_gradients(
     (sum, outputs.collect())
 }
 
-/// What a forward and backward pass saw, token by token, in the order of
-/// [`MicroBatch::targets`].
-#[derive(Debug, Clone)]
-pub struct MicroOutput {
-    /// Value of the loss.
-    pub loss: f64,
-    /// Log-probability of each completion token under the current policy, in nats.
-    pub logprobs: Vec<f32>,
-    /// Entropy of each of their distributions, in nats.
-    pub entropy: Vec<f32>,
+/// Calls `work` with 0, 1, … on as many threads. Each has its share of the cores to itself: with a
+/// worker a core, nothing inside is split further, which pays for models whose matrices are small.
+pub(crate) fn in_parallel<R: Send>(workers: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    if workers == 1 {
+        return vec![work(0)];
+    }
+    let cores = rayon::current_num_threads().div_ceil(workers).max(1);
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = (0..workers)
+            .map(|worker| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(cores).build();
+                scope.spawn(move || match pool {
+                    Ok(pool) => pool.install(|| work(worker)),
+                    Err(_) => work(worker), // no more threads: the common pool then
+                })
+            })
+            .collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
+            Ok(part) => part,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        threads.into_iter().map(join).collect()
+    })
 }
 
-/// Runs a micro-batch through `tracked` (see [`Transformer::tracked`]) and adds the gradient of
-/// `loss` to `gradients`.
+/// Runs a micro-batch through `model` and adds the gradient of `loss` to `gradients`.
 ///
-/// `loss` gets the log-probabilities of the completion tokens, `[tokens]`, tracked by autodiff,
-/// and returns a scalar. The head's gradient is computed in chunks; the body's backward pass
-/// starts from the gradient by its hidden states, as that of `Σ hidden · ∂hidden`.
+/// `loss` gets the log-probabilities of a range of the completion tokens, tracked by autodiff, and
+/// returns their share of the loss. The head's log-probabilities and gradient are computed a chunk
+/// at a time, and so is the loss: it must be a sum over tokens.
 pub fn accumulate_gradients(
-    tracked: &Transformer,
+    model: &Transformer,
     batch: &MicroBatch,
-    config: HeadConfig,
+    config: GradientConfig,
     gradients: &mut Parameters,
-    loss: impl FnOnce(Tensor<1>) -> Tensor<1>,
+    loss: impl Fn(Range<usize>, Tensor<1>) -> Tensor<1>,
 ) -> MicroOutput {
-    let hidden = completion_hidden(tracked, batch); // [completion tokens, hidden], tracked
-    let values = hidden.clone().inner();
-    let weight = tracked.head_weight().inner();
-    let chunks: Vec<Chunk> = Chunk::split(batch, tracked.config().vocab_size, config);
+    let gradients = &mut Gradients {
+        sums: gradients,
+        trained: model.trained(),
+    };
+    with_compute!(model, |c| accumulate(&c, model, batch, config, gradients, loss))
+}
 
-    let (mut logprobs, mut entropy, mut kept) = (Vec::new(), Vec::new(), None);
-    for chunk in &chunks {
-        let output = chunk.forward(&values, &weight, config);
-        logprobs.extend(to_host(output.logprobs.clone()));
-        entropy.extend(to_host(output.entropy.clone()));
-        // A single chunk is kept for the backward pass; several are computed again.
-        kept = (chunks.len() == 1).then_some(output);
+fn accumulate<C: Compute>(
+    c: &C,
+    model: &Transformer,
+    batch: &MicroBatch,
+    config: GradientConfig,
+    gradients: &mut Gradients,
+    loss: impl Fn(Range<usize>, Tensor<1>) -> Tensor<1>,
+) -> MicroOutput {
+    let forward = model.forward(c, &batch.packing, config.activations);
+    let mut output = MicroOutput::default();
+    let mut by_stream: Option<C::Rows> = None;
+    for range in config.head.chunks(batch.targets.len(), model.config().vocab_size) {
+        let rows = &batch.rows[range.clone()];
+        let targets = &batch.targets[range.clone()];
+        let stream = c.select(&forward.stream, rows);
+        let hidden = model.last_norm().forward(c, &stream);
+        let mut value = 0.0;
+        let upstream = |logprobs: &[f32]| {
+            let (loss, upstream) = derivative(logprobs, |leaf| loss(range.clone(), leaf));
+            value = loss;
+            upstream
+        };
+        let (logprobs, entropy, by_hidden) =
+            head::chunk(c, model, &hidden, targets, config.head, Some(gradients), upstream);
+        output.loss += value;
+        output.logprobs.extend(logprobs);
+        output.entropy.extend(entropy);
+        let by_hidden = by_hidden.expect("gradients were asked for");
+        let zeros = c.zeros_like(&stream);
+        let part = model.last_norm().backward(c, zeros, &stream, &by_hidden, gradients);
+        by_stream = Some(c.select_backward_onto(by_stream, &part, rows, batch.packing.len()));
     }
+    if let Some(by_stream) = by_stream {
+        model.backward(c, &batch.packing, forward, by_stream, gradients);
+    }
+    output
+}
 
-    let count = logprobs.len();
-    let leaf = from_host::<1>(logprobs.clone(), [count], &values.device())
+/// The value of a loss and its derivative by each log-probability, by autodiff.
+fn derivative(logprobs: &[f32], loss: impl FnOnce(Tensor<1>) -> Tensor<1>) -> (f64, Vec<f32>) {
+    let leaf = from_host::<1>(logprobs.to_vec(), [logprobs.len()], loss_device())
         .autodiff()
         .require_grad();
     let value = loss(leaf.clone());
+    let graph: Graph = value.backward();
     let upstream = leaf
-        .grad(&value.backward())
+        .grad(&graph)
         .expect("the loss depends on the log-probabilities");
-
-    let mut by_hidden = Vec::with_capacity(chunks.len());
-    for chunk in &chunks {
-        let output = match kept.take() {
-            Some(output) => output,
-            None => chunk.forward(&values, &weight, config),
-        };
-        let upstream = upstream.clone().narrow(0, chunk.start, chunk.targets.len());
-        let (part, by_weight) = chunk.backward(output, &values, &weight, upstream, config);
-        by_hidden.push(part);
-        gradients.add(tracked.head_name(), flat(by_weight));
-    }
-    let surrogate = hidden.mul(Tensor::cat(by_hidden, 0)).sum();
-    collect(tracked, surrogate.backward(), gradients);
-    MicroOutput {
-        loss: f64::from(value.into_scalar::<f32>()),
-        logprobs,
-        entropy,
-    }
+    (f64::from(value.into_scalar::<f32>()), to_host(upstream))
 }
 
-/// A run of completion tokens whose logits fit in one chunk.
-struct Chunk<'a> {
-    start: usize,
-    targets: &'a [u32],
+/// Where losses are computed: a few numbers a token, which are on the host anyway.
+pub fn loss_device() -> &'static Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    #[cfg(feature = "flex")]
+    let make = Device::flex;
+    #[cfg(not(feature = "flex"))]
+    let make = Device::default;
+    DEVICE.get_or_init(make)
 }
 
-impl<'a> Chunk<'a> {
-    fn split(batch: &'a MicroBatch, vocab_size: usize, config: HeadConfig) -> Vec<Self> {
-        let size = config.chunk_tokens(vocab_size);
-        let chunks = batch.targets.chunks(size).enumerate();
-        chunks
-            .map(|(i, targets)| Self {
-                start: i * size,
-                targets,
-            })
-            .collect()
-    }
-
-    fn rows(&self, hidden: &Tensor<2>) -> Tensor<2> {
-        hidden.clone().narrow(0, self.start, self.targets.len())
-    }
-
-    fn forward(&self, hidden: &Tensor<2>, weight: &Tensor<2>, config: HeadConfig) -> HeadChunk {
-        let targets = head::index(self.targets.iter().map(|&id| id as usize), hidden);
-        head::forward(
-            self.rows(hidden),
-            weight.clone(),
-            targets,
-            config.temperature,
-        )
-    }
-
-    fn backward(
-        &self,
-        output: HeadChunk,
-        hidden: &Tensor<2>,
-        weight: &Tensor<2>,
-        upstream: Tensor<1>,
-        config: HeadConfig,
-    ) -> (Tensor<2>, Tensor<2>) {
-        let targets = head::index(self.targets.iter().map(|&id| id as usize), hidden);
-        head::backward(
-            output,
-            self.rows(hidden),
-            weight.clone(),
-            targets,
-            upstream,
-            config.temperature,
-        )
-    }
-}
-
-fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
-    let count = tensor.shape().num_elements();
-    tensor.reshape([count])
-}
-
-/// Adds what a backward pass found for every weight.
-fn collect(tracked: &Transformer, found: Gradients, into: &mut Parameters) {
-    struct Collect<'a> {
-        found: Gradients,
-        into: &'a mut Parameters,
-    }
-    impl ParameterVisitor for Collect<'_> {
-        fn visit<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
-            if let Some(gradient) = tensor.grad_remove(&mut self.found) {
-                self.into.add(name, flat(gradient));
-            }
-        }
-    }
-    tracked.clone().visit(&mut Collect { found, into });
-}
+#[cfg(all(test, feature = "flex"))]
+mod tests;

@@ -5,7 +5,15 @@
 //! the gradients are `∂z = g (onehot(c) − p) / τ`, `∂h = ∂z W` and `∂W = ∂zᵀ h`: no autodiff graph
 //! ever sees the logits, and only one chunk of them exists at a time.
 
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData, activation::softmax};
+use std::ops::Range;
+
+use crate::{
+    compute::Compute,
+    model::{
+        Transformer,
+        layers::{Gradients, Trained},
+    },
+};
 
 /// How the head is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,7 +28,7 @@ impl Default for HeadConfig {
     fn default() -> Self {
         Self {
             temperature: 1.0,
-            chunk_bytes: 96 << 20,
+            chunk_bytes: 64 << 20,
         }
     }
 }
@@ -30,73 +38,46 @@ impl HeadConfig {
     pub fn chunk_tokens(&self, vocab_size: usize) -> usize {
         (self.chunk_bytes / (4 * vocab_size)).max(1)
     }
-}
 
-/// What one chunk of tokens gives.
-pub(crate) struct HeadChunk {
-    /// `[tokens, vocabulary]`, the one large tensor.
-    probabilities: Tensor<2>,
-    /// `[tokens]`, in nats.
-    pub(crate) logprobs: Tensor<1>,
-    /// `[tokens]`, in nats: the true entropy of the distribution.
-    pub(crate) entropy: Tensor<1>,
-}
-
-/// The distribution over the vocabulary for each hidden state.
-///
-/// # Shapes
-/// - hidden: `[tokens, hidden]`, weight: `[vocabulary, hidden]`, targets: `[tokens]`
-pub(crate) fn forward(
-    hidden: Tensor<2>,
-    weight: Tensor<2>,
-    targets: Tensor<1, Int>,
-    temperature: f64,
-) -> HeadChunk {
-    let mut logits = hidden.matmul(weight.transpose());
-    if temperature != 1.0 {
-        logits = logits.div_scalar(temperature);
-    }
-    let probabilities = softmax(logits.clone(), 1);
-    // The largest probability is 1 / Σ exp(z − max z), hence log Σ exp(z) = max z − log max p.
-    let normalizer = logits.clone().max_dim(1) - probabilities.clone().max_dim(1).log();
-    let chosen = logits.clone().gather(1, targets.unsqueeze_dim::<2>(1));
-    let mean_logit = probabilities.clone().mul(logits).sum_dim(1);
-    HeadChunk {
-        logprobs: (chosen - normalizer.clone()).squeeze_dim::<1>(1),
-        entropy: (normalizer - mean_logit).squeeze_dim::<1>(1),
-        probabilities,
+    /// The chunks of so many tokens, of about the same size.
+    pub(crate) fn chunks(&self, tokens: usize, vocab_size: usize) -> Vec<Range<usize>> {
+        let most = self.chunk_tokens(vocab_size);
+        let size = tokens.div_ceil(tokens.div_ceil(most).max(1)).max(1);
+        (0..tokens)
+            .step_by(size)
+            .map(|start| start..(start + size).min(tokens))
+            .collect()
     }
 }
 
-/// The gradients by hidden states and head, when `upstream` is that by the log-probabilities.
+/// Log-probabilities and entropies of `targets` in one chunk, and the gradients by `hidden` and by
+/// the head when `upstream` gives that by the log-probabilities.
 ///
 /// # Shapes
-/// - hidden: `[tokens, hidden]`, weight: `[vocabulary, hidden]`, targets and upstream: `[tokens]`
-/// - output: `[tokens, hidden]` and `[vocabulary, hidden]`
-pub(crate) fn backward(
-    chunk: HeadChunk,
-    hidden: Tensor<2>,
-    weight: Tensor<2>,
-    targets: Tensor<1, Int>,
-    upstream: Tensor<1>,
-    temperature: f64,
-) -> (Tensor<2>, Tensor<2>) {
-    let scaled = upstream.div_scalar(temperature).unsqueeze_dim::<2>(1); // [tokens, 1]
-    let by_logits = chunk.probabilities.mul(scaled.clone().neg()).scatter(
-        1,
-        targets.unsqueeze_dim::<2>(1),
-        scaled,
-        IndexingUpdateOp::Add,
-    );
-    (
-        by_logits.clone().matmul(weight),
-        by_logits.transpose().matmul(hidden),
-    )
-}
-
-/// Ids as an index tensor next to `like`.
-pub(crate) fn index(ids: impl IntoIterator<Item = usize>, like: &Tensor<2>) -> Tensor<1, Int> {
-    let ids: Vec<i32> = ids.into_iter().map(|id| id as i32).collect();
-    let count = ids.len();
-    Tensor::from_data(TensorData::new(ids, [count]), &like.device().inner())
+/// - hidden and its gradient: `[tokens, hidden]`
+pub(crate) fn chunk<C: Compute>(
+    c: &C,
+    model: &Transformer,
+    hidden: &C::Rows,
+    targets: &[u32],
+    config: HeadConfig,
+    gradients: Option<&mut Gradients>,
+    upstream: impl FnOnce(&[f32]) -> Vec<f32>,
+) -> (Vec<f32>, Vec<f32>, Option<C::Rows>) {
+    let weight = model.head_weight();
+    let logits = c.project(hidden, weight);
+    let output = c.distribution(logits, targets, config.temperature);
+    let by_hidden = gradients.map(|gradients| {
+        let by_logprobs = upstream(&output.logprobs);
+        let distribution = output.distribution;
+        let by_logits =
+            c.distribution_backward(distribution, targets, &by_logprobs, config.temperature);
+        if gradients.trained == Trained::All {
+            gradients.sums.change(model.head_name(), weight, |sum| {
+                c.outer_onto(sum, &by_logits, hidden, 1.0)
+            });
+        }
+        c.project_back(&by_logits, weight)
+    });
+    (output.logprobs, output.entropy, by_hidden)
 }

@@ -3,7 +3,7 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | [`batch`] | sequences packed into rectangles by a token budget |
+//! | [`batch`] | sequences packed by a token budget, prompts shared |
 //! | [`head`] | the vocabulary head in chunks, and its gradient in closed form |
 //! | [`scoring`] | log-probabilities without a gradient |
 //! | [`gradient`] | one micro-batch forward and backward |
@@ -15,8 +15,8 @@ pub mod head;
 pub mod optimizer;
 pub mod scoring;
 
-pub use batch::{MicroBatch, Sequence, pack};
-pub use gradient::{accumulate_gradients, batch_gradients};
+pub use batch::{BudgetError, MicroBatch, Sequence, pack};
+pub use gradient::{GradientConfig, accumulate_gradients, batch_gradients, loss_device};
 pub use head::HeadConfig;
 pub use optimizer::{AdamW, AdamWConfig, Schedule};
 pub use scoring::{TokenScores, token_logprobs};

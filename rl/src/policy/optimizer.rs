@@ -1,9 +1,16 @@
 //! AdamW with decoupled weight decay, clipping by the global norm, learning-rate schedules.
 
 use burn::tensor::Tensor;
+#[cfg(feature = "flex")]
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ParameterVisitor, Parameters, Transformer};
+#[cfg(feature = "flex")]
+use crate::compute::buffers::{Values, change};
+use crate::{
+    compute::buffers::on_host,
+    model::{ParameterVisitor, Parameters, Transformer},
+};
 
 /// Settings of [`AdamW`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -79,47 +86,122 @@ impl AdamW {
             learning_rate,
         };
         model.visit(&mut update);
+        model.visit_adapters(&mut update);
         norm
     }
 
-    /// One tensor's update, on flat tensors.
+    /// One tensor's update, on flat tensors; the gradient is multiplied by `scale` first.
     fn update(
         &mut self,
         name: &str,
         weight: Tensor<1>,
         gradient: Tensor<1>,
-        learning_rate: f64,
-        decayed: bool,
+        rates: Rates,
     ) -> Tensor<1> {
-        let AdamWConfig {
-            beta1,
-            beta2,
-            epsilon,
-            weight_decay,
-            max_grad_norm: _,
-        } = self.config;
-        let moment = |old: Option<Tensor<1>>, beta: f64, value: Tensor<1>| match old {
-            Some(old) => old.mul_scalar(beta) + value.mul_scalar(1.0 - beta),
-            None => value.mul_scalar(1.0 - beta),
+        let zeros = || Tensor::zeros(weight.dims(), &weight.device());
+        let mean = self.mean.remove(name).unwrap_or_else(zeros);
+        let square = self.square.remove(name).unwrap_or_else(zeros);
+        let factors = Factors::new(&self.config, self.steps, rates);
+        let all = [weight, mean, square];
+        let [weight, mean, square] = match on_host(&gradient) {
+            #[cfg(feature = "flex")]
+            true => factors.on_host(all, &gradient),
+            _ => factors.on_device(all, gradient),
         };
-        let mean = moment(self.mean.remove(name), beta1, gradient.clone());
-        let square = moment(self.square.remove(name), beta2, gradient.square());
-        let steps = self.steps as f64;
-        let (correction1, correction2) = (1.0 - beta1.powf(steps), 1.0 - beta2.powf(steps));
-        let root = square
-            .clone()
-            .sqrt()
-            .div_scalar(correction2.sqrt())
-            .add_scalar(epsilon);
-        let change = mean
-            .clone()
-            .div(root)
-            .mul_scalar(learning_rate / correction1);
         self.mean.insert(name, mean);
         self.square.insert(name, square);
-        match decayed && weight_decay != 0.0 {
-            true => weight.mul_scalar(1.0 - learning_rate * weight_decay) - change,
-            false => weight - change,
+        weight
+    }
+}
+
+/// How one tensor is to be updated.
+#[derive(Debug, Clone, Copy)]
+struct Rates {
+    learning_rate: f64,
+    /// Multiplies the gradient: clipping.
+    scale: f64,
+    /// Whether weight decay applies.
+    decayed: bool,
+}
+
+/// The numbers of one tensor's update.
+#[derive(Debug, Clone, Copy)]
+struct Factors {
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    scale: f32,
+    /// `1 / sqrt(1 − β₂ᵗ)`.
+    root: f32,
+    /// `lr / (1 − β₁ᵗ)`.
+    rate: f32,
+    /// `1 − lr λ`.
+    kept: f32,
+}
+
+impl Factors {
+    fn new(config: &AdamWConfig, steps: u64, rates: Rates) -> Self {
+        let Rates {
+            learning_rate,
+            scale,
+            decayed,
+        } = rates;
+        let steps = steps as f64;
+        let decay = if decayed { config.weight_decay } else { 0.0 };
+        Self {
+            beta1: config.beta1 as f32,
+            beta2: config.beta2 as f32,
+            epsilon: config.epsilon as f32,
+            scale: scale as f32,
+            root: (1.0 / (1.0 - config.beta2.powf(steps)).sqrt()) as f32,
+            rate: (learning_rate / (1.0 - config.beta1.powf(steps))) as f32,
+            kept: (1.0 - learning_rate * decay) as f32,
+        }
+    }
+
+    fn on_device(self, all: [Tensor<1>; 3], gradient: Tensor<1>) -> [Tensor<1>; 3] {
+        let [weight, mean, square] = all;
+        let gradient = gradient.mul_scalar(self.scale);
+        let moment = |old: Tensor<1>, beta: f32, value: Tensor<1>| {
+            old.mul_scalar(beta) + value.mul_scalar(1.0 - beta)
+        };
+        let mean = moment(mean, self.beta1, gradient.clone());
+        let square = moment(square, self.beta2, gradient.square());
+        let root = square.clone().sqrt().mul_scalar(self.root).add_scalar(self.epsilon);
+        let change = mean.clone().div(root).mul_scalar(self.rate);
+        [weight.mul_scalar(self.kept) - change, mean, square]
+    }
+
+    /// The same in one pass over memory.
+    #[cfg(feature = "flex")]
+    fn on_host(self, all: [Tensor<1>; 3], gradient: &Tensor<1>) -> [Tensor<1>; 3] {
+        let [weight, mean, square] = all;
+        let gradient = Values::of(gradient);
+        let arch = pulp::Arch::new();
+        let (weight, (mean, square)) = change(weight, |weight| {
+            let (mean, square) = change(mean, |mean| {
+                let (square, ()) = change(square, |square| {
+                    let run = 1 << 16;
+                    let parts = weight.par_chunks_mut(run).zip(mean.par_chunks_mut(run));
+                    let parts = parts.zip(square.par_chunks_mut(run)).zip(gradient.par_chunks(run));
+                    parts.for_each(|(((weight, mean), square), gradient)| {
+                        arch.dispatch(|| self.on_slices(weight, mean, square, gradient));
+                    });
+                });
+                square
+            });
+            (mean, square)
+        });
+        [weight, mean, square]
+    }
+
+    #[inline(always)]
+    fn on_slices(self, weight: &mut [f32], mean: &mut [f32], square: &mut [f32], gradient: &[f32]) {
+        for (((w, m), v), &g) in weight.iter_mut().zip(mean).zip(square).zip(gradient) {
+            let g = g * self.scale;
+            *m = *m * self.beta1 + g * (1.0 - self.beta1);
+            *v = *v * self.beta2 + g * g * (1.0 - self.beta2);
+            *w = *w * self.kept - self.rate * *m / (v.sqrt() * self.root + self.epsilon);
         }
     }
 }
@@ -144,17 +226,17 @@ impl ParameterVisitor for Update<'_> {
         let Some(gradient) = self.gradients.remove(name) else {
             return;
         };
-        let gradient = match self.scale == 1.0 {
-            true => gradient,
-            false => gradient.mul_scalar(self.scale),
-        };
         let shape = tensor.dims();
         let count = shape.iter().product::<usize>();
         tensor.inplace(|weight| {
             let flat = weight.reshape([count]);
-            self.optimizer
-                .update(name, flat, gradient, self.learning_rate, D > 1)
-                .reshape(shape)
+            let rates = Rates {
+                learning_rate: self.learning_rate,
+                scale: self.scale,
+                decayed: D > 1,
+            };
+            let flat = self.optimizer.update(name, flat, gradient, rates);
+            flat.reshape(shape)
         });
     }
 }
@@ -229,9 +311,14 @@ mod tests {
                 let scale = clip_scale(norm, optimizer.config.max_grad_norm);
                 optimizer.steps += 1;
                 for name in ["w", "b"] {
-                    let gradient = gradients.remove(name).unwrap().mul_scalar(scale);
+                    let gradient = gradients.remove(name).unwrap();
                     let weight = weights.remove(name).unwrap();
-                    let weight = optimizer.update(name, weight, gradient, number("lr"), true);
+                    let rates = Rates {
+                        learning_rate: number("lr"),
+                        scale,
+                        decayed: true,
+                    };
+                    let weight = optimizer.update(name, weight, gradient, rates);
                     let ours = to_host(weight.clone());
                     let theirs = to_host(tensor(&step["after"][name]));
                     for (a, b) in ours.iter().zip(theirs) {

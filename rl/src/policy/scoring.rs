@@ -1,12 +1,13 @@
 //! Log-probabilities of given completions, without a gradient.
 
-use burn::tensor::Tensor;
-
 use super::{
-    batch::{MicroBatch, Sequence, pack},
+    batch::{BudgetError, MicroBatch, Sequence, pack},
     head::{self, HeadConfig},
 };
-use crate::model::{Transformer, parameters::to_host, transformer::causal_mask};
+use crate::{
+    compute::Compute,
+    model::{Transformer, transformer::with_compute},
+};
 
 /// What the model thinks of the tokens of one completion.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,17 +18,19 @@ pub struct TokenScores {
     pub entropy: Vec<f32>,
 }
 
-/// Scores every completion, in micro-batches of at most `token_budget` tokens.
+/// Scores every completion, in micro-batches of at most `token_budget` rows.
+///
+/// # Errors
+/// When a sequence has more tokens than the budget.
 pub fn token_logprobs(
     model: &Transformer,
     sequences: &[Sequence],
     token_budget: usize,
     head: HeadConfig,
-) -> Vec<TokenScores> {
+) -> Result<Vec<TokenScores>, BudgetError> {
     let mut scores = vec![TokenScores::default(); sequences.len()];
-    for batch in pack(sequences, token_budget) {
-        let hidden = completion_hidden(model, &batch);
-        let (logprobs, entropy) = score(model, &batch, hidden, head);
+    for batch in pack(sequences, token_budget)? {
+        let (logprobs, entropy) = with_compute!(model, |c| score(&c, model, &batch, head));
         let mut start = 0;
         for (&member, &length) in batch.members.iter().zip(&batch.lengths) {
             let range = start..start + length;
@@ -38,40 +41,24 @@ pub fn token_logprobs(
             start += length;
         }
     }
-    scores
+    Ok(scores)
 }
 
-/// The hidden states that predict the completion tokens of a micro-batch.
-///
-/// # Shapes
-/// - output: `[completion tokens, hidden]`
-pub(crate) fn completion_hidden(model: &Transformer, batch: &MicroBatch) -> Tensor<2> {
-    let device = model.device().inner();
-    let mask = causal_mask(model.config(), batch.grid.tokens(), &[0], &device);
-    let hidden = model.hidden(&batch.grid, Some(&mask), None);
-    let rows = head::index(batch.rows.iter().copied(), &hidden);
-    hidden.select(0, rows)
-}
-
-fn score(
+fn score<C: Compute>(
+    c: &C,
     model: &Transformer,
     batch: &MicroBatch,
-    hidden: Tensor<2>,
     config: HeadConfig,
 ) -> (Vec<f32>, Vec<f32>) {
+    let stream = model.stream_packed(c, &batch.packing, |_, _| {});
     let (mut logprobs, mut entropy) = (Vec::new(), Vec::new());
-    let weight = model.head_weight();
-    let mut start = 0;
-    for targets in batch
-        .targets
-        .chunks(config.chunk_tokens(model.config().vocab_size))
-    {
-        let rows = hidden.clone().narrow(0, start, targets.len());
-        let targets = head::index(targets.iter().map(|&id| id as usize), &hidden);
-        start += rows.dims()[0];
-        let chunk = head::forward(rows, weight.clone(), targets, config.temperature);
-        logprobs.extend(to_host(chunk.logprobs));
-        entropy.extend(to_host(chunk.entropy));
+    for range in config.chunks(batch.targets.len(), model.config().vocab_size) {
+        let rows = c.select(&stream, &batch.rows[range.clone()]);
+        let hidden = model.last_norm().forward(c, &rows);
+        let targets = &batch.targets[range];
+        let (log, ent, _) = head::chunk(c, model, &hidden, targets, config, None, |_| Vec::new());
+        logprobs.extend(log);
+        entropy.extend(ent);
     }
     (logprobs, entropy)
 }

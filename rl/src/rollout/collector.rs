@@ -1,17 +1,24 @@
 //! Prompts → ids → completions → judged groups.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
 
 use dunwu_datasets::{Task, derive_seed};
 
 use super::{
     group::{Completion, RolloutGroup},
-    judge::{Judge, Submission},
+    judge::{Judge, Pending, Submission},
     prompt::{PromptEncoder, PromptError},
 };
 use crate::{
-    generation::{Generated, Generator, Hooks, Request, SamplingConfig},
+    generation::{Finish, Generated, Generator, Hooks, Request, SamplingConfig},
     model::Transformer,
+    policy::gradient::in_parallel,
     tokenizer::Tokenizer,
 };
 
@@ -36,7 +43,7 @@ pub struct RolloutCollector<'a> {
     pub eos: &'a [u32],
     /// Completions decoded at a time.
     pub batch_rows: usize,
-    /// Threads that decode a batch each.
+    /// Threads that share the requests.
     pub workers: usize,
 }
 
@@ -53,7 +60,7 @@ impl RolloutCollector<'_> {
         tasks: Vec<Task>,
         group: usize,
         seed: u64,
-        mut progress: impl FnMut(usize),
+        mut progress: impl FnMut(usize) + Send,
     ) -> Result<Collected, PromptError> {
         let mut prompts = Vec::with_capacity(tasks.len());
         let context = model.config().max_position_embeddings;
@@ -81,103 +88,123 @@ impl RolloutCollector<'_> {
             .collect();
         let tasks: Vec<Arc<Task>> = tasks.into_iter().map(Arc::new).collect();
 
-        let mut collected = Collected::default();
-        let mut waiting = Vec::with_capacity(tasks.len());
-        let per_batch = (self.batch_rows / group.max(1)).max(1);
-        let per_wave = per_batch * self.workers.max(1);
-        for (wave, requests) in requests.chunks(per_wave).enumerate() {
-            let start = Instant::now();
-            let outputs = self.sample_wave(model, sampling, requests, per_batch);
-            for (at, outputs) in outputs.into_iter().enumerate() {
-                let task = &tasks[wave * per_wave + at];
-                let drafts = self.drafts(outputs)?;
-                let pending = self.judge.submit(submissions(task, &drafts));
-                waiting.push((drafts, pending));
+        let start = Instant::now();
+        // Adapters are added to the weights for as long as it takes to sample.
+        let merged = model.lora().map(|_| model.merged());
+        let model = merged.as_ref().unwrap_or(model);
+        let share = requests.len().div_ceil(self.workers.max(1)).max(1);
+        let progress = Mutex::new(&mut progress);
+        let ended = AtomicUsize::new(0);
+        let count = || {
+            let ended = 1 + ended.fetch_add(1, Ordering::Relaxed);
+            if group > 0 && ended.is_multiple_of(group) {
+                let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                progress(ended / group);
             }
-            collected.generation_s += start.elapsed().as_secs_f64();
-            progress(waiting.len());
+        };
+        let parts = in_parallel(requests.chunks(share).len().max(1), |worker| {
+            let range = worker * share..((worker + 1) * share).min(requests.len());
+            self.sample(model, sampling, &tasks[range.clone()], &requests[range], &count)
+        });
+        let mut drafts = Vec::with_capacity(requests.len());
+        for part in parts {
+            drafts.extend(part?);
         }
+        let generation_s = start.elapsed().as_secs_f64();
 
         let start = Instant::now();
-        let parts = tasks.into_iter().zip(prompts).zip(waiting);
-        for ((task, (prompt_text, prompt)), (drafts, pending)) in parts {
-            let verdicts = self.judge.verdicts(pending);
-            let completions = drafts
-                .into_iter()
-                .zip(verdicts)
-                .map(|((output, text), outcome)| Completion {
-                    tokens: output.tokens,
-                    sampling_logprobs: output.logprobs,
-                    text,
-                    finish: output.finish,
-                    outcome,
-                })
-                .collect();
-            collected.groups.push(RolloutGroup {
+        let mut groups = Vec::with_capacity(tasks.len());
+        for ((task, (prompt_text, prompt)), drafts) in tasks.into_iter().zip(prompts).zip(drafts) {
+            let judged = |draft: Draft| Completion {
+                outcome: self.judge.verdict(draft.pending),
+                tokens: draft.output.tokens,
+                sampling_logprobs: draft.output.logprobs,
+                text: draft.text,
+                finish: draft.output.finish,
+            };
+            groups.push(RolloutGroup {
+                completions: drafts.into_iter().map(judged).collect(),
                 task: Arc::unwrap_or_clone(task),
                 prompt_text,
                 prompt,
-                completions,
             });
         }
-        collected.reward_s = start.elapsed().as_secs_f64();
-        Ok(collected)
-    }
-
-    /// Decodes batches of `per_batch` requests at the same time, one on each thread.
-    fn sample_wave(
-        &self,
-        model: &Transformer,
-        sampling: &SamplingConfig,
-        requests: &[Request],
-        per_batch: usize,
-    ) -> Vec<Vec<Generated>> {
-        if requests.len() <= per_batch {
-            return self.sample(model, sampling, requests);
-        }
-        std::thread::scope(|scope| {
-            let batches = requests.chunks(per_batch);
-            let threads: Vec<_> = batches
-                .map(|batch| scope.spawn(move || self.sample(model, sampling, batch)))
-                .collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
-                Ok(outputs) => outputs,
-                Err(panic) => std::panic::resume_unwind(panic),
-            };
-            threads.into_iter().flat_map(join).collect()
+        Ok(Collected {
+            groups,
+            generation_s,
+            reward_s: start.elapsed().as_secs_f64(),
         })
     }
 
+    /// Decodes some requests; each completion goes to the judge as soon as it has ended.
     fn sample(
         &self,
         model: &Transformer,
         sampling: &SamplingConfig,
+        tasks: &[Arc<Task>],
         requests: &[Request],
-    ) -> Vec<Vec<Generated>> {
+        count: &(dyn Fn() + Sync),
+    ) -> Result<Vec<Vec<Draft>>, PromptError> {
+        let tokenizer = &self.encoder.tokenizer;
         let generator = Generator {
             model,
             sampling,
             eos: self.eos,
-            drawable: self.encoder.tokenizer.vocab_size(),
+            drawable: tokenizer.vocab_size(),
             batch_rows: self.batch_rows,
         };
-        let stop = stop_texts(&self.encoder.tokenizer, &sampling.stop);
+        let of: Vec<usize> = requests
+            .iter()
+            .enumerate()
+            .flat_map(|(r, request)| request.seeds.iter().map(move |_| r))
+            .collect();
+        let mut submitted: Vec<Option<Result<(String, Pending), PromptError>>> =
+            of.iter().map(|_| None).collect();
+        let mut on_end = |sample: usize, output: &Generated| {
+            let text = tokenizer.decode(&output.tokens).map_err(PromptError::from);
+            submitted[sample] = Some(text.map(|text| {
+                let submission = Submission {
+                    task: tasks[of[sample]].clone(),
+                    text: text.clone(),
+                    truncated: output.finish == Finish::Length,
+                    tokens: output.tokens.len(),
+                };
+                (text, self.judge.submit(submission))
+            }));
+            count();
+        };
+        let stop = stop_texts(tokenizer, &sampling.stop);
         let hooks = Hooks {
             stop: (!sampling.stop.is_empty()).then_some(&stop),
+            on_end: Some(&mut on_end),
             ..Hooks::default()
         };
-        generator.generate(requests, hooks)
-    }
-
-    fn drafts(&self, outputs: Vec<Generated>) -> Result<Vec<(Generated, String)>, PromptError> {
+        let outputs = generator.generate(requests, hooks);
+        let mut submitted = submitted.into_iter();
+        let draft = |output| {
+            let (text, pending) = submitted
+                .next()
+                .flatten()
+                .expect("without a cancellation every completion ends")?;
+            Ok(Draft {
+                output,
+                text,
+                pending,
+            })
+        };
+        let mut draft = draft;
         outputs
             .into_iter()
-            .map(|output| {
-                let text = self.encoder.tokenizer.decode(&output.tokens)?;
-                Ok((output, text))
-            })
+            .map(|group| group.into_iter().map(&mut draft).collect())
             .collect()
     }
+}
+
+/// A completion that is being judged.
+struct Draft {
+    output: Generated,
+    text: String,
+    pending: Pending,
 }
 
 /// Tells whether the text of some tokens has come to one of `stops`. Only the last few tokens are
@@ -189,16 +216,4 @@ pub fn stop_texts(tokenizer: &Tokenizer, stops: &[String]) -> impl Fn(&[u32]) ->
         let text = tokenizer.decode(tail).unwrap_or_default();
         stops.iter().any(|stop| text.contains(stop.as_str()))
     }
-}
-
-fn submissions(task: &Arc<Task>, drafts: &[(Generated, String)]) -> Vec<Submission> {
-    drafts
-        .iter()
-        .map(|(output, text)| Submission {
-            task: task.clone(),
-            text: text.clone(),
-            truncated: output.finish == crate::generation::Finish::Length,
-            tokens: output.tokens.len(),
-        })
-        .collect()
 }

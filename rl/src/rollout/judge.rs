@@ -44,8 +44,8 @@ pub struct Judge {
     runtime: Option<Runtime>,
 }
 
-/// Verdicts that are on their way.
-pub struct Pending(Vec<JoinHandle<Result<RewardOutcome, JudgeError>>>);
+/// A verdict that is on its way.
+pub struct Pending(JoinHandle<Result<RewardOutcome, JudgeError>>);
 
 impl Judge {
     /// A judge with threads of its own.
@@ -71,32 +71,26 @@ impl Judge {
     }
 
     /// Starts scoring and returns at once.
-    pub fn submit(&self, submissions: Vec<Submission>) -> Pending {
-        let runtime = self.runtime();
-        let start = |submission: Submission| {
-            let (rubric, deadline) = (self.rubric.clone(), self.deadline);
-            runtime.spawn(async move {
-                let work = tokio::task::spawn_blocking(move || verdict(&rubric, &submission));
-                match tokio::time::timeout(deadline, work).await {
-                    Ok(Ok(verdict)) => verdict,
-                    Ok(Err(panic)) => Err(JudgeError::Panic(panic.to_string())),
-                    Err(_) => Err(JudgeError::Deadline {
-                        seconds: deadline.as_secs_f64(),
-                    }),
-                }
-            })
-        };
-        Pending(submissions.into_iter().map(start).collect())
+    pub fn submit(&self, submission: Submission) -> Pending {
+        let (rubric, deadline) = (self.rubric.clone(), self.deadline);
+        Pending(self.runtime().spawn(async move {
+            let work = tokio::task::spawn_blocking(move || verdict(&rubric, &submission));
+            match tokio::time::timeout(deadline, work).await {
+                Ok(Ok(verdict)) => verdict,
+                Ok(Err(panic)) => Err(JudgeError::Panic(panic.to_string())),
+                Err(_) => Err(JudgeError::Deadline {
+                    seconds: deadline.as_secs_f64(),
+                }),
+            }
+        }))
     }
 
-    /// Waits for the verdicts, in the order of the submissions.
-    pub fn verdicts(&self, pending: Pending) -> Vec<Result<RewardOutcome, JudgeError>> {
-        let runtime = self.runtime();
-        let wait = |handle: JoinHandle<_>| match runtime.block_on(handle) {
+    /// Waits for a verdict.
+    pub fn verdict(&self, pending: Pending) -> Result<RewardOutcome, JudgeError> {
+        match self.runtime().block_on(pending.0) {
             Ok(verdict) => verdict,
             Err(panic) => Err(JudgeError::Panic(panic.to_string())),
-        };
-        pending.0.into_iter().map(wait).collect()
+        }
     }
 
     fn runtime(&self) -> &Runtime {

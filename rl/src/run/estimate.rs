@@ -46,6 +46,7 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     let chunk = (config.memory.head_chunk_mib as u64) << 20;
     // A chunk of logits never needs more rows than a micro-batch has.
     let logits = chunk.min(4 * (config.memory.token_budget * model.vocab_size) as u64);
+    let (kept, passing) = activation_bytes_per_token(model, config.memory.activations());
     let parts = vec![
         ("weights", weights),
         ("gradients", weights),
@@ -53,8 +54,7 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
         ("reference", weights * references.count().min(1) as u64),
         (
             "activations",
-            (activation_bytes_per_token(model) * config.memory.token_budget * config.memory.workers)
-                as u64,
+            ((kept + passing) * config.memory.token_budget * config.memory.workers) as u64,
         ),
         // Logits, probabilities, their product, and the head's gradient in the making.
         (

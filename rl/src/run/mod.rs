@@ -25,8 +25,11 @@ use dunwu_datasets::DatasetError;
 use crate::{
     checkpoint::CheckpointError,
     device::DeviceError,
-    model::{Parameters, Transformer, pretrained::PretrainedError, weights::WeightError},
-    policy::AdamW,
+    model::{
+        Parameters, Transformer, lora::LoraError, pretrained::PretrainedError,
+        weights::WeightError,
+    },
+    policy::{AdamW, BudgetError},
     rollout::PromptError,
     tokenizer::TokenizerError,
 };
@@ -53,6 +56,10 @@ pub enum RunError {
     Prompt(#[from] PromptError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+    #[error(transparent)]
+    Lora(#[from] LoraError),
     /// The config was checked before, so this is about its surroundings.
     #[error("{0}")]
     Config(String),

@@ -26,7 +26,7 @@ use crate::{
     grpo::{GrpoConfig, Trainer, group_advantages},
     metrics::{MetricsLine, StageMetrics, peak_memory_bytes},
     model::Transformer,
-    policy::{AdamW, HeadConfig, Sequence},
+    policy::{AdamW, GradientConfig, HeadConfig, Sequence},
     rollout::{Judge, RolloutCollector, RolloutGroup},
     sft::{self, SftConfig},
 };
@@ -297,14 +297,17 @@ impl<'a> Run<'a> {
             None => None,
         };
         let bar = console.stage("sft", stage.steps, self.state.stage_step);
-        let head = HeadConfig {
-            temperature: 1.0,
-            chunk_bytes: self.head_chunk_bytes(),
+        let gradient = GradientConfig {
+            head: HeadConfig {
+                temperature: 1.0,
+                chunk_bytes: self.head_chunk_bytes(),
+            },
+            activations: self.config.memory.activations(),
         };
         for step in self.state.stage_step..stage.steps {
             let sequences = self.demonstrations(stage, demonstrations.as_deref(), step)?;
             let memory = &self.config.memory;
-            let metrics = sft::step(stage, &mut self.learner, &sequences, step, memory, head)?;
+            let metrics = sft::step(stage, &mut self.learner, &sequences, step, memory, gradient)?;
             bar.sft(step + 1, &metrics);
             self.after_step(
                 StageMetrics::Sft(metrics),
@@ -390,6 +393,7 @@ impl<'a> Run<'a> {
                 token_budget: self.config.memory.token_budget,
                 workers: self.config.memory.workers,
                 head_chunk_bytes: self.head_chunk_bytes(),
+                activations: self.config.memory.activations(),
                 seed: self.seed(Purpose::Rollouts),
             }
             .step(&mut self.learner, source.as_mut(), step, |_| {})?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::MemorySection,
     metrics::SftMetrics,
-    policy::{AdamWConfig, HeadConfig, Schedule, Sequence, batch_gradients, pack},
+    policy::{AdamWConfig, GradientConfig, Schedule, Sequence, batch_gradients, pack},
     run::{Learner, RunError},
 };
 
@@ -62,18 +62,18 @@ pub fn step(
     sequences: &[Sequence],
     step: u64,
     memory: &MemorySection,
-    head: HeadConfig,
+    gradient: GradientConfig,
 ) -> Result<SftMetrics, RunError> {
     let start = Instant::now();
     let total: usize = sequences.iter().map(|s| s.completion.len()).sum();
     let scale = -1.0 / total.max(1) as f64;
-    let batches = pack(sequences, memory.token_budget);
+    let batches = pack(sequences, memory.token_budget)?;
     let (gradients, outputs) = batch_gradients(
         &learner.model,
         &batches,
-        head,
+        gradient,
         memory.workers,
-        |_, logprobs| logprobs.sum().mul_scalar(scale),
+        |_, _, logprobs| logprobs.sum().mul_scalar(scale),
     );
     let loss: f64 = outputs.iter().map(|output| output.loss).sum();
     let entropy: f64 = outputs

@@ -1,0 +1,236 @@
+//! What happens to each row by itself: normalisation, gating, rotation, softmax.
+//!
+//! Loops are written so that the compiler can turn them into vector instructions of whatever the
+//! machine has; [`pulp::Arch::dispatch`] picks them at run time.
+
+/// Independent partial sums: adding in one fixed pattern keeps results the same on every machine
+/// with the same vector width, and lets the compiler use vectors at all.
+const LANES: usize = 16;
+
+/// `Σ f(a_i, b_i)` by [`LANES`] partial sums.
+#[inline(always)]
+fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let (a_rest, b_rest) = (a_chunks.remainder(), b_chunks.remainder());
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for lane in 0..LANES {
+            sums[lane] += f(a[lane], b[lane]);
+        }
+    }
+    for (lane, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
+        sums[lane] += f(a, b);
+    }
+    sums.iter().sum()
+}
+
+/// `Σ a_i b_i c_i`.
+#[inline(always)]
+fn sum3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let length = a.len();
+    let (b, c) = (&b[..length], &c[..length]);
+    let whole = length / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        for lane in 0..LANES {
+            let i = start + lane;
+            sums[lane] += a[i] * b[i] * c[i];
+        }
+    }
+    for i in whole..length {
+        sums[i - whole] += a[i] * b[i] * c[i];
+    }
+    sums.iter().sum()
+}
+
+/// `Σ a_i b_i`.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    sum2(a, b, |a, b| a * b)
+}
+
+/// `eˣ` to about two units in the last place; 0 far below, infinite far above. Cephes' reduction
+/// `x = n ln 2 + r` and a polynomial of degree 6 for `eʳ`.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    const MAGIC: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer
+    let x = x.clamp(-87.3, 88.7);
+    let n = (x * std::f32::consts::LOG2_E + MAGIC) - MAGIC;
+    let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
+    let p = 1.987_569_1e-4;
+    let p = p * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 5.000_000_3e-1;
+    let e = p * (r * r) + r + 1.0;
+    e * f32::from_bits((((n as i32) + 127) << 23) as u32)
+}
+
+/// `1 / sqrt(mean(x²) + ε)`.
+#[inline(always)]
+fn inverse_rms(x: &[f32], epsilon: f32) -> f32 {
+    1.0 / (dot(x, x) / x.len() as f32 + epsilon).sqrt()
+}
+
+/// Root-mean-square normalisation of each run of `weight.len()` values.
+#[inline(always)]
+pub(crate) fn rms_norm(out: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
+    for (out, x) in out.chunks_exact_mut(weight.len()).zip(x.chunks_exact(weight.len())) {
+        let scale = inverse_rms(x, epsilon);
+        for ((out, &x), &w) in out.iter_mut().zip(x).zip(weight) {
+            *out = x * scale * w;
+        }
+    }
+}
+
+/// Adds the gradients of [`rms_norm`] to `by_x` and `by_weight`.
+///
+/// With `s = 1 / rms` and `n = x s`: `∂w += ∂y n`, `∂x += s (w ∂y − n mean(w ∂y n))`.
+#[inline(always)]
+pub(crate) fn rms_norm_backward(
+    by_x: &mut [f32],
+    by_weight: &mut [f32],
+    x: &[f32],
+    weight: &[f32],
+    epsilon: f32,
+    by_y: &[f32],
+) {
+    let width = weight.len();
+    let rows = by_x.chunks_exact_mut(width).zip(x.chunks_exact(width));
+    for ((by_x, x), by_y) in rows.zip(by_y.chunks_exact(width)) {
+        let scale = inverse_rms(x, epsilon);
+        for ((by_weight, &d), &x) in by_weight.iter_mut().zip(by_y).zip(x) {
+            *by_weight += d * x * scale;
+        }
+        let mean = scale * sum3(by_y, x, weight) / width as f32;
+        let rows = by_x.iter_mut().zip(x).zip(by_y).zip(weight);
+        for (((by_x, &x), &d), &w) in rows {
+            *by_x += scale * (w * d - x * scale * mean);
+        }
+    }
+}
+
+/// `silu(gate) ⊙ up`, with `silu(x) = x / (1 + e⁻ˣ)`.
+#[inline(always)]
+pub(crate) fn swiglu(out: &mut [f32], gate: &[f32], up: &[f32]) {
+    for ((out, &g), &u) in out.iter_mut().zip(gate).zip(up) {
+        *out = g / (1.0 + exp(-g)) * u;
+    }
+}
+
+/// Turns `gate` and `up` into their gradients, and `by_out` into what [`swiglu`] gave.
+#[inline(always)]
+pub(crate) fn swiglu_backward(gate: &mut [f32], up: &mut [f32], by_out: &mut [f32]) {
+    for ((g, u), d) in gate.iter_mut().zip(up).zip(by_out) {
+        let sigmoid = 1.0 / (1.0 + exp(-*g));
+        let silu = *g * sigmoid;
+        let value = silu * *u;
+        let by_gate = *d * *u * (sigmoid + silu * (1.0 - sigmoid));
+        *u = *d * silu;
+        *g = by_gate;
+        *d = value;
+    }
+}
+
+/// Rotates the halves of every head of a row by the angles of its position; `direction` is 1, or
+/// −1 for the rotation back, which is also the gradient.
+#[inline(always)]
+pub(crate) fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
+    let half = cos.len();
+    for head in row.chunks_exact_mut(2 * half) {
+        let (first, second) = head.split_at_mut(half);
+        for i in 0..half {
+            let (a, b) = (first[i], second[i]);
+            let sin = sin[i] * direction;
+            first[i] = a * cos[i] - b * sin;
+            second[i] = b * cos[i] + a * sin;
+        }
+    }
+}
+
+/// The largest value.
+#[inline(always)]
+pub(crate) fn max(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+        }
+    }
+    rest.iter().chain(&lanes).copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Replaces each value by `e^(scale · (x − shift))` and returns their sum.
+#[inline(always)]
+pub(crate) fn exp_sum(x: &mut [f32], shift: f32, scale: f32) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let mut chunks = x.chunks_exact_mut(LANES);
+    for chunk in &mut chunks {
+        for lane in 0..LANES {
+            chunk[lane] = exp((chunk[lane] - shift) * scale);
+            sums[lane] += chunk[lane];
+        }
+    }
+    for (lane, x) in chunks.into_remainder().iter_mut().enumerate() {
+        *x = exp((*x - shift) * scale);
+        sums[lane] += *x;
+    }
+    sums.iter().sum()
+}
+
+/// Replaces each value by `w = e^{scale · (x − shift)}`; returns `Σ w` and `Σ w log w`.
+#[inline(always)]
+pub(crate) fn exp_moments(x: &mut [f32], shift: f32, scale: f32) -> (f64, f64) {
+    let (mut sums, mut logs) = ([0.0f32; LANES], [0.0f32; LANES]);
+    let mut chunks = x.chunks_exact_mut(LANES);
+    for chunk in &mut chunks {
+        for lane in 0..LANES {
+            let log = (chunk[lane] - shift) * scale;
+            let w = exp(log);
+            chunk[lane] = w;
+            sums[lane] += w;
+            logs[lane] += w * log;
+        }
+    }
+    for (lane, x) in chunks.into_remainder().iter_mut().enumerate() {
+        let log = (*x - shift) * scale;
+        *x = exp(log);
+        sums[lane] += *x;
+        logs[lane] += *x * log;
+    }
+    let total = |lanes: [f32; LANES]| lanes.iter().map(|&x| f64::from(x)).sum();
+    (total(sums), total(logs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_that_of_the_library() {
+        let mut worst = 0.0f64;
+        for i in -870_000..880_000 {
+            let x = i as f32 * 1e-4;
+            let error = (f64::from(exp(x)) / f64::from(x).exp() - 1.0).abs();
+            worst = worst.max(error);
+        }
+        assert!(worst < 3e-7, "{worst:e}");
+        assert_eq!(exp(0.0), 1.0);
+        assert!(exp(-1e9) < 2e-38 && exp(f32::NEG_INFINITY) < 2e-38);
+        assert!(exp(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn sums_and_maxima_of_any_length() {
+        for length in [0, 1, 15, 16, 17, 100] {
+            let x: Vec<f32> = (0..length).map(|i| (i as f32 * 0.7).sin()).collect();
+            let plain: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+            assert!((f64::from(dot(&x, &x)) - plain).abs() < 1e-5);
+            let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            assert_eq!(max(&x), largest);
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! The CPU: loops and matrix products on slices, with all cores where a matrix is large enough.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`rows`] | matrices in buffers that are used again |
+//! | [`strided`] | rectangles inside them, and products of these |
+//! | [`panel`] | products with few rows, as decoding needs them |
+//! | [`attention`] | attention over packed rows, forward and backward |
+//! | [`cache`] | keys and values of completions under way, and attention over them |
+
+mod attention;
+pub(crate) mod cache;
+mod panel;
+mod rows;
+mod strided;
+
+use burn::tensor::Tensor;
+use pulp::Arch;
+use rayon::prelude::*;
+
+use self::strided::{Into, Threads, View, ViewMut, product};
+use super::{
+    Compute, Direction, HeadOutput, Heads, Qkv,
+    buffers::{Values, change},
+    elementwise,
+    packing::Packing,
+};
+use crate::model::rope::Rope;
+
+pub(crate) use self::rows::Rows;
+
+/// Values from which on a loop is shared among threads.
+const SHARED: usize = 1 << 15;
+
+/// Rows from which on a general matrix product is faster than [`panel::few_rows`].
+const MANY_ROWS: usize = 96;
+
+/// The CPU.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Host {
+    arch: Arch,
+    /// Rows from which on a general matrix product is used.
+    many_rows: usize,
+}
+
+/// Angles of some rows.
+pub(crate) struct Rotation {
+    /// `[rows, dim / 2]`.
+    cos: Vec<f32>,
+    /// `[rows, dim / 2]`.
+    sin: Vec<f32>,
+}
+
+/// Softmax weights before they are divided by their sum.
+pub(crate) struct Distribution {
+    /// `[tokens, vocabulary]`: `e^{(z − max z) / τ}`.
+    weights: Rows,
+    /// `[tokens]`: their sums.
+    sums: Vec<f32>,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        Self {
+            arch: Arch::new(),
+            many_rows: MANY_ROWS,
+        }
+    }
+
+    /// For decoding: every product by the same way of adding, however many rows there are, so that
+    /// a completion is the same to the bit whatever else is decoded with it.
+    pub(crate) fn decoding() -> Self {
+        Self {
+            arch: Arch::new(),
+            many_rows: usize::MAX,
+        }
+    }
+
+    /// What attention keeps for a gradient that nobody will ask for.
+    pub(crate) fn nothing(&self) -> Rows {
+        Rows::zeros(0, 1)
+    }
+
+    /// Calls `f` on runs of whole rows of `out`, with the index of the first row, on all threads
+    /// when there is enough to do. How rows are cut depends on the shape alone.
+    fn by_rows(&self, out: &mut Rows, f: impl Fn(usize, &mut [f32]) + Sync) {
+        let width = out.width();
+        let run = row_run(out.rows(), width);
+        let call = |(i, part): (usize, &mut [f32])| f(i * run, part);
+        match out.data().len() >= SHARED {
+            true => out.data_mut().par_chunks_mut(run * width).enumerate().for_each(call),
+            false => out.data_mut().chunks_mut(run * width).enumerate().for_each(call),
+        }
+    }
+
+    /// `out (+)= scale · x Wᵀ`.
+    fn times_weight(&self, out: &mut Rows, x: &Rows, weight: &Tensor<2>, scale: f32, into: Into) {
+        let weight = Values::of(weight);
+        let inputs = x.width();
+        if x.rows() < self.many_rows && scale == 1.0 {
+            let add = into == Into::Add;
+            let out = out.data_mut();
+            panel::few_rows(self.arch, out, x.data(), &weight, inputs, add, Threads::Pool);
+        } else {
+            let weight = View::new(&weight, inputs).t();
+            product(&mut out.view_mut(), x.view(), weight, scale, into, Threads::Pool);
+        }
+    }
+}
+
+/// Rows in a run that one thread takes: about 16 KiB... but at least one.
+fn row_run(rows: usize, width: usize) -> usize {
+    (SHARED / 2 / width.max(1)).clamp(1, rows.max(1))
+}
+
+fn outputs(weight: &Tensor<2>) -> usize {
+    weight.dims()[0]
+}
+
+impl Compute for Host {
+    type Rows = Rows;
+    type Layout = Packing;
+    type Rotation = Rotation;
+    type Attended = Rows;
+    type Distribution = Distribution;
+
+    fn rotation(&self, rope: &Rope, positions: &[usize]) -> Rotation {
+        let (cos, sin) = rope.angles(positions);
+        Rotation { cos, sin }
+    }
+
+    fn embed(&self, table: &Tensor<2>, ids: &[u32]) -> Rows {
+        let [_, width] = table.dims();
+        let table = Values::of(table);
+        let mut out = Rows::stale(ids.len(), width);
+        for (out, &id) in out.data_mut().chunks_exact_mut(width).zip(ids) {
+            out.copy_from_slice(&table[id as usize * width..][..width]);
+        }
+        out
+    }
+
+    fn embed_backward(&self, sum: Tensor<1>, ids: &[u32], by_rows: &Rows) -> Tensor<1> {
+        let width = by_rows.width();
+        let add = |sum: &mut [f32]| {
+            for (row, &id) in ids.iter().enumerate() {
+                let sum = &mut sum[id as usize * width..][..width];
+                sum.iter_mut().zip(by_rows.row(row)).for_each(|(s, d)| *s += d);
+            }
+        };
+        change(sum, add).0
+    }
+
+    fn copy(&self, x: &Rows) -> Rows {
+        let mut out = Rows::stale(x.rows(), x.width());
+        out.data_mut().copy_from_slice(x.data());
+        out
+    }
+
+    fn zeros_like(&self, x: &Rows) -> Rows {
+        Rows::zeros(x.rows(), x.width())
+    }
+
+    fn select(&self, x: &Rows, rows: &[usize]) -> Rows {
+        let mut out = Rows::stale(rows.len(), x.width());
+        for (out, &row) in out.data_mut().chunks_exact_mut(x.width()).zip(rows) {
+            out.copy_from_slice(x.row(row));
+        }
+        out
+    }
+
+    fn select_backward_onto(
+        &self,
+        sum: Option<Rows>,
+        by_y: &Rows,
+        rows: &[usize],
+        count: usize,
+    ) -> Rows {
+        let mut out = sum.unwrap_or_else(|| Rows::zeros(count, by_y.width()));
+        let width = by_y.width();
+        for (i, &row) in rows.iter().enumerate() {
+            let out = &mut out.data_mut()[row * width..(row + 1) * width];
+            out.iter_mut().zip(by_y.row(i)).for_each(|(o, d)| *o += d);
+        }
+        out
+    }
+
+    fn project(&self, x: &Rows, weight: &Tensor<2>) -> Rows {
+        let mut out = Rows::stale(x.rows(), outputs(weight));
+        self.times_weight(&mut out, x, weight, 1.0, Into::Replace);
+        out
+    }
+
+    fn project_onto(&self, mut sum: Rows, x: &Rows, weight: &Tensor<2>, scale: f32) -> Rows {
+        self.times_weight(&mut sum, x, weight, scale, Into::Add);
+        sum
+    }
+
+    fn project_back(&self, by_y: &Rows, weight: &Tensor<2>) -> Rows {
+        let mut out = Rows::stale(by_y.rows(), weight.dims()[1]);
+        let weight = Values::of(weight);
+        let right = View::new(&weight, out.width());
+        let into = Into::Replace;
+        product(&mut out.view_mut(), by_y.view(), right, 1.0, into, Threads::Pool);
+        out
+    }
+
+    fn project_back_onto(
+        &self,
+        mut sum: Rows,
+        by_y: &Rows,
+        weight: &Tensor<2>,
+        scale: f32,
+    ) -> Rows {
+        let weight = Values::of(weight);
+        let right = View::new(&weight, sum.width());
+        product(&mut sum.view_mut(), by_y.view(), right, scale, Into::Add, Threads::Pool);
+        sum
+    }
+
+    fn outer_onto(&self, sum: Tensor<1>, by_y: &Rows, x: &Rows, scale: f32) -> Tensor<1> {
+        let add = |sum: &mut [f32]| {
+            let mut sum = ViewMut::new(sum, x.width());
+            let left = by_y.view().t();
+            product(&mut sum, left, x.view(), scale, Into::Add, Threads::Pool);
+        };
+        change(sum, add).0
+    }
+
+    fn add_bias(&self, mut x: Rows, bias: &Tensor<1>) -> Rows {
+        let bias = Values::of(bias);
+        for row in x.data_mut().chunks_exact_mut(bias.len()) {
+            row.iter_mut().zip(&*bias).for_each(|(x, b)| *x += b);
+        }
+        x
+    }
+
+    fn column_sums_onto(&self, sum: Tensor<1>, by_y: &Rows) -> Tensor<1> {
+        let add = |sum: &mut [f32]| {
+            for row in by_y.data().chunks_exact(sum.len()) {
+                sum.iter_mut().zip(row).for_each(|(s, d)| *s += d);
+            }
+        };
+        change(sum, add).0
+    }
+
+    fn rms_norm(&self, x: &Rows, weight: &Tensor<1>, epsilon: f64) -> Rows {
+        let weight = Values::of(weight);
+        let mut out = Rows::stale(x.rows(), x.width());
+        self.by_rows(&mut out, |first, out| {
+            let x = &x.data()[first * x.width()..][..out.len()];
+            self.arch
+                .dispatch(|| elementwise::rms_norm(out, x, &weight, epsilon as f32));
+        });
+        out
+    }
+
+    fn rms_norm_backward(
+        &self,
+        mut by_x: Rows,
+        by_weight: Option<Tensor<1>>,
+        x: &Rows,
+        weight: &Tensor<1>,
+        epsilon: f64,
+        by_y: &Rows,
+    ) -> (Rows, Option<Tensor<1>>) {
+        let weight = Values::of(weight);
+        let width = by_x.width();
+        let run = row_run(by_x.rows(), width) * width;
+        // A partial sum for each run of rows, added in order.
+        let one = |((by_x, x), by_y): ((&mut [f32], &[f32]), &[f32])| {
+            let mut sum = vec![0.0; weight.len()];
+            let (weight, epsilon) = (&*weight, epsilon as f32);
+            self.arch.dispatch(|| {
+                elementwise::rms_norm_backward(by_x, &mut sum, x, weight, epsilon, by_y);
+            });
+            sum
+        };
+        let parts: Vec<Vec<f32>> = by_x
+            .data_mut()
+            .par_chunks_mut(run)
+            .zip(x.data().par_chunks(run))
+            .zip(by_y.data().par_chunks(run))
+            .map(one)
+            .collect();
+        let by_weight = by_weight.map(|sum| {
+            let add = |sum: &mut [f32]| {
+                for part in &parts {
+                    sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);
+                }
+            };
+            change(sum, add).0
+        });
+        (by_x, by_weight)
+    }
+
+    fn swiglu(&self, gate: &Rows, up: &Rows) -> Rows {
+        let mut out = Rows::stale(gate.rows(), gate.width());
+        self.by_rows(&mut out, |first, out| {
+            let range = first * gate.width()..first * gate.width() + out.len();
+            let (gate, up) = (&gate.data()[range.clone()], &up.data()[range]);
+            self.arch.dispatch(|| elementwise::swiglu(out, gate, up));
+        });
+        out
+    }
+
+    fn swiglu_backward(&self, mut gate: Rows, mut up: Rows, mut by_y: Rows) -> (Rows, Rows, Rows) {
+        let run = SHARED / 2;
+        let parts = gate
+            .data_mut()
+            .par_chunks_mut(run)
+            .zip(up.data_mut().par_chunks_mut(run))
+            .zip(by_y.data_mut().par_chunks_mut(run));
+        parts.for_each(|((gate, up), by_y)| {
+            self.arch.dispatch(|| elementwise::swiglu_backward(gate, up, by_y));
+        });
+        (by_y, gate, up)
+    }
+
+    fn rotate(&self, mut x: Rows, rotation: &Rotation, heads: usize, direction: Direction) -> Rows {
+        let width = x.width();
+        let half = width / heads / 2;
+        let direction = match direction {
+            Direction::Forward => 1.0,
+            Direction::Backward => -1.0,
+        };
+        self.by_rows(&mut x, |first, part| {
+            self.arch.dispatch(|| {
+                for (i, row) in part.chunks_exact_mut(width).enumerate() {
+                    let angles = (first + i) * half..(first + i + 1) * half;
+                    let (cos, sin) = (&rotation.cos[angles.clone()], &rotation.sin[angles]);
+                    elementwise::rotate(row, cos, sin, direction);
+                }
+            });
+        });
+        x
+    }
+
+    fn layout(&self, packing: &Packing, _: Heads) -> Packing {
+        packing.clone()
+    }
+
+    fn attention(&self, qkv: &Qkv<Rows>, packing: &Packing, heads: Heads) -> (Rows, Rows) {
+        attention::forward(qkv, packing, heads)
+    }
+
+    fn attention_backward(
+        &self,
+        qkv: &Qkv<Rows>,
+        output: &Rows,
+        attended: &Rows,
+        by_output: &Rows,
+        packing: &Packing,
+        heads: Heads,
+    ) -> Qkv<Rows> {
+        attention::backward(qkv, output, attended, by_output, packing, heads)
+    }
+
+    fn distribution(
+        &self,
+        mut logits: Rows,
+        targets: &[u32],
+        temperature: f64,
+    ) -> HeadOutput<Distribution> {
+        let inverse = (1.0 / temperature) as f32;
+        let arch = self.arch;
+        let one = |(z, &target): (&mut [f32], &u32)| {
+            arch.dispatch(|| {
+                let top = elementwise::max(z);
+                let chosen = (z[target as usize] - top) * inverse;
+                // H = log Σ w − Σ w log w / Σ w, with log w = (z − top) / τ.
+                let (mut sum, mut weighted) = (0.0f64, 0.0f64);
+                for z in z.chunks_mut(1 << 10) {
+                    let (s, w) = elementwise::exp_moments(z, top, inverse);
+                    sum += s;
+                    weighted += w;
+                }
+                let log = sum.ln();
+                (sum as f32, chosen - log as f32, (log - weighted / sum) as f32)
+            })
+        };
+        let width = logits.width();
+        let rows = logits.data_mut().par_chunks_mut(width).zip(targets);
+        let all: Vec<(f32, f32, f32)> = rows.map(one).collect();
+        HeadOutput {
+            logprobs: all.iter().map(|row| row.1).collect(),
+            entropy: all.iter().map(|row| row.2).collect(),
+            distribution: Distribution {
+                weights: logits,
+                sums: all.iter().map(|row| row.0).collect(),
+            },
+        }
+    }
+
+    fn distribution_backward(
+        &self,
+        distribution: Distribution,
+        targets: &[u32],
+        by_logprobs: &[f32],
+        temperature: f64,
+    ) -> Rows {
+        let Distribution { mut weights, sums } = distribution;
+        let inverse = (1.0 / temperature) as f32;
+        let width = weights.width();
+        let rows = weights.data_mut().par_chunks_mut(width).zip(targets);
+        rows.zip(&sums)
+            .zip(by_logprobs)
+            .for_each(|(((weights, &target), sum), by_logprob)| {
+                let scaled = by_logprob * inverse;
+                let factor = -scaled / sum;
+                weights.iter_mut().for_each(|w| *w *= factor);
+                weights[target as usize] += scaled;
+            });
+        weights
+    }
+}

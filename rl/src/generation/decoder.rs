@@ -1,0 +1,271 @@
+//! Drawing the next tokens of all completions under way, on the CPU and on any Burn device.
+
+use std::sync::Arc;
+
+use burn::tensor::{Int, Tensor};
+use dunwu_datasets::{derive_seed, rng};
+use rand::RngExt;
+#[cfg(feature = "flex")]
+use rayon::prelude::*;
+
+use super::sampling::choose;
+use crate::{
+    compute::{
+        Choice, Compute, Draw, Row,
+        packing::Packing,
+        tensor::{self, Tensors, ring::Ring},
+    },
+    model::{
+        Transformer,
+        parameters::{from_host, to_host},
+    },
+};
+
+/// Prompt tokens that are read at the same time.
+const PROMPT_BUDGET: usize = 4096;
+
+/// A model with a cache for so many completions.
+pub(super) trait Decoder {
+    /// The keys and values of a prompt.
+    type Prefix;
+
+    /// Reads prompts, each without its last token.
+    fn read(&mut self, prompts: &[&[u32]]) -> Vec<Arc<Self::Prefix>>;
+    /// Starts a completion in a free slot.
+    fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>);
+    /// Frees a slot.
+    fn leave(&mut self, slot: usize);
+    /// Draws the next tokens of each row: one, or as many as it pays to draw before anybody looks.
+    fn advance(&mut self, rows: &[Row], draw: Draw) -> Vec<Vec<Choice>>;
+}
+
+/// Runs of prompts of at most [`PROMPT_BUDGET`] tokens, or a single one.
+fn prompt_runs<'a, 'b>(mut rest: &'a [&'b [u32]]) -> impl Iterator<Item = &'a [&'b [u32]]> {
+    std::iter::from_fn(move || {
+        let mut tokens = 0;
+        let fit = rest.iter().take_while(|prompt| {
+            tokens += prompt.len();
+            tokens <= PROMPT_BUDGET
+        });
+        let count = fit.count().max(1).min(rest.len());
+        let (now, later) = rest.split_at(count);
+        rest = later;
+        (!now.is_empty()).then_some(now)
+    })
+}
+
+#[cfg(feature = "flex")]
+pub(super) use on_host::HostDecoder;
+
+#[cfg(feature = "flex")]
+mod on_host {
+    use super::*;
+    use crate::compute::host::{
+        Host,
+        cache::{Cache, Prefix},
+    };
+
+    /// Ragged rows and blocks of keys and values: nothing is computed that is not asked for.
+    pub(in super::super) struct HostDecoder<'a> {
+        model: &'a Transformer,
+        cache: Cache,
+    }
+
+    impl<'a> HostDecoder<'a> {
+        pub(in super::super) fn new(model: &'a Transformer, slots: usize) -> Self {
+            let layers = model.config().num_hidden_layers;
+            Self {
+                cache: Cache::new(slots, layers, model.heads()),
+                model,
+            }
+        }
+    }
+
+    impl Decoder for HostDecoder<'_> {
+        type Prefix = Prefix;
+
+        fn read(&mut self, prompts: &[&[u32]]) -> Vec<Arc<Prefix>> {
+            let mut all = Vec::with_capacity(prompts.len());
+            for prompts in prompt_runs(prompts) {
+                let packing = Packing::of_prompts(prompts.iter().copied());
+                let mut prefixes: Vec<Prefix> =
+                    prompts.iter().map(|prompt| Prefix::new(prompt.len())).collect();
+                if packing.is_empty() {
+                    let layers = self.model.config().num_hidden_layers;
+                    prefixes.iter_mut().for_each(|prefix| prefix.fill_empty(layers));
+                } else {
+                    self.model.stream_packed(&Host::new(), &packing, |_, qkv| {
+                        for (prefix, tree) in prefixes.iter_mut().zip(&packing.trees) {
+                            prefix.push_layer(qkv, tree.rows.clone());
+                        }
+                    });
+                }
+                all.extend(prefixes.into_iter().map(Arc::new));
+            }
+            all
+        }
+
+        fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>) {
+            self.cache.admit(slot, prefix.clone());
+        }
+
+        fn leave(&mut self, slot: usize) {
+            self.cache.leave(slot);
+        }
+
+        fn advance(&mut self, rows: &[Row], draw: Draw) -> Vec<Vec<Choice>> {
+            let c = Host::decoding();
+            let slots: Vec<usize> = rows.iter().map(|row| row.slot).collect();
+            let ids: Vec<u32> = rows.iter().map(|row| row.token).collect();
+            let positions: Vec<usize> = rows.iter().map(|row| row.position).collect();
+            let cache = &mut self.cache;
+            let stream = self.model.stream(&c, &ids, &positions, |layer, qkv| {
+                let mixed = cache.attend(layer, &slots, qkv);
+                (mixed, c.nothing())
+            });
+            cache.advance(&slots);
+            let hidden = self.model.last_norm().forward(&c, &stream);
+            let mut logits = c.project(&hidden, self.model.head_weight());
+            let width = logits.width();
+            logits
+                .data_mut()
+                .par_chunks_exact_mut(width)
+                .zip(rows)
+                .map(|(logits, row)| vec![choose(logits, draw, row.seed, row.drawn)])
+                .collect()
+        }
+    }
+}
+
+/// Static shapes: every slot is computed at every step, and tokens stay on the device until some
+/// have been drawn.
+pub(super) struct TensorDecoder<'a> {
+    model: &'a Transformer,
+    c: Tensors,
+    ring: Ring,
+}
+
+/// Tokens that are drawn on a device before they are read back. Completions that end in between
+/// cost what is left of them.
+const BURST: usize = 8;
+
+impl<'a> TensorDecoder<'a> {
+    /// For prompts of at most `prompt` tokens and completions of at most `completion`.
+    pub(super) fn new(model: &'a Transformer, slots: usize, prompt: usize, completion: usize) -> Self {
+        let device = model.device();
+        let layers = model.config().num_hidden_layers;
+        // A burst may run past the end of a completion.
+        let completion = completion + BURST;
+        Self {
+            ring: Ring::new(slots, prompt, completion, layers, model.heads(), &device),
+            c: Tensors { device },
+            model,
+        }
+    }
+
+    /// Logits after one more token of every slot, `[slots, vocabulary]`.
+    fn logits(&mut self, tokens: Tensor<1, Int>, positions: &[usize]) -> Tensor<2> {
+        let embedded = self.model.embedding().clone().select(0, tokens);
+        let mask = self.ring.mask();
+        let ring = &mut self.ring;
+        let stream = self.model.stream_of(&self.c, embedded, positions, |layer, qkv| {
+            (ring.attend(layer, qkv, &mask), ())
+        });
+        ring.advance();
+        let hidden = self.model.last_norm().forward(&self.c, &stream);
+        self.c.project(&hidden, self.model.head_weight())
+    }
+}
+
+impl Decoder for TensorDecoder<'_> {
+    type Prefix = tensor::ring::Prefix;
+
+    fn read(&mut self, prompts: &[&[u32]]) -> Vec<Arc<Self::Prefix>> {
+        let mut all = Vec::with_capacity(prompts.len());
+        for prompts in prompt_runs(prompts) {
+            let packing = Packing::of_prompts(prompts.iter().copied());
+            let mut prefixes: Vec<Self::Prefix> = prompts
+                .iter()
+                .map(|prompt| tensor::ring::Prefix {
+                    layers: Vec::new(),
+                    length: prompt.len(),
+                })
+                .collect();
+            if !packing.is_empty() {
+                self.model.stream_packed(&self.c, &packing, |_, qkv| {
+                    for (prefix, tree) in prefixes.iter_mut().zip(&packing.trees) {
+                        let rows = &tree.rows;
+                        let part = |x: &Tensor<2>| x.clone().narrow(0, rows.start, rows.len());
+                        if !rows.is_empty() {
+                            prefix.layers.push((part(&qkv.key), part(&qkv.value)));
+                        }
+                    }
+                });
+            }
+            all.extend(prefixes.into_iter().map(Arc::new));
+        }
+        all
+    }
+
+    fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>) {
+        self.ring.admit(slot, prefix);
+    }
+
+    fn leave(&mut self, _: usize) {}
+
+    fn advance(&mut self, rows: &[Row], draw: Draw) -> Vec<Vec<Choice>> {
+        let slots = self.ring.slots();
+        let device = self.c.device.clone();
+        let mut ids = vec![0; slots];
+        let mut places: Vec<Option<&Row>> = vec![None; slots];
+        for row in rows {
+            ids[row.slot] = row.token as usize;
+            places[row.slot] = Some(row);
+        }
+        let mut tokens = tensor::index(ids, &device);
+        let positions = |step: usize| -> Vec<usize> {
+            let at = |row: &Option<&Row>| row.map_or(0, |row| row.position + step);
+            places.iter().map(at).collect()
+        };
+        if draw.sampling.truncates() {
+            let mut logits = to_host(self.logits(tokens, &positions(0)));
+            let width = logits.len() / slots;
+            let choice = |row: &Row| {
+                let logits = &mut logits[row.slot * width..(row.slot + 1) * width];
+                vec![choose(logits, draw, row.seed, row.drawn)]
+            };
+            return rows.iter().map(choice).collect();
+        }
+        let sampling = draw.sampling;
+        let inverse = (1.0 / sampling.scoring_temperature()) as f32;
+        let mut drawn = Vec::with_capacity(2 * BURST);
+        for step in 0..BURST {
+            let logits = self.logits(tokens, &positions(step)).mul_scalar(inverse);
+            let uniform = (sampling.temperature > 0.0).then(|| {
+                let one = |row: &Option<&Row>| {
+                    row.map_or(0.0, |row| uniform(row.seed, row.drawn + step) as f32)
+                };
+                from_host(places.iter().map(one).collect(), [slots, 1], &device)
+            });
+            let (token, logprob) = tensor::draw::draw(logits, draw.drawable, uniform);
+            // Ids are exact in f32 up to 2²⁴, so that one read-back takes both.
+            drawn.extend([token.clone().float(), logprob]);
+            tokens = token.squeeze_dim::<1>(1);
+        }
+        let drawn = to_host(Tensor::cat(drawn, 1)); // [slots, 2 * BURST]
+        let choices = |row: &Row| {
+            let drawn = &drawn[row.slot * 2 * BURST..(row.slot + 1) * 2 * BURST];
+            let choice = |pair: &[f32; 2]| Choice {
+                token: pair[0] as u32,
+                logprob: pair[1],
+            };
+            drawn.as_chunks::<2>().0.iter().map(choice).collect()
+        };
+        rows.iter().map(choices).collect()
+    }
+}
+
+/// The random number of one place of one completion, from 0 to 1.
+pub(super) fn uniform(seed: u64, position: usize) -> f64 {
+    rng(derive_seed(seed, &[position as u64])).random()
+}
