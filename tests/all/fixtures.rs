@@ -86,11 +86,7 @@ pub fn two_grpo_steps(
 ) -> (Vec<GrpoMetrics>, Learner) {
     let bundle = scratch(device);
     let judge = judge();
-    let mut learner = Learner {
-        model: bundle.model.clone(),
-        optimizer: AdamW::new(config.optimizer),
-        version: 0,
-    };
+    let mut learner = Learner::new(bundle.model.clone(), AdamW::new(config.optimizer), 0);
     let sampling = sampling(12);
     let mut source = GeneratorSource::new(sums(), 3, Split::Train);
     let metrics = (0..2)
@@ -109,6 +105,7 @@ pub fn two_grpo_steps(
                 token_budget,
                 workers: 1,
                 head_chunk_bytes: 1 << 20,
+                activations: Default::default(),
                 seed: 5,
             };
             trainer

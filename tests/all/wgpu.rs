@@ -40,7 +40,8 @@ fn wgpu_scores_as_flex_does() {
             &sequences,
             64,
             HeadConfig::default(),
-        );
+        )
+        .unwrap();
         let of = |field: fn(&dunwu::policy::TokenScores) -> &Vec<f32>| -> Vec<f32> {
             scores.iter().flat_map(|s| field(s).clone()).collect()
         };

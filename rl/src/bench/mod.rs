@@ -18,10 +18,10 @@ use crate::{
     generation::SamplingConfig,
     grpo::{GrpoConfig, Trainer},
     metrics::peak_memory_bytes,
-    model::lora::Lora,
+    model::{ModelConfig, lora::Lora},
     policy::{AdamW, AdamWConfig},
     rollout::{Collected, Judge, RolloutCollector},
-    run::{Bundle, Learner, RunError},
+    run::{Bundle, Codec, Learner, RunError},
 };
 use work::Work;
 
@@ -67,7 +67,7 @@ pub struct StepReport {
 
 /// A bundle with what a step needs.
 pub struct Bench {
-    bundle: Bundle,
+    codec: Codec,
     learner: Learner,
     judge: Judge,
     memory: MemorySection,
@@ -95,13 +95,9 @@ impl Bench {
         let rubric = Rubric::from_config(&exact).map_err(|e| RunError::Config(e.to_string()))?;
         let deadline = std::time::Duration::from_secs(60);
         Ok(Self {
-            learner: Learner {
-                model: bundle.model.clone(),
-                optimizer: AdamW::new(AdamWConfig::default()),
-                version: 0,
-            },
+            learner: Learner::new(bundle.model, AdamW::new(AdamWConfig::default()), 0),
             judge: Judge::new(rubric, deadline).map_err(RunError::Threads)?,
-            bundle,
+            codec: bundle.codec,
             memory,
             shape,
         })
@@ -125,12 +121,12 @@ impl Bench {
             learning_rate: 1e-5,
             ..GrpoConfig::default()
         };
-        let eos: &[u32] = if shape.ignore_eos { &[] } else { &self.bundle.codec.eos };
+        let eos: &[u32] = if shape.ignore_eos { &[] } else { &self.codec.eos };
         let trainer = Trainer {
             config: &config,
             sampling: &sampling,
             collector: RolloutCollector {
-                encoder: &self.bundle.codec.encoder,
+                encoder: &self.codec.encoder,
                 judge: &self.judge,
                 eos,
                 batch_rows: self.memory.batch_rows,
@@ -145,7 +141,7 @@ impl Bench {
         };
         let collector = &trainer.collector;
         let model = &self.learner.model;
-        let tasks = tasks(shape, self.bundle.codec.encoder.template.is_some(), step);
+        let tasks = tasks(shape, self.codec.encoder.template.is_some(), step);
         let mut rollouts =
             collector.collect(model, &sampling, tasks, shape.group, step, |_| {})?;
         alternate(&mut rollouts);
@@ -167,9 +163,14 @@ impl Bench {
         })
     }
 
-    /// The bundle that it was made of.
-    pub fn bundle(&self) -> &Bundle {
-        &self.bundle
+    /// The architecture of the model.
+    pub fn config(&self) -> &ModelConfig {
+        self.learner.model.config()
+    }
+
+    /// Where the model came from.
+    pub fn origin(&self) -> &str {
+        &self.codec.encoder.origin
     }
 
     /// Bytes that the process has held at most.

@@ -1,14 +1,16 @@
 //! Saving and going on: a checkpoint is complete or it is not there.
 //!
 //! `checkpoints/step-NNNNNN/` holds `model/` (a Hugging Face directory), `optimizer.safetensors`
-//! and `state.json`. It is written under another name, flushed to the disk, and renamed.
+//! and `state.json`; with low-rank adapters also `adapter/`, in PEFT's format, and then `model/` has
+//! them added to its weights. It is written under another name, flushed to the disk, and renamed.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use dunwu_datasets::Cursor;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     eval::EvalReport,
     model::{
-        Parameters, Transformer,
+        ParameterVisitor, Parameters, Transformer,
+        lora::{LoraError, save_adapter},
         parameters::{from_host, to_host},
         weights::{
             WeightError,
@@ -29,6 +32,8 @@ use crate::{
 
 /// The model's place in a checkpoint.
 pub const MODEL: &str = "model";
+/// The adapters' place in a checkpoint of a run that trains adapters.
+pub const ADAPTER: &str = "adapter";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 /// Version of this layout.
@@ -73,6 +78,8 @@ pub enum CheckpointError {
     },
     #[error(transparent)]
     Weights(#[from] WeightError),
+    #[error(transparent)]
+    Adapter(#[from] LoraError),
     #[error("{}: not a whole checkpoint of this version: {message}", path.display())]
     Invalid { path: PathBuf, message: String },
 }
@@ -159,7 +166,14 @@ impl Checkpointer {
         codec: &Codec,
         state: &State,
     ) -> Result<(), CheckpointError> {
-        save_model(&partial.join(MODEL), &learner.model, codec)?;
+        match learner.model.lora() {
+            Some(_) => {
+                let base = &codec.encoder.origin;
+                save_adapter(&partial.join(ADAPTER), &learner.model, base)?;
+                save_model(&partial.join(MODEL), &learner.model.merged(), codec)?;
+            }
+            None => save_model(&partial.join(MODEL), &learner.model, codec)?,
+        }
         let path = partial.join(OPTIMIZER);
         save_moments(&path, &learner.optimizer)?;
         sync(&path)?;
@@ -236,6 +250,11 @@ pub fn load_moments(
     let bytes = fs::read(&path).map_err(CheckpointError::io(&path))?;
     let tensors =
         SafeTensors::deserialize(&bytes).map_err(|e| CheckpointError::invalid(&path, e))?;
+    let mut sizes = Sizes::default();
+    let mut model = model.clone();
+    model.visit(&mut sizes);
+    model.visit_adapters(&mut sizes);
+    let Sizes(sizes) = sizes;
     for (key, view) in tensors.tensors() {
         let values: Vec<f32> = view
             .data()
@@ -245,11 +264,7 @@ pub fn load_moments(
             .map(|bytes| f32::from_le_bytes(*bytes))
             .collect();
         let count = values.len();
-        let known = |name: &str| {
-            let tensors = model.config().tensors();
-            let found = tensors.iter().find(|(key, _)| key == name);
-            found.is_some_and(|(_, shape)| shape.iter().product::<usize>() == count)
-        };
+        let known = |name: &str| sizes.get(name) == Some(&count);
         let (moments, name) = match key.split_once('/') {
             Some(("mean", name)) if known(name) => (&mut optimizer.mean, name),
             Some(("square", name)) if known(name) => (&mut optimizer.square, name),
@@ -263,6 +278,16 @@ pub fn load_moments(
         moments.insert(name, from_host(values, [count], device));
     }
     Ok(())
+}
+
+/// How many values each weight has.
+#[derive(Default)]
+struct Sizes(BTreeMap<String, usize>);
+
+impl ParameterVisitor for Sizes {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
+        self.0.insert(name.to_owned(), tensor.dims().iter().product());
+    }
 }
 
 fn save_moments(path: &Path, optimizer: &AdamW) -> Result<(), CheckpointError> {

@@ -126,8 +126,8 @@ impl BenchCommand {
             return self.growth(directory);
         }
         let mut bench = self.bench(self.shape(), &chosen.device)?;
-        eprintln!("model    {}", bench.bundle().codec.encoder.origin);
-        let config = bench.bundle().model.config().clone();
+        eprintln!("model    {}", bench.origin());
+        let config = bench.config().clone();
         let mut matmul = work::matmul_flops_per_s(&config, &chosen.device);
         let mut reports = Vec::with_capacity(self.steps);
         for step in 0..=self.steps as u64 {

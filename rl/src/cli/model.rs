@@ -1,12 +1,16 @@
 //! The arguments that choose a model, shared by the commands that use one.
 
-use std::io::{BufRead, Write};
+use std::{
+    io::{BufRead, Write},
+    path::PathBuf,
+};
 
 use anyhow::Context;
 use clap::Args;
 use dunwu::{
     device::{self, DeviceChoice},
     generation::SamplingConfig,
+    model::lora::load_adapter,
     run::Bundle,
 };
 
@@ -18,6 +22,9 @@ pub(crate) struct ModelArguments {
     /// A Hugging Face directory, a .gguf file, owner/name on the hub, or a run's directory
     #[arg(long)]
     pub(crate) model: String,
+    /// A directory of low-rank adapters in PEFT's format, to be added to the model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
     /// Where tensors live
     #[arg(long, default_value_t)]
     pub(crate) device: DeviceChoice,
@@ -27,8 +34,13 @@ impl ModelArguments {
     pub(crate) fn open(&self) -> Result<Bundle, Failure> {
         let chosen = device::choose(self.device)?;
         eprintln!("device   {}", chosen.reason);
-        let bundle = Bundle::open(&self.model, &chosen.device)?;
+        let mut bundle = Bundle::open(&self.model, &chosen.device)?;
         eprintln!("model    {}", bundle.codec.encoder.origin);
+        if let Some(adapter) = &self.adapter {
+            load_adapter(adapter, &mut bundle.model)?;
+            bundle.model = bundle.model.merged();
+            eprintln!("adapter  {}", adapter.display());
+        }
         Ok(bundle)
     }
 }

@@ -46,20 +46,35 @@ mod flex {
         tensor: Tensor<D>,
         f: impl FnOnce(&mut [f32]) -> R,
     ) -> (Tensor<D>, R) {
-        let mut buffer = tensor
-            .try_into_primitive::<Flex>()
-            .expect("a plain tensor on the CPU");
-        // A part of a larger buffer would show all of it.
-        if buffer.as_slice::<f32>().map(<[f32]>::len) != Some(buffer.storage::<f32>().len()) {
-            buffer = buffer.to_contiguous();
-        }
+        let mut buffer = whole(tensor);
         let result = f(buffer.storage_mut());
         (Tensor::from_primitive::<Flex>(buffer), result)
+    }
+
+    /// [`change`] for several at the same time.
+    pub(crate) fn change_all<const N: usize>(
+        tensors: [Tensor<1>; N],
+        f: impl FnOnce([&mut [f32]; N]),
+    ) -> [Tensor<1>; N] {
+        let mut buffers = tensors.map(whole);
+        f(buffers.each_mut().map(Buffer::storage_mut::<f32>));
+        buffers.map(Tensor::from_primitive::<Flex>)
+    }
+
+    /// A tensor's buffer when it holds that tensor alone, else a copy of its part.
+    fn whole<const D: usize>(tensor: Tensor<D>) -> Buffer {
+        let buffer = tensor
+            .try_into_primitive::<Flex>()
+            .expect("a plain tensor on the CPU");
+        match buffer.as_slice::<f32>().map(<[f32]>::len) == Some(buffer.storage::<f32>().len()) {
+            true => buffer,
+            false => buffer.to_contiguous(),
+        }
     }
 }
 
 #[cfg(feature = "flex")]
-pub(crate) use flex::{Values, change};
+pub(crate) use flex::{Values, change, change_all};
 
 /// Whether a tensor's values are on the CPU, to be had by [`Values::of`].
 pub(crate) fn on_host<const D: usize>(tensor: &Tensor<D>) -> bool {

@@ -14,7 +14,7 @@ use dunwu_rewards::{Rubric, RubricConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    device::DeviceChoice, generation::SamplingConfig, grpo::GrpoConfig, model::Activations,
+    device::DeviceChoice, generation::SamplingConfig, grpo::GrpoConfig, model::{Activations, lora::Lora},
     policy::AdamWConfig, run::bundle, sft::SftConfig, tokenizer::Tokenizer,
 };
 
@@ -34,6 +34,9 @@ pub struct RunConfig {
     pub device: DeviceChoice,
     /// Where the model comes from.
     pub model: ModelSection,
+    /// Low-rank adapters to train instead of the whole model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
     /// What it is asked.
     pub data: DataSection,
     /// How its answers are judged.
@@ -284,6 +287,9 @@ impl RunConfig {
         if let ModelSection::Scratch(model) = &self.model {
             validate_scratch(model)?;
         }
+        if let Some(lora) = &self.lora {
+            lora.validate().map_err(|e| e.to_string())?;
+        }
         if let Some(task) = &self.data.task {
             Generator::from_config(task).map_err(|e| format!("data.task: {e}"))?;
         }
@@ -311,6 +317,13 @@ impl RunConfig {
         positive("memory.batch_rows", self.memory.batch_rows)?;
         positive("memory.workers", self.memory.workers)?;
         positive("memory.head_chunk_mib", self.memory.head_chunk_mib)?;
+        let (budget, longest) = (self.memory.token_budget, self.sampling.max_tokens);
+        let grpo = |stage: &StageConfig| matches!(stage, StageConfig::Grpo(_));
+        if budget < longest && self.stages.iter().any(grpo) {
+            return Err(format!(
+                "memory.token_budget = {budget} holds no completion of sampling.max_tokens = {longest}: raise the one (to that and the longest prompt) or lower the other"
+            ));
+        }
         positive("evaluation.problems", self.evaluation.problems)?;
         positive("checkpoint.keep", self.checkpoint.keep)?;
         positive("checkpoint.every", self.checkpoint.every as usize)?;

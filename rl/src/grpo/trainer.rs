@@ -2,6 +2,7 @@
 
 use std::{ops::Range, time::Instant};
 
+use burn::tensor::Tensor;
 use dunwu_datasets::{TaskSource, derive_seed};
 use serde::{Deserialize, Serialize};
 
@@ -189,7 +190,7 @@ impl Trainer<'_> {
                 .schedule
                 .factor(step, self.config.steps, self.config.warmup_steps);
         for iteration in 0..self.config.iterations {
-            let (gradients, seen) = self.gradients(&learner.model, &examples)?;
+            let (gradients, seen) = self.gradients(learner, &examples)?;
             if !seen.loss.is_finite() {
                 return Err(RunError::NotFinite {
                     step: step + 1,
@@ -305,7 +306,7 @@ impl Trainer<'_> {
     /// The gradient of the whole step, micro-batch by micro-batch.
     fn gradients(
         &self,
-        model: &Transformer,
+        learner: &mut Learner,
         examples: &[Example],
     ) -> Result<(Parameters, TokenSums), BudgetError> {
         let sequences: Vec<Sequence> = examples.iter().map(|e| e.sequence.clone()).collect();
@@ -322,11 +323,14 @@ impl Trainer<'_> {
             head: self.head(),
             activations: self.activations,
         };
+        let zeros = learner.zeros();
+        let loss = |batch: &MicroBatch, range: Range<usize>, logprobs: Tensor<1>| {
+            let inputs = TokenInputs::of(&members(batch), range);
+            grpo_loss(logprobs, inputs, objective)
+        };
+        let model = &learner.model;
         let (gradients, outputs) =
-            batch_gradients(model, &batches, config, self.workers, |batch, range, logprobs| {
-                let inputs = TokenInputs::of(&members(batch), range);
-                grpo_loss(logprobs, inputs, objective)
-            });
+            batch_gradients(model, &batches, config, self.workers, zeros, loss);
         let mut sums = TokenSums::default();
         for (batch, output) in batches.iter().zip(&outputs) {
             sums.loss += output.loss;

@@ -93,6 +93,7 @@ pub fn pack(sequences: &[Sequence], token_budget: usize) -> Result<Vec<MicroBatc
             .then_with(|| y.completion.len().cmp(&x.completion.len()))
             .then(a.cmp(&b))
     });
+    let target = even_share(sequences, &order, token_budget);
     let mut batches: Vec<MicroBatch> = Vec::new();
     // The prompt of the last tree of the last batch, and its last row.
     let mut open: Option<(&[u32], usize)> = None;
@@ -111,7 +112,7 @@ pub fn pack(sequences: &[Sequence], token_budget: usize) -> Result<Vec<MicroBatc
         let cost = own + if shared { 0 } else { prompt.len() };
         let filled = batches.last().map_or(usize::MAX, |b| b.packing.len());
         let fits = filled.saturating_add(cost) <= token_budget;
-        if !fits {
+        if !fits || filled >= target {
             batches.push(MicroBatch::default());
             open = None;
         }
@@ -124,6 +125,21 @@ pub fn pack(sequences: &[Sequence], token_budget: usize) -> Result<Vec<MicroBatc
         batch.push(index, completion, last);
     }
     Ok(batches)
+}
+
+/// Rows of each micro-batch when as few as can be share them evenly: batches of like size use each
+/// other's memory.
+fn even_share(sequences: &[Sequence], order: &[usize], token_budget: usize) -> usize {
+    let mut rows = 0;
+    let mut last: Option<&[u32]> = None;
+    for &index in order {
+        let Sequence { prompt, completion } = &sequences[index];
+        rows += completion.len() - 1;
+        if last.replace(prompt) != Some(prompt) {
+            rows += prompt.len();
+        }
+    }
+    rows.div_ceil(rows.div_ceil(token_budget).max(1))
 }
 
 /// Bytes that one row of a micro-batch holds in f32 until its backward pass has been made, and

@@ -1,6 +1,9 @@
 //! One micro-batch forward and backward, for any loss that is a sum over tokens.
 
-use std::{ops::Range, sync::OnceLock};
+use std::{
+    ops::Range,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 use burn::tensor::{Device, Gradients as Graph, Tensor};
 
@@ -43,16 +46,25 @@ pub struct MicroOutput {
 ///
 /// `workers` threads share the micro-batches, and the cores. Each sums its own in order, and these
 /// sums are added in order, so the result depends on `workers` but not on which was faster.
+/// `zeros` is memory for the sums: gradients of an earlier step, set to zero, or nothing.
 pub fn batch_gradients(
     model: &Transformer,
     batches: &[MicroBatch],
     config: GradientConfig,
     workers: usize,
+    zeros: Parameters,
     loss: impl Fn(&MicroBatch, Range<usize>, Tensor<1>) -> Tensor<1> + Sync,
 ) -> (Parameters, Vec<MicroOutput>) {
-    let workers = workers.clamp(1, batches.len().max(1));
+    if batches.is_empty() {
+        return (Parameters::default(), Vec::new());
+    }
+    let workers = workers.clamp(1, batches.len());
+    let zeros = Mutex::new(zeros);
     let parts = in_parallel(workers, |worker| {
-        let mut gradients = Parameters::default();
+        let mut gradients = match worker {
+            0 => std::mem::take(&mut *zeros.lock().unwrap_or_else(PoisonError::into_inner)),
+            _ => Parameters::default(),
+        };
         let mine = batches.iter().skip(worker).step_by(workers);
         let outputs: Vec<MicroOutput> = mine
             .map(|batch| {

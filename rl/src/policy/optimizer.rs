@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "flex")]
-use crate::compute::buffers::{Values, change};
+use crate::compute::buffers::change_all;
 use crate::{
     compute::buffers::on_host,
     model::{ParameterVisitor, Parameters, Transformer},
@@ -64,12 +64,13 @@ impl AdamW {
         }
     }
 
-    /// Updates `model` by `gradients` and returns the gradients' global norm before clipping. Without
-    /// gradients, or with a norm that is no number, model and state stay as they are.
+    /// Updates `model` by `gradients`, sets these to zero, and returns their global norm before
+    /// clipping. Without gradients, or with a norm that is no number, model and state stay as they
+    /// are.
     pub fn step(
         &mut self,
         model: &mut Transformer,
-        gradients: Parameters,
+        gradients: &mut Parameters,
         learning_rate: f64,
     ) -> f64 {
         let norm = gradients.norm();
@@ -90,27 +91,27 @@ impl AdamW {
         norm
     }
 
-    /// One tensor's update, on flat tensors; the gradient is multiplied by `scale` first.
+    /// One tensor's update, on flat tensors; the gradient comes back as zeros.
     fn update(
         &mut self,
         name: &str,
         weight: Tensor<1>,
         gradient: Tensor<1>,
         rates: Rates,
-    ) -> Tensor<1> {
+    ) -> (Tensor<1>, Tensor<1>) {
         let zeros = || Tensor::zeros(weight.dims(), &weight.device());
         let mean = self.mean.remove(name).unwrap_or_else(zeros);
         let square = self.square.remove(name).unwrap_or_else(zeros);
         let factors = Factors::new(&self.config, self.steps, rates);
-        let all = [weight, mean, square];
-        let [weight, mean, square] = match on_host(&gradient) {
+        let all = [weight, mean, square, gradient];
+        let [weight, mean, square, gradient] = match on_host(&all[3]) {
             #[cfg(feature = "flex")]
-            true => factors.on_host(all, &gradient),
-            _ => factors.on_device(all, gradient),
+            true => factors.on_host(all),
+            _ => factors.on_device(all),
         };
         self.mean.insert(name, mean);
         self.square.insert(name, square);
-        weight
+        (weight, gradient)
     }
 }
 
@@ -159,8 +160,9 @@ impl Factors {
         }
     }
 
-    fn on_device(self, all: [Tensor<1>; 3], gradient: Tensor<1>) -> [Tensor<1>; 3] {
-        let [weight, mean, square] = all;
+    fn on_device(self, all: [Tensor<1>; 4]) -> [Tensor<1>; 4] {
+        let [weight, mean, square, gradient] = all;
+        let zeros = gradient.zeros_like();
         let gradient = gradient.mul_scalar(self.scale);
         let moment = |old: Tensor<1>, beta: f32, value: Tensor<1>| {
             old.mul_scalar(beta) + value.mul_scalar(1.0 - beta)
@@ -169,38 +171,36 @@ impl Factors {
         let square = moment(square, self.beta2, gradient.square());
         let root = square.clone().sqrt().mul_scalar(self.root).add_scalar(self.epsilon);
         let change = mean.clone().div(root).mul_scalar(self.rate);
-        [weight.mul_scalar(self.kept) - change, mean, square]
+        [weight.mul_scalar(self.kept) - change, mean, square, zeros]
     }
 
     /// The same in one pass over memory.
     #[cfg(feature = "flex")]
-    fn on_host(self, all: [Tensor<1>; 3], gradient: &Tensor<1>) -> [Tensor<1>; 3] {
-        let [weight, mean, square] = all;
-        let gradient = Values::of(gradient);
+    fn on_host(self, all: [Tensor<1>; 4]) -> [Tensor<1>; 4] {
         let arch = pulp::Arch::new();
-        let (weight, (mean, square)) = change(weight, |weight| {
-            let (mean, square) = change(mean, |mean| {
-                let (square, ()) = change(square, |square| {
-                    let run = 1 << 16;
-                    let parts = weight.par_chunks_mut(run).zip(mean.par_chunks_mut(run));
-                    let parts = parts.zip(square.par_chunks_mut(run)).zip(gradient.par_chunks(run));
-                    parts.for_each(|(((weight, mean), square), gradient)| {
-                        arch.dispatch(|| self.on_slices(weight, mean, square, gradient));
-                    });
-                });
-                square
+        change_all(all, |[weight, mean, square, gradient]| {
+            let run = 1 << 16;
+            let parts = weight.par_chunks_mut(run).zip(mean.par_chunks_mut(run));
+            let others = square.par_chunks_mut(run).zip(gradient.par_chunks_mut(run));
+            parts.zip(others).for_each(|((weight, mean), (square, gradient))| {
+                arch.dispatch(|| self.on_slices(weight, mean, square, gradient));
             });
-            (mean, square)
-        });
-        [weight, mean, square]
+        })
     }
 
     #[inline(always)]
-    fn on_slices(self, weight: &mut [f32], mean: &mut [f32], square: &mut [f32], gradient: &[f32]) {
-        for (((w, m), v), &g) in weight.iter_mut().zip(mean).zip(square).zip(gradient) {
-            let g = g * self.scale;
-            *m = *m * self.beta1 + g * (1.0 - self.beta1);
-            *v = *v * self.beta2 + g * g * (1.0 - self.beta2);
+    fn on_slices(
+        self,
+        weight: &mut [f32],
+        mean: &mut [f32],
+        square: &mut [f32],
+        gradient: &mut [f32],
+    ) {
+        for (((w, m), v), g) in weight.iter_mut().zip(mean).zip(square).zip(gradient) {
+            let scaled = *g * self.scale;
+            *g = 0.0;
+            *m = *m * self.beta1 + scaled * (1.0 - self.beta1);
+            *v = *v * self.beta2 + scaled * scaled * (1.0 - self.beta2);
             *w = *w * self.kept - self.rate * *m / (v.sqrt() * self.root + self.epsilon);
         }
     }
@@ -216,7 +216,7 @@ fn clip_scale(norm: f64, limit: f64) -> f64 {
 
 struct Update<'a> {
     optimizer: &'a mut AdamW,
-    gradients: Parameters,
+    gradients: &'a mut Parameters,
     scale: f64,
     learning_rate: f64,
 }
@@ -235,7 +235,8 @@ impl ParameterVisitor for Update<'_> {
                 scale: self.scale,
                 decayed: D > 1,
             };
-            let flat = self.optimizer.update(name, flat, gradient, rates);
+            let (flat, gradient) = self.optimizer.update(name, flat, gradient, rates);
+            self.gradients.insert(name, gradient);
             flat.reshape(shape)
         });
     }
@@ -318,7 +319,8 @@ mod tests {
                         scale,
                         decayed: true,
                     };
-                    let weight = optimizer.update(name, weight, gradient, rates);
+                    let (weight, gradient) = optimizer.update(name, weight, gradient, rates);
+                    assert!(to_host(gradient).iter().all(|&g| g == 0.0));
                     let ours = to_host(weight.clone());
                     let theirs = to_host(tensor(&step["after"][name]));
                     for (a, b) in ours.iter().zip(theirs) {

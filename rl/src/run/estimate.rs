@@ -38,33 +38,51 @@ pub fn of(config: &RunConfig) -> Result<Estimate, RunError> {
 fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     let parameters = model.parameter_count();
     let weights = 4 * parameters;
-    let head = 4 * (model.vocab_size * model.hidden_size) as u64;
-    let references = config
-        .stages
-        .iter()
-        .filter(|s| matches!(s, StageConfig::Grpo(g) if g.beta > 0.0));
-    let chunk = (config.memory.head_chunk_mib as u64) << 20;
+    let memory = &config.memory;
+    let trained = match &config.lora {
+        Some(lora) => 4 * lora.parameter_count(&model.tensors()),
+        None => weights,
+    };
+    let with_reference = |s: &StageConfig| matches!(s, StageConfig::Grpo(g) if g.beta > 0.0);
+    let (reference, merged) = match &config.lora {
+        // The reference is the base; to sample and to save, adapters are added to a copy.
+        Some(_) => (0, weights),
+        None => (weights * u64::from(config.stages.iter().any(with_reference)), 0),
+    };
+    let (kept, passing) = activation_bytes_per_token(model, memory.activations());
+    let budget = memory.token_budget as u64;
+    let workers = memory.workers as u64;
     // A chunk of logits never needs more rows than a micro-batch has.
-    let logits = chunk.min(4 * (config.memory.token_budget * model.vocab_size) as u64);
-    let (kept, passing) = activation_bytes_per_token(model, config.memory.activations());
+    let chunk = (memory.head_chunk_mib as u64) << 20;
+    let logits = chunk.min(4 * budget * model.vocab_size as u64);
+    let kv = 2 * model.num_key_value_heads * model.head_dim * model.num_hidden_layers;
+    let slots = match config.stages.iter().map(rollouts).max() {
+        Some(rollouts) if rollouts > 0 => memory.batch_rows.min(rollouts),
+        _ => 0,
+    };
+    let cached = (4 * slots * kv * config.sampling.max_tokens.next_multiple_of(64)) as u64;
     let parts = vec![
+        ("program and tokenizer", 64 << 20),
         ("weights", weights),
-        ("gradients", weights),
-        ("optimiser moments", 2 * weights),
-        ("reference", weights * references.count().min(1) as u64),
-        (
-            "activations",
-            ((kept + passing) * config.memory.token_budget * config.memory.workers) as u64,
-        ),
-        // Logits, probabilities, their product, and the head's gradient in the making.
-        (
-            "vocabulary head",
-            (3 * logits + head) * config.memory.workers as u64,
-        ),
+        ("gradients", trained * workers),
+        ("optimiser moments", 2 * trained),
+        ("reference", reference),
+        ("merged copy to sample", merged),
+        ("activations", (kept + passing) as u64 * budget * workers),
+        ("vocabulary head", logits * workers),
+        ("keys and values", cached),
     ];
     Estimate {
         parameters,
         peak_bytes: parts.iter().map(|(_, bytes)| bytes).sum(),
         parts,
+    }
+}
+
+/// Completions of one step.
+fn rollouts(stage: &StageConfig) -> usize {
+    match stage {
+        StageConfig::Grpo(grpo) => grpo.prompts * grpo.group,
+        StageConfig::Sft(_) => 0,
     }
 }

@@ -99,14 +99,36 @@ pub struct Learner {
     pub optimizer: AdamW,
     /// Updates made since the start of the run.
     pub version: u64,
+    /// Gradients of the last update, set to zero: memory for those of the next.
+    zeros: Parameters,
 }
 
 impl Learner {
+    /// A policy that has been updated `version` times.
+    pub fn new(model: Transformer, optimizer: AdamW, version: u64) -> Self {
+        Self {
+            model,
+            optimizer,
+            version,
+            zeros: Parameters::default(),
+        }
+    }
+
+    /// Memory to sum gradients in, all zero.
+    pub fn zeros(&mut self) -> Parameters {
+        std::mem::take(&mut self.zeros)
+    }
+
     /// One update; returns the global norm of the gradient before clipping. When that is no
     /// number, nothing is changed.
-    pub fn update(&mut self, gradients: Parameters, learning_rate: f64) -> f64 {
+    pub fn update(&mut self, mut gradients: Parameters, learning_rate: f64) -> f64 {
         self.version += 1;
-        self.optimizer
-            .step(&mut self.model, gradients, learning_rate)
+        let norm = self
+            .optimizer
+            .step(&mut self.model, &mut gradients, learning_rate);
+        if norm.is_finite() {
+            self.zeros = gradients;
+        }
+        norm
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     eval::{EvalReport, Evaluation},
     grpo::{GrpoConfig, Trainer, group_advantages},
     metrics::{MetricsLine, StageMetrics, peak_memory_bytes},
-    model::Transformer,
+    model::{Transformer, lora::load_adapter},
     policy::{AdamW, GradientConfig, HeadConfig, Sequence},
     rollout::{Judge, RolloutCollector, RolloutGroup},
     sft::{self, SftConfig},
@@ -245,23 +245,14 @@ impl<'a> Run<'a> {
             true => checkpoint::latest(path)?,
             false => None,
         };
-        let (Bundle { model, codec }, state) = match &last {
-            Some(last) => {
-                let model = last.join(checkpoint::MODEL).display().to_string();
-                (Bundle::open(&model, device)?, checkpoint::load_state(last)?)
-            }
-            None => (
-                Bundle::from_section(&config.model, weights_seed(config), device)?,
-                State::default(),
-            ),
+        let state = match &last {
+            Some(last) => checkpoint::load_state(last)?,
+            None => State::default(),
         };
-        let mut learner = Learner {
-            model,
-            optimizer: AdamW::new(
-                config.stages[state.stage.min(config.stages.len() - 1)].optimizer(),
-            ),
-            version: state.policy_version,
-        };
+        let Bundle { model, codec } = open(config, last.as_deref(), device)?;
+        let stage = &config.stages[state.stage.min(config.stages.len() - 1)];
+        let optimizer = AdamW::new(stage.optimizer());
+        let mut learner = Learner::new(model, optimizer, state.policy_version);
         if let Some(last) = last.filter(|_| state.optimizer_steps > 0) {
             checkpoint::load_moments(&last, &mut learner.optimizer, &learner.model, device)?;
             learner.optimizer.steps = state.optimizer_steps;
@@ -464,11 +455,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The frozen policy of the KL penalty, kept beside the checkpoints so that a resumed run
-    /// finds the same.
+    /// The frozen policy of the KL penalty: with adapters the base with the adapters off, else the
+    /// policy at the start of the stage, kept beside the checkpoints so that a resumed run finds
+    /// the same.
     fn reference(&self, stage: &GrpoConfig, path: &Path) -> Result<Option<Transformer>, RunError> {
         if stage.beta == 0.0 {
             return Ok(None);
+        }
+        if self.learner.model.lora().is_some() {
+            return Ok(Some(self.learner.model.base()));
         }
         let kept = path.join(format!("reference-{}", self.state.stage));
         if self.state.stage_step == 0 {
@@ -532,6 +527,23 @@ impl<'a> Run<'a> {
             peak_memory_bytes: peak_memory_bytes(),
         }
     }
+}
+
+/// The model at the start of a run, or of a checkpoint. Adapters are put on the config's model
+/// again, so that what was trained and what was not stay apart.
+fn open(config: &RunConfig, last: Option<&Path>, device: &Device) -> Result<Bundle, RunError> {
+    let Some(lora) = &config.lora else {
+        return match last {
+            Some(last) => Bundle::open(&last.join(checkpoint::MODEL).display().to_string(), device),
+            None => Bundle::from_section(&config.model, weights_seed(config), device),
+        };
+    };
+    let mut bundle = Bundle::from_section(&config.model, weights_seed(config), device)?;
+    match last {
+        Some(last) => load_adapter(&last.join(checkpoint::ADAPTER), &mut bundle.model)?,
+        None => lora.apply(&mut bundle.model, derive_seed(weights_seed(config), &[1]))?,
+    }
+    Ok(bundle)
 }
 
 /// Borrows only what sampling needs, so that the learner stays free to change.

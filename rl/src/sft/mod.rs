@@ -68,11 +68,13 @@ pub fn step(
     let total: usize = sequences.iter().map(|s| s.completion.len()).sum();
     let scale = -1.0 / total.max(1) as f64;
     let batches = pack(sequences, memory.token_budget)?;
+    let zeros = learner.zeros();
     let (gradients, outputs) = batch_gradients(
         &learner.model,
         &batches,
         gradient,
         memory.workers,
+        zeros,
         |_, _, logprobs| logprobs.sum().mul_scalar(scale),
     );
     let loss: f64 = outputs.iter().map(|output| output.loss).sum();

@@ -50,6 +50,11 @@ impl Block {
     fn keys(&self) -> usize {
         self.prefix.len() + self.own.len()
     }
+
+    /// Scores of one head.
+    fn size(&self) -> usize {
+        self.rows.len() * self.keys()
+    }
 }
 
 impl<'a> Job<'a> {
@@ -88,6 +93,12 @@ impl<'a> Job<'a> {
             })
         };
         self.tree.segments.iter().flat_map(split)
+    }
+
+    /// Room for the scores of any of its blocks.
+    fn scratch(&self) -> Rows {
+        let largest = self.blocks().map(|block| block.size()).max();
+        Rows::stale(largest.unwrap_or(0), 1)
     }
 
     fn band(&self, head: usize) -> std::ops::Range<usize> {
@@ -140,18 +151,18 @@ impl<'a> Job<'a> {
 
     /// Fills `out` and `sums` (`[rows, group]`, the `log Σ eˢ`).
     fn forward(&self, mut out: ViewMut, mut sums: ViewMut) {
-        let mut scores = Vec::new();
+        let mut scores = self.scratch();
         for block in self.blocks() {
-            scores.resize(block.rows.len() * block.keys(), 0.0);
+            let scores = &mut scores.data_mut()[..block.size()];
             for head in 0..self.heads.group() {
                 let query = self.query.part(block.rows.clone(), self.band(head));
-                self.against(&mut scores, query, self.key, &block, self.heads.scale());
+                self.against(scores, query, self.key, &block, self.heads.scale());
                 for (i, scores) in scores.chunks_exact_mut(block.keys()).enumerate() {
                     let sum = &mut sums.row(block.rows.start + i)[head];
                     *sum = self.arch.dispatch(|| softmax(scores, block.seen(i)));
                 }
                 let mut out = out.again().part(block.rows.clone(), self.band(head));
-                self.mix(&mut out, &scores, self.value, &block);
+                self.mix(&mut out, scores, self.value, &block);
             }
         }
     }
@@ -166,19 +177,18 @@ impl<'a> Job<'a> {
         mut by_key: ViewMut,
         mut by_value: ViewMut,
     ) {
-        let (mut weights, mut by_scores) = (Vec::new(), Vec::new());
+        let (mut weights, mut by_scores) = (self.scratch(), self.scratch());
         let scale = self.heads.scale();
         for block in self.blocks() {
-            let size = block.rows.len() * block.keys();
-            weights.resize(size, 0.0);
-            by_scores.resize(size, 0.0);
+            let weights = &mut weights.data_mut()[..block.size()];
+            let by_scores = &mut by_scores.data_mut()[..block.size()];
             for head in 0..self.heads.group() {
                 let rows = block.rows.clone();
                 let query = self.query.part(rows.clone(), self.band(head));
                 let by_output = by_output.part(rows.clone(), self.band(head));
                 let output = output.part(rows.clone(), self.band(head));
-                self.against(&mut weights, query, self.key, &block, scale);
-                self.against(&mut by_scores, by_output, self.value, &block, 1.0);
+                self.against(weights, query, self.key, &block, scale);
+                self.against(by_scores, by_output, self.value, &block, 1.0);
                 let pairs = weights
                     .chunks_exact_mut(block.keys())
                     .zip(by_scores.chunks_exact_mut(block.keys()));
@@ -189,10 +199,10 @@ impl<'a> Job<'a> {
                         softmax_backward(weights, by_scores, sum, dot(o, by_o), scale, block.seen(i));
                     });
                 }
-                self.spread(&mut by_value, &weights, by_output, &block);
-                self.spread(&mut by_key, &by_scores, query, &block);
+                self.spread(&mut by_value, weights, by_output, &block);
+                self.spread(&mut by_key, by_scores, query, &block);
                 let mut by_query = by_query.again().part(rows, self.band(head));
-                self.mix(&mut by_query, &by_scores, self.key, &block);
+                self.mix(&mut by_query, by_scores, self.key, &block);
             }
         }
     }

@@ -8,7 +8,10 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::strided::{Threads, ViewMut};
+use super::{
+    rows::Rows,
+    strided::{Threads, ViewMut},
+};
 
 /// Rows of activations in a panel.
 pub(crate) const PANEL_ROWS: usize = 32;
@@ -66,10 +69,8 @@ pub(crate) fn few_rows(
 
 /// Up to [`PANEL_ROWS`] rows of activations side by side, filled up with zeros.
 struct Panel {
-    /// `[inputs, width]`.
-    data: Vec<f32>,
-    /// 16 or 32.
-    width: usize,
+    /// `[inputs, 16 or 32]`.
+    data: Rows,
     /// Which rows these are.
     rows: std::ops::Range<usize>,
 }
@@ -78,15 +79,16 @@ impl Panel {
     fn new(x: &[f32], inputs: usize, first: usize) -> Self {
         let rows = x.len() / inputs;
         let width = if rows <= PANEL_ROWS / 2 { 16 } else { PANEL_ROWS };
-        let mut data = vec![0.0; inputs * width];
-        for (row, x) in x.chunks(inputs).enumerate() {
-            for (place, &value) in data[row..].iter_mut().step_by(width).zip(x) {
-                *place = value;
+        let mut data = Rows::stale(inputs, width);
+        for (input, lanes) in data.data_mut().chunks_exact_mut(width).enumerate() {
+            let (used, rest) = lanes.split_at_mut(rows);
+            for (lane, x) in used.iter_mut().zip(x.iter().skip(input).step_by(inputs)) {
+                *lane = *x;
             }
+            rest.fill(0.0);
         }
         Self {
             data,
-            width,
             rows: first..first + rows,
         }
     }
@@ -124,7 +126,7 @@ impl WithSimd for Band<'_> {
                         first,
                         add: self.add || start > 0,
                     };
-                    match (S::F32_LANES, panel.width) {
+                    match (S::F32_LANES, panel.data.width()) {
                         (16, 32) => tile.run::<S, 12, 2>(simd),
                         (16, _) => tile.run::<S, 12, 1>(simd),
                         (8, 32) => tile.run::<S, 3, 4>(simd),
@@ -166,7 +168,8 @@ impl Tile<'_> {
             mut first,
             add,
         } = self;
-        let (x, _) = S::as_simd_f32s(&panel.data[depth.start * panel.width..depth.end * panel.width]);
+        let width = panel.data.width();
+        let (x, _) = S::as_simd_f32s(&panel.data.data()[depth.start * width..depth.end * width]);
         let (x, _) = x.as_chunks::<VECTORS>(); // one chunk an input
         let tiles = weight.chunks_exact(OUTPUTS * inputs);
         let rest = tiles.remainder();
@@ -208,19 +211,21 @@ fn store<S: Simd, const OUTPUTS: usize, const VECTORS: usize>(
     sums: &[[S::f32s; VECTORS]; OUTPUTS],
     add: bool,
 ) {
-    let sums: [&[f32]; OUTPUTS] = std::array::from_fn(|o| lanes::<S>(&sums[o]));
+    // By way of a buffer: sums whose address is taken would not stay in registers.
+    let mut buffer = [0.0f32; TILE * PANEL_ROWS];
+    let width = VECTORS * S::F32_LANES;
+    for (buffer, sums) in buffer.chunks_exact_mut(width).zip(sums) {
+        let (buffer, _) = S::as_mut_simd_f32s(buffer);
+        for (buffer, sum) in buffer.iter_mut().zip(sums) {
+            *buffer = *sum;
+        }
+    }
     for (lane, row) in rows.enumerate() {
         let out = &mut out.row(row)[first..first + OUTPUTS];
-        for (out, sums) in out.iter_mut().zip(&sums) {
+        for (out, sums) in out.iter_mut().zip(buffer.chunks_exact(width)) {
             *out = if add { *out + sums[lane] } else { sums[lane] };
         }
     }
-}
-
-/// The lanes of some vectors.
-#[inline(always)]
-fn lanes<S: Simd>(vectors: &[S::f32s]) -> &[f32] {
-    pulp::bytemuck::cast_slice(vectors)
 }
 
 #[cfg(test)]
