@@ -270,6 +270,173 @@ fn a_run_that_was_killed_or_interrupted_goes_on_exactly() {
     }
 }
 
+/// Adapters are what is trained, saved, resumed and taken along; the base stays.
+#[test]
+fn adapters_are_trained_alone_and_resumed_exactly() {
+    let dir = TempDir::new().unwrap();
+    let quickstart = config("quickstart.toml");
+    let quickstart = quickstart.to_str().unwrap();
+    let lora = [
+        "--set",
+        "lora.rank=2",
+        "--set",
+        "lora.targets=[\"q_proj\", \"down_proj\"]",
+        "--set",
+        "stages.grpo.beta=0.1",
+        "--set",
+        "checkpoint.keep=9",
+    ];
+    succeeds(dir.path(), &train(quickstart, "whole", &lora));
+    succeeds(dir.path(), &train(quickstart, "lost", &lora));
+    for lost in ["step-000007", "step-000006", "step-000005"] {
+        fs::remove_dir_all(dir.path().join("lost/checkpoints").join(lost)).unwrap();
+    }
+    let resumed = [&lora[..], &["--resume"]].concat();
+    succeeds(dir.path(), &train(quickstart, "lost", &resumed));
+    let file = |run: &str, name: &str| {
+        fs::read(
+            dir.path()
+                .join(run)
+                .join("checkpoints/step-000007")
+                .join(name),
+        )
+        .unwrap()
+    };
+    for name in [
+        "adapter/adapter_model.safetensors",
+        "model/model.safetensors",
+    ] {
+        assert!(file("whole", name) == file("lost", name), "{name} differs");
+    }
+    let metrics = timeless(&dir.path().join("whole/metrics.jsonl"));
+    assert_eq!(timeless(&dir.path().join("lost/metrics.jsonl")), metrics);
+    assert!(metrics[6]["kl"].as_f64().unwrap() > 0.0, "{}", metrics[6]);
+
+    succeeds(
+        dir.path(),
+        &["export", "--run", "whole", "--to", "peft", "--adapter"],
+    );
+    let text = fs::read_to_string(dir.path().join("peft/adapter_config.json")).unwrap();
+    let peft: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&peft["r"], &peft["peft_type"]),
+        (&2.into(), &"LORA".into())
+    );
+    fs::write(
+        dir.path().join("rows.jsonl"),
+        "{\"prompt\": \"1+2=\", \"completion\": \"3\"}\n",
+    )
+    .unwrap();
+    succeeds(
+        dir.path(),
+        &train(quickstart, "other", &["--set", "model.hidden_size=24"]),
+    );
+    let other = [
+        "score",
+        "--model",
+        "other",
+        "--adapter",
+        "peft",
+        "rows.jsonl",
+    ];
+    fails(
+        dir.path(),
+        &other,
+        1,
+        &["adapter_model.safetensors", "another base model", "[2, 16]"],
+    );
+    fails(
+        dir.path(),
+        &["export", "--run", "other", "--to", "none", "--adapter"],
+        1,
+        &["no adapter", "--adapter"],
+    );
+}
+
+#[test]
+fn bench_prints_what_a_step_costs_and_draws_how_it_grows() {
+    let dir = TempDir::new().unwrap();
+    let quickstart = config("quickstart.toml");
+    succeeds(dir.path(), &train(quickstart.to_str().unwrap(), "run", &[]));
+    let bench = [
+        "bench",
+        "--model",
+        "run",
+        "--device",
+        "flex",
+        "--prompts",
+        "2",
+        "--group",
+        "2",
+        "--max-tokens",
+        "6",
+        "--steps",
+        "1",
+    ];
+    let report: Value = serde_json::from_slice(&succeeds(dir.path(), &bench).stdout).unwrap();
+    for key in [
+        "step_s",
+        "generation_s",
+        "reward_s",
+        "training_s",
+        "completion_tokens",
+        "total_tokens",
+        "generated_tokens_per_s",
+        "trained_tokens_per_s",
+        "matmul_flops_per_s",
+        "generation_share",
+        "training_share",
+        "peak_memory_bytes",
+    ] {
+        assert!(report[key].as_f64().unwrap() >= 0.0, "{key} in {report}");
+    }
+    assert!(
+        report["generation_share"].as_f64().unwrap() < 1.0,
+        "{report}"
+    );
+    succeeds(
+        dir.path(),
+        &[&bench[..], &["--lora", "--growth", "growth"]].concat(),
+    );
+    let growth = |name: &str| fs::read_to_string(dir.path().join("growth").join(name)).unwrap();
+    assert_eq!(growth("growth.md").lines().count(), 2 + 4 * 3);
+    assert!(growth("growth.svg").contains("</svg>"));
+    fails(
+        dir.path(),
+        &["bench", "--model", "run", "--group", "1"],
+        2,
+        &["--group"],
+    );
+}
+
+#[test]
+fn budgets_and_targets_that_cannot_be_are_told() {
+    let dir = TempDir::new().unwrap();
+    let quickstart = config("quickstart.toml");
+    let quickstart = quickstart.to_str().unwrap();
+    let refused = |set: &str, code: i32, parts: &[&str]| {
+        let arguments = ["train", quickstart, "--run-dir", "none", "--set", set];
+        fails(dir.path(), &arguments, code, parts);
+        assert!(!dir.path().join("none").exists());
+    };
+    refused(
+        "memory.token_budget=9",
+        2,
+        &["memory.token_budget = 9", "sampling.max_tokens"],
+    );
+    refused(
+        "lora.targets=[\"w_proj\"]",
+        2,
+        &["w_proj", "matches nothing", "q_proj"],
+    );
+    refused("lora.rank=0", 2, &["lora.rank = 0"]);
+    refused(
+        "memory.token_budget=9000000",
+        1,
+        &["MiB are free", "activations", "lower memory"],
+    );
+}
+
 #[test]
 fn a_broken_checkpoint_is_named() {
     let dir = TempDir::new().unwrap();

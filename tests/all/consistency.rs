@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use dunwu::{
     generation::{Finish, Generated, Generator, Hooks, Request},
     grpo::GrpoConfig,
-    model::{ParameterVisitor, Parameters, Transformer},
+    model::{Engine, ParameterVisitor, Parameters, Transformer},
     policy::{GradientConfig, HeadConfig, Sequence, accumulate_gradients, pack, token_logprobs},
 };
 
@@ -72,6 +72,83 @@ fn a_completion_does_not_depend_on_its_batch() {
             assert_eq!(a.tokens, c.tokens);
         }
     }
+}
+
+/// The decoder of the CPU and that of any device, with fewer places than completions, so that new
+/// ones take over places and columns that old ones have left.
+#[test]
+fn both_decoders_draw_the_same() {
+    let bundle = scratch(&Device::flex());
+    let requests = requests();
+    let slices = generate(&bundle.model, &requests, 5);
+    let tensors = generate(&bundle.model.with_engine(Engine::Tensors), &requests, 5);
+    for (a, b) in slices.iter().flatten().zip(tensors.iter().flatten()) {
+        assert_eq!((&a.tokens, a.finish), (&b.tokens, b.finish));
+        let difference = largest_difference(&a.logprobs, &b.logprobs);
+        assert!(difference < 1e-5, "{difference}");
+    }
+    let lengths: Vec<usize> = slices.iter().flatten().map(|o| o.tokens.len()).collect();
+    assert!(
+        lengths.iter().min() < lengths.iter().max(),
+        "ragged: {lengths:?}"
+    );
+}
+
+/// A completion longer than a block of keys, and a prompt longer than one.
+#[test]
+fn long_completions_are_scored_as_they_were_drawn() {
+    let bundle = scratch(&Device::flex());
+    let prompt: Vec<u32> = (0..70).map(|i| i * 5 % 17).collect();
+    let requests = [Request {
+        prompt: prompt.clone(),
+        seeds: vec![1, 2],
+    }];
+    for engine in [Engine::Host, Engine::Tensors] {
+        let model = bundle.model.clone().with_engine(engine);
+        let sampling = sampling(150);
+        let generator = Generator {
+            model: &model,
+            sampling: &sampling,
+            eos: &[],
+            drawable: 18,
+            batch_rows: 2,
+        };
+        for output in &generator.generate(&requests, Hooks::default())[0] {
+            assert_eq!(output.tokens.len(), 150);
+            let sequence = Sequence {
+                prompt: prompt.clone(),
+                completion: output.tokens.clone(),
+            };
+            let scores = token_logprobs(&model, &[sequence], 4096, HeadConfig::default()).unwrap();
+            let difference = largest_difference(&scores[0].logprobs, &output.logprobs);
+            assert!(difference < 2e-5, "{engine:?}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_generation_keeps_what_was_drawn() {
+    let bundle = scratch(&Device::flex());
+    let sampling = sampling(20);
+    let generator = Generator {
+        model: &bundle.model,
+        sampling: &sampling,
+        eos: &[],
+        drawable: 18,
+        batch_rows: 2,
+    };
+    let asked = std::cell::Cell::new(0);
+    let cancelled = || {
+        asked.set(asked.get() + 1);
+        asked.get() > 4
+    };
+    let hooks = Hooks {
+        cancelled: Some(&cancelled),
+        ..Hooks::default()
+    };
+    let outputs = generator.generate(&requests()[..1], hooks);
+    let lengths: Vec<usize> = outputs[0].iter().map(|o| o.tokens.len()).collect();
+    assert_eq!(lengths, [4, 4, 0]);
 }
 
 #[test]

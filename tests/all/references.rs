@@ -6,10 +6,7 @@ use dunwu::{
         LossKind, ObjectiveConfig, ScaleRewards, group_advantages,
         loss::{TokenInputs, grpo_loss},
     },
-    model::{
-        ModelConfig, Transformer,
-        weights::WeightSource,
-    },
+    model::{ModelConfig, Transformer, weights::WeightSource},
     policy::{HeadConfig, Sequence, token_logprobs},
     run::Bundle,
 };

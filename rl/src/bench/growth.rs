@@ -82,7 +82,10 @@ pub fn table(points: &[Point]) -> String {
         "| varied | value | tokens | generation s | training s | tokens/s sampled | tokens/s trained | peak GiB | step, of the first | tokens, of the first |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for point in points {
-        let first = points.iter().find(|p| p.axis == point.axis).unwrap_or(point);
+        let first = points
+            .iter()
+            .find(|p| p.axis == point.axis)
+            .unwrap_or(point);
         let (r, f) = (&point.report, &first.report);
         let _ = writeln!(
             text,

@@ -121,7 +121,11 @@ impl Bench {
             learning_rate: 1e-5,
             ..GrpoConfig::default()
         };
-        let eos: &[u32] = if shape.ignore_eos { &[] } else { &self.codec.eos };
+        let eos: &[u32] = if shape.ignore_eos {
+            &[]
+        } else {
+            &self.codec.eos
+        };
         let trainer = Trainer {
             config: &config,
             sampling: &sampling,
@@ -142,13 +146,19 @@ impl Bench {
         let collector = &trainer.collector;
         let model = &self.learner.model;
         let tasks = tasks(shape, self.codec.encoder.template.is_some(), step);
-        let mut rollouts =
-            collector.collect(model, &sampling, tasks, shape.group, step, |_| {})?;
+        let mut rollouts = collector.collect(model, &sampling, tasks, shape.group, step, |_| {})?;
         alternate(&mut rollouts);
         let work = Work::of(&rollouts, model.config(), model.lora());
         let metrics = trainer.learn(&mut self.learner, &rollouts, step)?;
-        let all = || rollouts.groups.iter().flat_map(|g| g.completions.iter().map(move |c| (g, c)));
-        let total_tokens = all().map(|(g, c)| g.prompt.len() + c.tokens.len()).sum::<usize>();
+        let all = || {
+            rollouts
+                .groups
+                .iter()
+                .flat_map(|g| g.completions.iter().map(move |c| (g, c)))
+        };
+        let total_tokens = all()
+            .map(|(g, c)| g.prompt.len() + c.tokens.len())
+            .sum::<usize>();
         Ok(StepReport {
             step_s: rollouts.generation_s + rollouts.reward_s + metrics.training_s,
             generation_s: rollouts.generation_s,

@@ -71,7 +71,10 @@ pub fn matmul_flops_per_s(config: &ModelConfig, device: &Device) -> f64 {
         [2048, 2048, 2048],
         [832, config.hidden_size, config.intermediate_size],
     ];
-    shapes.map(|shape| best_of(shape, device)).into_iter().fold(0.0, f64::max)
+    shapes
+        .map(|shape| best_of(shape, device))
+        .into_iter()
+        .fold(0.0, f64::max)
 }
 
 fn best_of([m, k, n]: [usize; 3], device: &Device) -> f64 {

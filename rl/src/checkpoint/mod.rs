@@ -286,7 +286,8 @@ struct Sizes(BTreeMap<String, usize>);
 
 impl ParameterVisitor for Sizes {
     fn visit<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
-        self.0.insert(name.to_owned(), tensor.dims().iter().product());
+        self.0
+            .insert(name.to_owned(), tensor.dims().iter().product());
     }
 }
 

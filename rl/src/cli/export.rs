@@ -49,7 +49,10 @@ impl Export {
             let run = self.run.display();
             return Err(anyhow!("{run}: this run trained the whole model, there is no adapter; hint: leave out --adapter").into());
         }
-        let there = self.to.read_dir().is_ok_and(|mut files| files.next().is_some());
+        let there = self
+            .to
+            .read_dir()
+            .is_ok_and(|mut files| files.next().is_some());
         if there {
             return Err(anyhow!("{}: is not empty", self.to.display()).into());
         }

@@ -77,12 +77,19 @@ mod flex {
 pub(crate) use flex::{Values, change, change_all};
 
 /// Whether a tensor's values are on the CPU, to be had by [`Values::of`].
+#[cfg(feature = "flex")]
 pub(crate) fn on_host<const D: usize>(tensor: &Tensor<D>) -> bool {
-    #[cfg(feature = "flex")]
-    return tensor.device() == burn::tensor::Device::flex();
-    #[cfg(not(feature = "flex"))]
-    return {
-        let _ = tensor;
-        false
-    };
+    is_host(&tensor.device())
+}
+
+/// Without the CPU backend nothing is.
+#[cfg(not(feature = "flex"))]
+pub(crate) fn on_host<const D: usize>(_: &Tensor<D>) -> bool {
+    false
+}
+
+/// Whether a device is the CPU.
+#[cfg(feature = "flex")]
+pub(crate) fn is_host(device: &burn::tensor::Device) -> bool {
+    *device == burn::tensor::Device::flex()
 }

@@ -76,7 +76,10 @@ fn inverse_rms(x: &[f32], epsilon: f32) -> f32 {
 /// Root-mean-square normalisation of each run of `weight.len()` values.
 #[inline(always)]
 pub(crate) fn rms_norm(out: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
-    for (out, x) in out.chunks_exact_mut(weight.len()).zip(x.chunks_exact(weight.len())) {
+    for (out, x) in out
+        .chunks_exact_mut(weight.len())
+        .zip(x.chunks_exact(weight.len()))
+    {
         let scale = inverse_rms(x, epsilon);
         for ((out, &x), &w) in out.iter_mut().zip(x).zip(weight) {
             *out = x * scale * w;
@@ -157,10 +160,17 @@ pub(crate) fn max(x: &[f32]) -> f32 {
     let rest = chunks.remainder();
     for chunk in chunks {
         for lane in 0..LANES {
-            lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+            lanes[lane] = if chunk[lane] > lanes[lane] {
+                chunk[lane]
+            } else {
+                lanes[lane]
+            };
         }
     }
-    rest.iter().chain(&lanes).copied().fold(f32::NEG_INFINITY, f32::max)
+    rest.iter()
+        .chain(&lanes)
+        .copied()
+        .fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// Replaces each value by `e^(scale · (x − shift))` and returns their sum.

@@ -125,8 +125,13 @@ pub(crate) trait Compute: Sized + Sync {
     /// `x Wᵀ`.
     fn project(&self, x: &Self::Rows, weight: &Tensor<2>) -> Self::Rows;
     /// `sum + scale · x Wᵀ`.
-    fn project_onto(&self, sum: Self::Rows, x: &Self::Rows, weight: &Tensor<2>, scale: f32)
-    -> Self::Rows;
+    fn project_onto(
+        &self,
+        sum: Self::Rows,
+        x: &Self::Rows,
+        weight: &Tensor<2>,
+        scale: f32,
+    ) -> Self::Rows;
     /// `∂y W`.
     fn project_back(&self, by_y: &Self::Rows, weight: &Tensor<2>) -> Self::Rows;
     /// `sum + scale · ∂y W`.
@@ -138,8 +143,13 @@ pub(crate) trait Compute: Sized + Sync {
         scale: f32,
     ) -> Self::Rows;
     /// `sum + scale · ∂yᵀ x`, flat.
-    fn outer_onto(&self, sum: Tensor<1>, by_y: &Self::Rows, x: &Self::Rows, scale: f32)
-    -> Tensor<1>;
+    fn outer_onto(
+        &self,
+        sum: Tensor<1>,
+        by_y: &Self::Rows,
+        x: &Self::Rows,
+        scale: f32,
+    ) -> Tensor<1>;
     /// Adds a bias to every row.
     fn add_bias(&self, x: Self::Rows, bias: &Tensor<1>) -> Self::Rows;
     /// `sum + Σ_rows ∂y`.

@@ -57,7 +57,8 @@ impl Packing {
         let prefix = tree.segments[0].rows.clone();
         let rows = self.ids.len()..self.ids.len() + ids.len();
         self.ids.extend(ids);
-        self.positions.extend(prefix.len()..prefix.len() + ids.len());
+        self.positions
+            .extend(prefix.len()..prefix.len() + ids.len());
         tree.rows.end = rows.end;
         if !ids.is_empty() {
             tree.segments.push(Segment {

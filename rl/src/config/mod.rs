@@ -14,8 +14,14 @@ use dunwu_rewards::{Rubric, RubricConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    device::DeviceChoice, generation::SamplingConfig, grpo::GrpoConfig, model::{Activations, lora::Lora},
-    policy::AdamWConfig, run::bundle, sft::SftConfig, tokenizer::Tokenizer,
+    device::DeviceChoice,
+    generation::SamplingConfig,
+    grpo::GrpoConfig,
+    model::{Activations, lora::Lora},
+    policy::AdamWConfig,
+    run::bundle,
+    sft::SftConfig,
+    tokenizer::Tokenizer,
 };
 
 pub use load::{ConfigError, load};

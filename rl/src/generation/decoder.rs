@@ -88,11 +88,15 @@ mod on_host {
             let mut all = Vec::with_capacity(prompts.len());
             for prompts in prompt_runs(prompts) {
                 let packing = Packing::of_prompts(prompts.iter().copied());
-                let mut prefixes: Vec<Prefix> =
-                    prompts.iter().map(|prompt| Prefix::new(prompt.len())).collect();
+                let mut prefixes: Vec<Prefix> = prompts
+                    .iter()
+                    .map(|prompt| Prefix::new(prompt.len()))
+                    .collect();
                 if packing.is_empty() {
                     let layers = self.model.config().num_hidden_layers;
-                    prefixes.iter_mut().for_each(|prefix| prefix.fill_empty(layers));
+                    prefixes
+                        .iter_mut()
+                        .for_each(|prefix| prefix.fill_empty(layers));
                 } else {
                     self.model.stream_packed(&Host::new(), &packing, |_, qkv| {
                         for (prefix, tree) in prefixes.iter_mut().zip(&packing.trees) {
@@ -151,7 +155,12 @@ const BURST: usize = 8;
 
 impl<'a> TensorDecoder<'a> {
     /// For prompts of at most `prompt` tokens and completions of at most `completion`.
-    pub(super) fn new(model: &'a Transformer, slots: usize, prompt: usize, completion: usize) -> Self {
+    pub(super) fn new(
+        model: &'a Transformer,
+        slots: usize,
+        prompt: usize,
+        completion: usize,
+    ) -> Self {
         let device = model.device();
         let layers = model.config().num_hidden_layers;
         // A burst may run past the end of a completion.
@@ -168,9 +177,11 @@ impl<'a> TensorDecoder<'a> {
         let embedded = self.model.embedding().clone().select(0, tokens);
         let mask = self.ring.mask();
         let ring = &mut self.ring;
-        let stream = self.model.stream_of(&self.c, embedded, positions, |layer, qkv| {
-            (ring.attend(layer, qkv, &mask), ())
-        });
+        let stream = self
+            .model
+            .stream_of(&self.c, embedded, positions, |layer, qkv| {
+                (ring.attend(layer, qkv, &mask), ())
+            });
         ring.advance();
         let hidden = self.model.last_norm().forward(&self.c, &stream);
         self.c.project(&hidden, self.model.head_weight())

@@ -181,7 +181,10 @@ impl<'a, D: Decoder> Schedule<'a, D> {
             logprobs: Vec::new(),
             finish: Finish::Length,
         };
-        self.outputs.into_iter().map(|output| output.unwrap_or_else(never)).collect()
+        self.outputs
+            .into_iter()
+            .map(|output| output.unwrap_or_else(never))
+            .collect()
     }
 
     /// Starts completions in all free slots.
@@ -202,7 +205,8 @@ impl<'a, D: Decoder> Schedule<'a, D> {
                 &prompt[..prompt.len() - 1]
             })
             .collect();
-        self.prefixes.extend(unread.iter().copied().zip(self.decoder.read(&prompts)));
+        self.prefixes
+            .extend(unread.iter().copied().zip(self.decoder.read(&prompts)));
         for (slot, sample) in starts {
             let (request, seed) = self.samples[sample];
             self.decoder.admit(slot, &self.prefixes[&request]);
@@ -220,7 +224,10 @@ impl<'a, D: Decoder> Schedule<'a, D> {
             });
         }
         self.next = last + 1;
-        let upcoming = self.samples.get(self.next).map_or(usize::MAX, |sample| sample.0);
+        let upcoming = self
+            .samples
+            .get(self.next)
+            .map_or(usize::MAX, |sample| sample.0);
         self.prefixes.retain(|&request, _| request >= upcoming);
     }
 

@@ -122,9 +122,8 @@ pub(crate) fn choose(logits: &mut [f32], draw: Draw, seed: u64, position: usize)
     // From here on these are weights in proportion to probabilities, `e^{(z − top) / τ}`.
     let (weights, beyond) = logits.split_at_mut(drawable);
     let mut sums = Vec::with_capacity(weights.len() / RUN + 1);
-    let mut exp_sum = |x: &mut [f32]| {
-        f64::from(arch.dispatch(|| elementwise::exp_sum(x, top, inverse)))
-    };
+    let mut exp_sum =
+        |x: &mut [f32]| f64::from(arch.dispatch(|| elementwise::exp_sum(x, top, inverse)));
     sums.extend(weights.chunks_mut(RUN).map(&mut exp_sum));
     let total: f64 = sums.iter().sum();
     let all = total + beyond.chunks_mut(RUN).map(exp_sum).sum::<f64>();

@@ -166,7 +166,9 @@ impl Trainer<'_> {
         let tasks = source.next_batch(self.config.prompts, done)?;
         let seed = derive_seed(self.seed, &[step]);
         let group = self.config.group;
-        Ok(self.collector.collect(model, self.sampling, tasks, group, seed, progress)?)
+        Ok(self
+            .collector
+            .collect(model, self.sampling, tasks, group, seed, progress)?)
     }
 
     /// Updates the policy of `learner` by judged completions, `iterations` times.

@@ -139,7 +139,8 @@ impl Block {
         drop((by_normed, middle));
 
         let by_mixed = self.output.input_gradient(c, &by_middle, None);
-        self.output.weight_gradient(c, &mixed, &by_middle, gradients);
+        self.output
+            .weight_gradient(c, &mixed, &by_middle, gradients);
         let by_qkv = c.attention_backward(&qkv, &mixed, &attended, &by_mixed, layout, heads);
         drop((mixed, by_mixed, qkv));
         let mut back = |by: C::Rows, norm: &Option<RmsNorm>, plain: Option<C::Rows>, count| {

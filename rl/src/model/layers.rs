@@ -180,7 +180,9 @@ impl RmsNorm {
         gradients: &mut Gradients,
     ) -> C::Rows {
         if gradients.trained != Trained::All {
-            return c.rms_norm_backward(sum, None, x, &self.weight, self.epsilon, by_y).0;
+            return c
+                .rms_norm_backward(sum, None, x, &self.weight, self.epsilon, by_y)
+                .0;
         }
         let mut by_x = None;
         let name = format!("{}.weight", self.name);

@@ -159,10 +159,16 @@ impl Lora {
     pub fn parameter_count(&self, tensors: &[(String, Vec<usize>)]) -> u64 {
         let targeted = |name: &str| {
             let name = name.strip_suffix(".weight").unwrap_or(name);
-            self.targets.iter().any(|t| name.ends_with(&format!(".{t}")))
+            self.targets
+                .iter()
+                .any(|t| name.ends_with(&format!(".{t}")))
         };
-        let ranks = tensors.iter().filter(|(name, shape)| shape.len() == 2 && targeted(name));
-        ranks.map(|(_, shape)| (self.rank * (shape[0] + shape[1])) as u64).sum()
+        let ranks = tensors
+            .iter()
+            .filter(|(name, shape)| shape.len() == 2 && targeted(name));
+        ranks
+            .map(|(_, shape)| (self.rank * (shape[0] + shape[1])) as u64)
+            .sum()
     }
 
     /// Puts new adapters on `model`: A uniform in `±1 / sqrt(in)`, as PEFT draws it, and B zero, so
@@ -258,7 +264,10 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
         ("use_dora", peft.use_dora),
     ];
     if let Some((name, _)) = unknown.iter().find(|(_, bad)| *bad) {
-        return Err(format(&path, &format_args!("{name} is not plain LoRA, which is all that is read")));
+        return Err(format(
+            &path,
+            &format_args!("{name} is not plain LoRA, which is all that is read"),
+        ));
     }
     let lora = Lora {
         rank: peft.r,
@@ -278,11 +287,16 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
     let device = model.device();
     let mut take = |name: String, expected: [usize; 2]| {
         let view = tensors.remove(&name);
-        let found = view.as_ref().map_or(Vec::new(), |view| view.shape().to_vec());
+        let found = view
+            .as_ref()
+            .map_or(Vec::new(), |view| view.shape().to_vec());
         match view {
             Some(view) if found == expected => {
                 let values = floats(&view).ok_or_else(|| {
-                    format(&path, &format_args!("{name} is {:?}, not a float type", view.dtype()))
+                    format(
+                        &path,
+                        &format_args!("{name} is {:?}, not a float type", view.dtype()),
+                    )
                 })?;
                 Ok(from_host::<2>(values, expected, &device))
             }
@@ -308,7 +322,10 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
     })?;
     match tensors.keys().next() {
         None => Ok(()),
-        Some(name) => Err(format(&path, &format_args!("{name} has no place in this model"))),
+        Some(name) => Err(format(
+            &path,
+            &format_args!("{name} has no place in this model"),
+        )),
     }
 }
 
@@ -320,8 +337,16 @@ fn floats(view: &TensorView) -> Option<Vec<f32>> {
             let words = view.data().as_chunks::<4>().0;
             Some(words.iter().map(|b| f32::from_le_bytes(*b)).collect())
         }
-        Dtype::F16 => Some(halves().map(|b| half::f16::from_le_bytes(b).to_f32()).collect()),
-        Dtype::BF16 => Some(halves().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect()),
+        Dtype::F16 => Some(
+            halves()
+                .map(|b| half::f16::from_le_bytes(b).to_f32())
+                .collect(),
+        ),
+        Dtype::BF16 => Some(
+            halves()
+                .map(|b| half::bf16::from_le_bytes(b).to_f32())
+                .collect(),
+        ),
         _ => None,
     }
 }

@@ -82,7 +82,10 @@ impl Parameters {
     pub fn norm(&self) -> f64 {
         let (host, device): (Vec<_>, Vec<_>) = self.0.values().partition(|t| on_host(t));
         let mut sum: f64 = host.into_iter().map(square_sum).sum();
-        let squares: Vec<Tensor<1>> = device.into_iter().map(|t| t.clone().square().sum()).collect();
+        let squares: Vec<Tensor<1>> = device
+            .into_iter()
+            .map(|t| t.clone().square().sum())
+            .collect();
         if !squares.is_empty() {
             let parts = to_host(Tensor::cat(squares, 0));
             sum += parts.iter().map(|&x| f64::from(x)).sum::<f64>();

@@ -35,6 +35,9 @@ impl Rope {
                 .iter()
                 .flat_map(|&p| self.frequencies.iter().map(move |f| p as f32 * f))
         };
-        (angles().map(f32::cos).collect(), angles().map(f32::sin).collect())
+        (
+            angles().map(f32::cos).collect(),
+            angles().map(f32::sin).collect(),
+        )
     }
 }

@@ -12,7 +12,9 @@ use super::{
     rope::Rope,
     weights::{HostTensor, WeightError, WeightSource},
 };
-use crate::compute::{Compute, Heads, Qkv, buffers::on_host, packing::Packing, tensor::Tensors};
+#[cfg(feature = "flex")]
+use crate::compute::buffers::is_host;
+use crate::compute::{Compute, Heads, Qkv, packing::Packing, tensor::Tensors};
 
 /// Which implementation of the arithmetic runs a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +128,7 @@ impl Transformer {
         let norm = build.norm("model.norm", c.hidden_size)?;
         let rope = Rope::new(c);
         Ok(Self {
-            engine: Engine::of(&embedding),
+            engine: Engine::on(device),
             embedding,
             blocks,
             norm,
@@ -212,7 +214,13 @@ impl Transformer {
         mut attend: impl FnMut(usize, &Qkv<C::Rows>) -> (C::Rows, C::Attended),
     ) -> C::Rows {
         let rotation = c.rotation(&self.rope, positions);
-        self.blocks_on(c, c.embed(&self.embedding, ids), &rotation, &mut attend, |_| {})
+        self.blocks_on(
+            c,
+            c.embed(&self.embedding, ids),
+            &rotation,
+            &mut attend,
+            |_| {},
+        )
     }
 
     /// The same from embedded tokens, wherever they come from.
@@ -408,12 +416,13 @@ impl Transformer {
 const EMBEDDING: &str = "model.embed_tokens.weight";
 
 impl Engine {
-    fn of(weight: &Tensor<2>) -> Self {
+    /// What runs models on a device.
+    pub fn on(device: &Device) -> Self {
         #[cfg(feature = "flex")]
-        if on_host(weight) {
+        if is_host(device) {
             return Self::Host;
         }
-        let _ = weight;
+        let _ = device;
         Self::Tensors
     }
 }

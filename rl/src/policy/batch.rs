@@ -99,7 +99,10 @@ pub fn pack(sequences: &[Sequence], token_budget: usize) -> Result<Vec<MicroBatc
     let mut open: Option<(&[u32], usize)> = None;
     for index in order {
         let Sequence { prompt, completion } = &sequences[index];
-        assert!(!prompt.is_empty(), "a sequence without a prompt cannot be scored");
+        assert!(
+            !prompt.is_empty(),
+            "a sequence without a prompt cannot be scored"
+        );
         let own = completion.len() - 1;
         if prompt.len() + own > token_budget {
             return Err(BudgetError {
@@ -144,7 +147,10 @@ fn even_share(sequences: &[Sequence], order: &[usize], token_budget: usize) -> u
 
 /// Bytes that one row of a micro-batch holds in f32 until its backward pass has been made, and
 /// those that the block under way needs besides.
-pub fn activation_bytes_per_token(config: &ModelConfig, activations: Activations) -> (usize, usize) {
+pub fn activation_bytes_per_token(
+    config: &ModelConfig,
+    activations: Activations,
+) -> (usize, usize) {
     let heads = config.head_dim * (config.num_attention_heads + config.num_key_value_heads);
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     // Input, middle, queries, mixed values (as many as queries), keys, values, gate, up.
@@ -172,7 +178,16 @@ mod tests {
 
     #[test]
     fn every_completion_token_is_packed_once_and_predicted_by_the_token_before() {
-        let shapes = [(3, 4), (2, 0), (5, 1), (1, 7), (2, 2), (3, 6), (3, 1), (5, 3)];
+        let shapes = [
+            (3, 4),
+            (2, 0),
+            (5, 1),
+            (1, 7),
+            (2, 2),
+            (3, 6),
+            (3, 1),
+            (5, 3),
+        ];
         let sequences: Vec<_> = shapes.map(|(p, c)| sequence(p, c)).into();
         for budget in [9, 14, 1000] {
             let batches = pack(&sequences, budget).unwrap();

@@ -126,7 +126,9 @@ pub fn accumulate_gradients(
         sums: gradients,
         trained: model.trained(),
     };
-    with_compute!(model, |c| accumulate(&c, model, batch, config, gradients, loss))
+    with_compute!(model, |c| accumulate(
+        &c, model, batch, config, gradients, loss
+    ))
 }
 
 fn accumulate<C: Compute>(
@@ -140,7 +142,10 @@ fn accumulate<C: Compute>(
     let forward = model.forward(c, &batch.packing, config.activations);
     let mut output = MicroOutput::default();
     let mut by_stream: Option<C::Rows> = None;
-    for range in config.head.chunks(batch.targets.len(), model.config().vocab_size) {
+    for range in config
+        .head
+        .chunks(batch.targets.len(), model.config().vocab_size)
+    {
         let rows = &batch.rows[range.clone()];
         let targets = &batch.targets[range.clone()];
         let stream = c.select(&forward.stream, rows);
@@ -151,14 +156,23 @@ fn accumulate<C: Compute>(
             value = loss;
             upstream
         };
-        let (logprobs, entropy, by_hidden) =
-            head::chunk(c, model, &hidden, targets, config.head, Some(gradients), upstream);
+        let (logprobs, entropy, by_hidden) = head::chunk(
+            c,
+            model,
+            &hidden,
+            targets,
+            config.head,
+            Some(gradients),
+            upstream,
+        );
         output.loss += value;
         output.logprobs.extend(logprobs);
         output.entropy.extend(entropy);
         let by_hidden = by_hidden.expect("gradients were asked for");
         let zeros = c.zeros_like(&stream);
-        let part = model.last_norm().backward(c, zeros, &stream, &by_hidden, gradients);
+        let part = model
+            .last_norm()
+            .backward(c, zeros, &stream, &by_hidden, gradients);
         by_stream = Some(c.select_backward_onto(by_stream, &part, rows, batch.packing.len()));
     }
     if let Some(by_stream) = by_stream {

@@ -169,7 +169,11 @@ impl Factors {
         };
         let mean = moment(mean, self.beta1, gradient.clone());
         let square = moment(square, self.beta2, gradient.square());
-        let root = square.clone().sqrt().mul_scalar(self.root).add_scalar(self.epsilon);
+        let root = square
+            .clone()
+            .sqrt()
+            .mul_scalar(self.root)
+            .add_scalar(self.epsilon);
         let change = mean.clone().div(root).mul_scalar(self.rate);
         [weight.mul_scalar(self.kept) - change, mean, square, zeros]
     }
@@ -182,9 +186,11 @@ impl Factors {
             let run = 1 << 16;
             let parts = weight.par_chunks_mut(run).zip(mean.par_chunks_mut(run));
             let others = square.par_chunks_mut(run).zip(gradient.par_chunks_mut(run));
-            parts.zip(others).for_each(|((weight, mean), (square, gradient))| {
-                arch.dispatch(|| self.on_slices(weight, mean, square, gradient));
-            });
+            parts
+                .zip(others)
+                .for_each(|((weight, mean), (square, gradient))| {
+                    arch.dispatch(|| self.on_slices(weight, mean, square, gradient));
+                });
         })
     }
 

@@ -104,7 +104,13 @@ impl RolloutCollector<'_> {
         };
         let parts = in_parallel(requests.chunks(share).len().max(1), |worker| {
             let range = worker * share..((worker + 1) * share).min(requests.len());
-            self.sample(model, sampling, &tasks[range.clone()], &requests[range], &count)
+            self.sample(
+                model,
+                sampling,
+                &tasks[range.clone()],
+                &requests[range],
+                &count,
+            )
         });
         let mut drafts = Vec::with_capacity(requests.len());
         for part in parts {

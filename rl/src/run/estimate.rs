@@ -47,7 +47,10 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     let (reference, merged) = match &config.lora {
         // The reference is the base; to sample and to save, adapters are added to a copy.
         Some(_) => (0, weights),
-        None => (weights * u64::from(config.stages.iter().any(with_reference)), 0),
+        None => (
+            weights * u64::from(config.stages.iter().any(with_reference)),
+            0,
+        ),
     };
     let (kept, passing) = activation_bytes_per_token(model, memory.activations());
     let budget = memory.token_budget as u64;

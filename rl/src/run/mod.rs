@@ -26,8 +26,7 @@ use crate::{
     checkpoint::CheckpointError,
     device::DeviceError,
     model::{
-        Parameters, Transformer, lora::LoraError, pretrained::PretrainedError,
-        weights::WeightError,
+        Parameters, Transformer, lora::LoraError, pretrained::PretrainedError, weights::WeightError,
     },
     policy::{AdamW, BudgetError},
     rollout::PromptError,

@@ -2,16 +2,51 @@
 
 use dunwu_datasets::TaskSource;
 
-use super::RunError;
+use super::{RunError, estimate};
 use crate::{
+    config::RunConfig,
     generation::{Finish, SamplingConfig},
     grpo::GrpoConfig,
-    model::Transformer,
+    metrics::available_memory_bytes,
+    model::{Engine, Transformer},
+    policy::BudgetError,
     rollout::{Completion, RolloutCollector},
 };
 
 /// Groups that are sampled.
 const GROUPS: usize = 8;
+
+/// Stops a run that will not fit into memory, before it has taken any.
+///
+/// # Errors
+/// [`RunError::Preflight`] with the parts of the estimate.
+pub fn memory(config: &RunConfig, engine: Engine) -> Result<(), RunError> {
+    if engine == Engine::Tensors {
+        return Ok(()); // a GPU does not say how much it has left
+    }
+    let estimate = estimate::of(config)?;
+    match available_memory_bytes() {
+        Some(available) if available < estimate.peak_bytes => {
+            let mib = |bytes: u64| bytes >> 20;
+            let parts: Vec<String> = estimate
+                .parts
+                .iter()
+                .filter(|(_, bytes)| *bytes > estimate.peak_bytes / 10)
+                .map(|(name, bytes)| format!("{name} {} MiB", mib(*bytes)))
+                .collect();
+            Err(RunError::Preflight {
+                problem: format!(
+                    "about {} MiB are needed at the worst moment and {} MiB are free; most go to {}",
+                    mib(estimate.peak_bytes),
+                    mib(available),
+                    parts.join(", ")
+                ),
+                hint: "lower memory.token_budget, memory.workers or memory.batch_rows, set memory.checkpoint_activations = true, or train adapters with [lora]".to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Samples a few groups as the first step would, and stops when they cannot teach anything.
 ///
@@ -23,6 +58,7 @@ pub fn check(
     model: &Transformer,
     sampling: &SamplingConfig,
     config: &GrpoConfig,
+    token_budget: usize,
     source: &mut dyn TaskSource,
     seed: u64,
 ) -> Result<(), RunError> {
@@ -36,6 +72,15 @@ pub fn check(
     let groups = collector
         .collect(model, sampling, tasks, config.group, seed, |_| {})?
         .groups;
+    if let Some(longest) = groups.iter().map(|g| g.prompt.len()).max()
+        && longest + sampling.max_tokens - 1 > token_budget
+    {
+        return Err(RunError::Budget(BudgetError {
+            prompt: longest,
+            completion: sampling.max_tokens,
+            budget: token_budget,
+        }));
+    }
     let completions: Vec<&Completion> = groups.iter().flat_map(|g| &g.completions).collect();
     let count = completions.len();
     if let Some(error) = completions.iter().find_map(|c| c.outcome.as_ref().err()) {

@@ -25,7 +25,7 @@ use crate::{
     eval::{EvalReport, Evaluation},
     grpo::{GrpoConfig, Trainer, group_advantages},
     metrics::{MetricsLine, StageMetrics, peak_memory_bytes},
-    model::{Transformer, lora::load_adapter},
+    model::{Engine, Transformer, lora::load_adapter},
     policy::{AdamW, GradientConfig, HeadConfig, Sequence},
     rollout::{Judge, RolloutCollector, RolloutGroup},
     sft::{self, SftConfig},
@@ -109,6 +109,9 @@ pub fn train(config: &RunConfig, options: &TrainOptions) -> Result<Summary, RunE
         true => directory::earlier(config, options.run_dir.as_deref())?,
         false => directory::free(config, options.run_dir.as_deref())?,
     };
+    if !options.no_preflight {
+        preflight::memory(config, Engine::on(&chosen.device))?;
+    }
     let mut run = Run::start(config, &chosen.device, &path, options)?;
     let mut directory = match options.resume {
         true => RunDirectory::open(path)?,
@@ -357,6 +360,7 @@ impl<'a> Run<'a> {
                     &self.learner.model,
                     &self.config.sampling,
                     stage,
+                    self.config.memory.token_budget,
                     source.as_mut(),
                     seed,
                 )?;

@@ -12,8 +12,8 @@ use super::{
     strided::{Into, Threads, View, ViewMut, product},
 };
 use crate::compute::{
-    elementwise::{dot, exp_sum, max},
     Heads, Qkv,
+    elementwise::{dot, exp_sum, max},
     packing::{Packing, Segment, Tree},
 };
 
@@ -62,7 +62,8 @@ impl<'a> Job<'a> {
     fn all(qkv: &'a Qkv<Rows>, packing: &'a Packing, heads: Heads) -> Vec<Self> {
         let arch = Arch::new();
         let band = |rows: &'a Rows, tree: &Tree, head: usize, width: usize| {
-            rows.view().part(tree.rows.clone(), head * width..(head + 1) * width)
+            rows.view()
+                .part(tree.rows.clone(), head * width..(head + 1) * width)
         };
         let pairs = packing
             .trees
@@ -142,7 +143,10 @@ impl<'a> Job<'a> {
         let prefix = block.prefix.len();
         for (keys, weights) in [
             (block.prefix.clone(), weights.part(rows.clone(), 0..prefix)),
-            (block.own.clone(), weights.part(rows.clone(), prefix..block.keys())),
+            (
+                block.own.clone(),
+                weights.part(rows.clone(), prefix..block.keys()),
+            ),
         ] {
             let mut out = out.again().part(keys, columns.clone());
             product(&mut out, weights.t(), a, 1.0, Into::Add, Threads::One);
@@ -196,7 +200,14 @@ impl<'a> Job<'a> {
                     let sum = sums.row(rows.start + i)[head];
                     let (o, by_o) = (output.row(i), by_output.row(i));
                     self.arch.dispatch(|| {
-                        softmax_backward(weights, by_scores, sum, dot(o, by_o), scale, block.seen(i));
+                        softmax_backward(
+                            weights,
+                            by_scores,
+                            sum,
+                            dot(o, by_o),
+                            scale,
+                            block.seen(i),
+                        );
                     });
                 }
                 self.spread(&mut by_value, weights, by_output, &block);
@@ -245,7 +256,10 @@ fn shares<'a>(rows: &'a mut Rows, packing: &Packing, heads: Heads) -> Vec<ViewMu
     let width = rows.width() / heads.kv;
     let trees = packing.trees.iter().map(|tree| tree.rows.len());
     let trees = rows.view_mut().split_rows(trees);
-    trees.into_iter().flat_map(|tree| tree.split_columns(width)).collect()
+    trees
+        .into_iter()
+        .flat_map(|tree| tree.split_columns(width))
+        .collect()
 }
 
 /// The mixed values, `[rows, query heads * dim]`, and the `log Σ eˢ` of each row and query head.

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::{
-    rows::Rows,
-};
+use super::rows::Rows;
 use crate::compute::{
-    elementwise::{exp_sum, max},Heads, Qkv};
+    Heads, Qkv,
+    elementwise::{exp_sum, max},
+};
 
 /// Tokens in a block.
 const BLOCK: usize = 64;
@@ -202,7 +202,8 @@ fn attend<'a, I: Iterator<Item = (&'a Block, usize)>>(
     }
     let stride = heads.query * BLOCK;
     for head in 0..heads.query {
-        let place = |b: usize, count: usize| b * stride + head * BLOCK..b * stride + head * BLOCK + count;
+        let place =
+            |b: usize, count: usize| b * stride + head * BLOCK..b * stride + head * BLOCK + count;
         let mut top = f32::NEG_INFINITY;
         for (b, (_, count)) in blocks().enumerate() {
             top = top.max(max(&scores[place(b, count)]));

@@ -88,8 +88,16 @@ impl Host {
         let run = row_run(out.rows(), width);
         let call = |(i, part): (usize, &mut [f32])| f(i * run, part);
         match out.data().len() >= SHARED {
-            true => out.data_mut().par_chunks_mut(run * width).enumerate().for_each(call),
-            false => out.data_mut().chunks_mut(run * width).enumerate().for_each(call),
+            true => out
+                .data_mut()
+                .par_chunks_mut(run * width)
+                .enumerate()
+                .for_each(call),
+            false => out
+                .data_mut()
+                .chunks_mut(run * width)
+                .enumerate()
+                .for_each(call),
         }
     }
 
@@ -100,10 +108,25 @@ impl Host {
         if x.rows() < self.many_rows && scale == 1.0 {
             let add = into == Into::Add;
             let out = out.data_mut();
-            panel::few_rows(self.arch, out, x.data(), &weight, inputs, add, Threads::Pool);
+            panel::few_rows(
+                self.arch,
+                out,
+                x.data(),
+                &weight,
+                inputs,
+                add,
+                Threads::Pool,
+            );
         } else {
             let weight = View::new(&weight, inputs).t();
-            product(&mut out.view_mut(), x.view(), weight, scale, into, Threads::Pool);
+            product(
+                &mut out.view_mut(),
+                x.view(),
+                weight,
+                scale,
+                into,
+                Threads::Pool,
+            );
         }
     }
 }
@@ -144,7 +167,9 @@ impl Compute for Host {
         let add = |sum: &mut [f32]| {
             for (row, &id) in ids.iter().enumerate() {
                 let sum = &mut sum[id as usize * width..][..width];
-                sum.iter_mut().zip(by_rows.row(row)).for_each(|(s, d)| *s += d);
+                sum.iter_mut()
+                    .zip(by_rows.row(row))
+                    .for_each(|(s, d)| *s += d);
             }
         };
         change(sum, add).0
@@ -200,7 +225,14 @@ impl Compute for Host {
         let weight = Values::of(weight);
         let right = View::new(&weight, out.width());
         let into = Into::Replace;
-        product(&mut out.view_mut(), by_y.view(), right, 1.0, into, Threads::Pool);
+        product(
+            &mut out.view_mut(),
+            by_y.view(),
+            right,
+            1.0,
+            into,
+            Threads::Pool,
+        );
         out
     }
 
@@ -213,7 +245,14 @@ impl Compute for Host {
     ) -> Rows {
         let weight = Values::of(weight);
         let right = View::new(&weight, sum.width());
-        product(&mut sum.view_mut(), by_y.view(), right, scale, Into::Add, Threads::Pool);
+        product(
+            &mut sum.view_mut(),
+            by_y.view(),
+            right,
+            scale,
+            Into::Add,
+            Threads::Pool,
+        );
         sum
     }
 
@@ -311,7 +350,8 @@ impl Compute for Host {
             .zip(up.data_mut().par_chunks_mut(run))
             .zip(by_y.data_mut().par_chunks_mut(run));
         parts.for_each(|((gate, up), by_y)| {
-            self.arch.dispatch(|| elementwise::swiglu_backward(gate, up, by_y));
+            self.arch
+                .dispatch(|| elementwise::swiglu_backward(gate, up, by_y));
         });
         (by_y, gate, up)
     }
@@ -375,7 +415,11 @@ impl Compute for Host {
                     weighted += w;
                 }
                 let log = sum.ln();
-                (sum as f32, chosen - log as f32, (log - weighted / sum) as f32)
+                (
+                    sum as f32,
+                    chosen - log as f32,
+                    (log - weighted / sum) as f32,
+                )
             })
         };
         let width = logits.width();

@@ -78,7 +78,11 @@ struct Panel {
 impl Panel {
     fn new(x: &[f32], inputs: usize, first: usize) -> Self {
         let rows = x.len() / inputs;
-        let width = if rows <= PANEL_ROWS / 2 { 16 } else { PANEL_ROWS };
+        let width = if rows <= PANEL_ROWS / 2 {
+            16
+        } else {
+            PANEL_ROWS
+        };
         let mut data = Rows::stale(inputs, width);
         for (input, lanes) in data.data_mut().chunks_exact_mut(width).enumerate() {
             let (used, rest) = lanes.split_at_mut(rows);
@@ -234,19 +238,34 @@ mod tests {
 
     #[test]
     fn every_shape_is_the_plain_product() {
-        for (rows, outputs, inputs) in [(1, 5, 3), (16, 24, 300), (17, 25, 256), (32, 13, 513), (40, 50, 7)] {
-            let x: Vec<f32> = (0..rows * inputs).map(|i| (i * 37 % 101) as f32 * 0.01 - 0.5).collect();
-            let w: Vec<f32> = (0..outputs * inputs).map(|i| (i * 53 % 97) as f32 * 0.01 - 0.5).collect();
+        for (rows, outputs, inputs) in [
+            (1, 5, 3),
+            (16, 24, 300),
+            (17, 25, 256),
+            (32, 13, 513),
+            (40, 50, 7),
+        ] {
+            let x: Vec<f32> = (0..rows * inputs)
+                .map(|i| (i * 37 % 101) as f32 * 0.01 - 0.5)
+                .collect();
+            let w: Vec<f32> = (0..outputs * inputs)
+                .map(|i| (i * 53 % 97) as f32 * 0.01 - 0.5)
+                .collect();
             for add in [false, true] {
                 let mut out = vec![1.0; rows * outputs];
                 few_rows(Arch::new(), &mut out, &x, &w, inputs, add, Threads::Pool);
                 for r in 0..rows {
                     for o in 0..outputs {
-                        let pairs = x[r * inputs..][..inputs].iter().zip(&w[o * inputs..][..inputs]);
+                        let pairs = x[r * inputs..][..inputs]
+                            .iter()
+                            .zip(&w[o * inputs..][..inputs]);
                         let sum: f64 = pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
                         let expected = sum + f64::from(u8::from(add));
                         let ours = f64::from(out[r * outputs + o]);
-                        assert!((ours - expected).abs() < 1e-4, "{rows}×{outputs}×{inputs}: {ours} {expected}");
+                        assert!(
+                            (ours - expected).abs() < 1e-4,
+                            "{rows}×{outputs}×{inputs}: {ours} {expected}"
+                        );
                     }
                 }
             }
@@ -258,7 +277,9 @@ mod tests {
     fn a_row_is_the_same_in_every_panel() {
         let (outputs, inputs) = (30, 70);
         let x: Vec<f32> = (0..40 * inputs).map(|i| (i as f32 * 0.37).sin()).collect();
-        let w: Vec<f32> = (0..outputs * inputs).map(|i| (i as f32 * 0.11).cos()).collect();
+        let w: Vec<f32> = (0..outputs * inputs)
+            .map(|i| (i as f32 * 0.11).cos())
+            .collect();
         let run = |x: &[f32]| {
             let mut out = vec![0.0; x.len() / inputs * outputs];
             few_rows(Arch::new(), &mut out, x, &w, inputs, false, Threads::One);
@@ -266,7 +287,10 @@ mod tests {
         };
         let all = run(&x);
         for row in [0, 15, 16, 31, 32, 39] {
-            assert_eq!(run(&x[row * inputs..][..inputs]), all[row * outputs..][..outputs]);
+            assert_eq!(
+                run(&x[row * inputs..][..inputs]),
+                all[row * outputs..][..outputs]
+            );
         }
     }
 }

@@ -81,7 +81,9 @@ impl Drop for Rows {
     fn drop(&mut self) {
         if self.buffer.len() >= KEPT {
             let buffer = std::mem::take(&mut self.buffer);
-            FREE.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+            FREE.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(buffer);
         }
     }
 }

@@ -51,7 +51,11 @@ impl<'a> View<'a> {
     }
 
     /// A rectangle of it.
-    pub(crate) fn part(self, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) -> Self {
+    pub(crate) fn part(
+        self,
+        rows: std::ops::Range<usize>,
+        columns: std::ops::Range<usize>,
+    ) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.rows);
         assert!(columns.start <= columns.end && columns.end <= self.columns);
         let offset = rows.start * self.row_stride + columns.start * self.column_stride;
@@ -109,7 +113,11 @@ impl<'a> ViewMut<'a> {
     }
 
     /// A rectangle of it.
-    pub(crate) fn part(self, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) -> Self {
+    pub(crate) fn part(
+        self,
+        rows: std::ops::Range<usize>,
+        columns: std::ops::Range<usize>,
+    ) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.rows);
         assert!(columns.start <= columns.end && columns.end <= self.columns);
         Self {
@@ -195,7 +203,10 @@ pub(crate) fn product(
     into: Into,
     threads: Threads,
 ) {
-    assert_eq!((out.rows, out.columns, a.columns), (a.rows, b.columns, b.rows));
+    assert_eq!(
+        (out.rows, out.columns, a.columns),
+        (a.rows, b.columns, b.rows)
+    );
     let (m, n, k) = (out.rows, out.columns, a.columns);
     if m == 0 || n == 0 {
         return;
@@ -262,6 +273,13 @@ mod tests {
         let a = [0.0; 6];
         let mut out = [0.0; 4];
         let mut out = ViewMut::new(&mut out, 2);
-        product(&mut out, View::new(&a, 3), View::new(&a, 3), 1.0, Into::Add, Threads::One);
+        product(
+            &mut out,
+            View::new(&a, 3),
+            View::new(&a, 3),
+            1.0,
+            Into::Add,
+            Threads::One,
+        );
     }
 }

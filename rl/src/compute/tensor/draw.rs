@@ -27,7 +27,10 @@ pub(crate) fn draw(
             let short = runs * RUN - drawable;
             let kept = match short {
                 0 => kept,
-                _ => Tensor::cat(vec![kept, Tensor::zeros([rows, short], &logits.device())], 1),
+                _ => Tensor::cat(
+                    vec![kept, Tensor::zeros([rows, short], &logits.device())],
+                    1,
+                ),
             };
             let kept = kept.reshape([rows, runs, RUN]);
             let sums = kept.clone().sum_dim(2).squeeze_dim::<2>(2); // [rows, runs]
@@ -74,7 +77,8 @@ mod tests {
                 sum += weight(i);
                 sum > uniform * total
             });
-            let logits = Tensor::from_data(TensorData::new(logits.clone(), [1, vocabulary]), &device);
+            let logits =
+                Tensor::from_data(TensorData::new(logits.clone(), [1, vocabulary]), &device);
             let uniform = from_host(vec![uniform as f32], [1, 1], &device);
             let (token, logprob) = draw(logits, 650, Some(uniform));
             let token = token.into_scalar::<i32>() as usize;

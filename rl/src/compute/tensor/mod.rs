@@ -87,7 +87,12 @@ struct TreeHeads {
 }
 
 impl TreeHeads {
-    fn new(qkv: &Qkv<Tensor<2>>, rows: &std::ops::Range<usize>, mask: &Tensor<3>, heads: Heads) -> Self {
+    fn new(
+        qkv: &Qkv<Tensor<2>>,
+        rows: &std::ops::Range<usize>,
+        mask: &Tensor<3>,
+        heads: Heads,
+    ) -> Self {
         let part = |x: &Tensor<2>| {
             let x = x.clone().narrow(0, rows.start, rows.len());
             stacked(x, heads.kv, heads.dim)
@@ -143,7 +148,8 @@ impl Compute for Tensors {
     }
 
     fn select(&self, x: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
-        x.clone().select(0, index(rows.iter().copied(), &self.device))
+        x.clone()
+            .select(0, index(rows.iter().copied(), &self.device))
     }
 
     fn select_backward_onto(
@@ -187,13 +193,7 @@ impl Compute for Tensors {
         sum + scaled(self.project_back(by_y, weight), scale)
     }
 
-    fn outer_onto(
-        &self,
-        sum: Tensor<1>,
-        by_y: &Tensor<2>,
-        x: &Tensor<2>,
-        scale: f32,
-    ) -> Tensor<1> {
+    fn outer_onto(&self, sum: Tensor<1>, by_y: &Tensor<2>, x: &Tensor<2>, scale: f32) -> Tensor<1> {
         let count = sum.dims()[0];
         let outer = by_y.clone().transpose().matmul(x.clone());
         sum + scaled(outer, scale).reshape([count])
@@ -231,8 +231,13 @@ impl Compute for Tensors {
         let (x, by_y) = (runs(x), runs(by_y));
         let rms = x.clone().square().mean_dim(1).add_scalar(epsilon).sqrt();
         let normed = x.div(rms.clone());
-        let by_weight = by_weight
-            .map(|sum| sum + normed.clone().mul(by_y.clone()).sum_dim(0).squeeze_dim::<1>(0));
+        let by_weight = by_weight.map(|sum| {
+            sum + normed
+                .clone()
+                .mul(by_y.clone())
+                .sum_dim(0)
+                .squeeze_dim::<1>(0)
+        });
         let by_normed = by_y.mul(weight.clone().unsqueeze::<2>());
         let mean = by_normed.clone().mul(normed.clone()).mean_dim(1);
         let change = (by_normed - normed.mul(mean)).div(rms);
@@ -296,8 +301,9 @@ impl Compute for Tensors {
             let mask = mask.repeat_dim(0, group).unsqueeze::<3>(); // [1, group * rows, rows]
             (tree.rows.clone(), mask)
         };
+        let filled = packing.trees.iter().filter(|tree| !tree.rows.is_empty());
         Layout {
-            trees: packing.trees.iter().map(tree).collect(),
+            trees: filled.map(tree).collect(),
         }
     }
 
@@ -333,7 +339,10 @@ impl Compute for Tensors {
             let (output, by_output) = (part(output), part(by_output));
             let mean = output.mul(by_output.clone()).sum_dim(2);
             let by_weights = by_output.clone().matmul(value.transpose());
-            let by_scores = weights.clone().mul(by_weights - mean).mul_scalar(heads.scale());
+            let by_scores = weights
+                .clone()
+                .mul(by_weights - mean)
+                .mul_scalar(heads.scale());
             by_query.push(unstacked(by_scores.clone().matmul(key), rows.len()));
             by_key.push(unstacked(by_scores.transpose().matmul(query), rows.len()));
             by_value.push(unstacked(weights.transpose().matmul(by_output), rows.len()));

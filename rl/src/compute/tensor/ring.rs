@@ -91,8 +91,12 @@ impl Ring {
             x.swap_dims(1, 2)
         };
         for (layer, (key, value)) in self.layers.iter_mut().zip(&prefix.layers) {
-            layer.key.inplace(|all| all.slice_assign(place.clone(), by_head(key)));
-            layer.value.inplace(|all| all.slice_assign(place.clone(), by_head(value)));
+            layer
+                .key
+                .inplace(|all| all.slice_assign(place.clone(), by_head(key)));
+            layer
+                .value
+                .inplace(|all| all.slice_assign(place.clone(), by_head(value)));
         }
         self.slots[slot] = (prefix.length, self.steps);
     }
@@ -131,10 +135,17 @@ impl Ring {
         let columns = self.columns();
         let layer = &mut self.layers[layer];
         let by_head = |x: &Tensor<2>| x.clone().reshape([slots, kv, 1, dim]);
-        layer.key.inplace(|all| all.slice_assign(place.clone(), by_head(&qkv.key)));
-        layer.value.inplace(|all| all.slice_assign(place.clone(), by_head(&qkv.value)));
+        layer
+            .key
+            .inplace(|all| all.slice_assign(place.clone(), by_head(&qkv.key)));
+        layer
+            .value
+            .inplace(|all| all.slice_assign(place.clone(), by_head(&qkv.value)));
         let seen = |x: &Tensor<4>| x.clone().narrow(2, 0, columns);
-        let query = qkv.query.clone().reshape([slots, kv, self.heads.group(), dim]);
+        let query = qkv
+            .query
+            .clone()
+            .reshape([slots, kv, self.heads.group(), dim]);
         let scores = query.matmul(seen(&layer.key).transpose());
         let scores = scores.mul_scalar(self.heads.scale()) + mask.clone();
         softmax(scores, 3)

@@ -6,10 +6,7 @@ use super::*;
 use crate::{
     compute::tensor::{Tensors, index},
     model::{
-        Engine, ModelConfig, ParameterVisitor,
-        config::Family,
-        lora::Lora,
-        weights::HostTensor,
+        Engine, ModelConfig, ParameterVisitor, config::Family, lora::Lora, weights::HostTensor,
     },
     policy::{Sequence, pack, token_logprobs},
 };
@@ -58,7 +55,14 @@ fn model(family: Family) -> Transformer {
 /// Prompts shared and not, ragged, a completion of one token, one longer than a block of queries.
 fn sequences() -> Vec<Sequence> {
     let prompt = |seed: u32, length: u32| (0..length).map(|i| (seed * 7 + i * 3) % 41).collect();
-    let shapes = [(1, 5, 4), (1, 5, 1), (1, 5, 9), (2, 3, 6), (3, 1, 150), (2, 3, 2)];
+    let shapes = [
+        (1, 5, 4),
+        (1, 5, 1),
+        (1, 5, 9),
+        (2, 3, 6),
+        (3, 1, 150),
+        (2, 3, 2),
+    ];
     shapes
         .map(|(seed, p, c)| Sequence {
             prompt: prompt(seed, p),
@@ -89,7 +93,11 @@ fn difference(a: &Parameters, b: &Parameters) -> f64 {
     let one = |(name, a): (&str, &Tensor<1>)| {
         let (a, b) = (to_host(a.clone()), to_host(b.get(name).unwrap().clone()));
         let largest = a.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
-        let error = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let error = a
+            .iter()
+            .zip(&b)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
         f64::from(error / largest)
     };
     a.iter().map(one).fold(0.0, f64::max)
@@ -118,7 +126,9 @@ fn by_autodiff(model: &Transformer, temperature: f32) -> Parameters {
         Some(_) => tracked.visit_adapters(&mut Track),
         None => tracked.visit(&mut Track),
     }
-    let c = Tensors { device: Device::flex() };
+    let c = Tensors {
+        device: Device::flex(),
+    };
     let batches = pack(&sequences(), 1000).unwrap();
     let order = &batches[0].members;
     let mut logprobs = Vec::new();
@@ -128,9 +138,13 @@ fn by_autodiff(model: &Transformer, temperature: f32) -> Parameters {
         let packing = crate::compute::packing::Packing::of_prompts([&whole[..whole.len() - 1]]);
         let stream = tracked.stream_packed(&c, &packing, |_, _| {});
         let hidden = tracked.last_norm().forward(&c, &stream);
-        let logits = c.project(&hidden, tracked.head_weight()).div_scalar(temperature);
+        let logits = c
+            .project(&hidden, tracked.head_weight())
+            .div_scalar(temperature);
         let targets = index(whole[1..].iter().map(|&id| id as usize), &c.device);
-        let all = log_softmax(logits, 1).gather(1, targets.unsqueeze_dim(1)).squeeze_dim::<1>(1);
+        let all = log_softmax(logits, 1)
+            .gather(1, targets.unsqueeze_dim(1))
+            .squeeze_dim::<1>(1);
         logprobs.push(all.narrow(0, prompt.len() - 1, completion.len()));
     }
     let logprobs = Tensor::cat(logprobs, 0);
@@ -158,14 +172,28 @@ fn packed_and_chunked_gradients_are_those_of_autodiff() {
         let expected = by_autodiff(&model, 0.8);
         let (host, output) = gradients(&model, config);
         let (tensors, other) = gradients(&model.clone().with_engine(Engine::Tensors), config);
-        let (ours, theirs) = (difference(&expected, &host), difference(&expected, &tensors));
+        let (ours, theirs) = (
+            difference(&expected, &host),
+            difference(&expected, &tensors),
+        );
         eprintln!("{family}: slices {ours:e}, tensors {theirs:e} from autodiff");
-        assert!(ours < 2e-5 && theirs < 2e-5, "{family}: {ours:e} {theirs:e}");
+        assert!(
+            ours < 2e-5 && theirs < 2e-5,
+            "{family}: {ours:e} {theirs:e}"
+        );
         assert!((output.loss - other.loss).abs() < 1e-5 * output.loss.abs());
         let scores = token_logprobs(&model, &sequences(), 200, config.head).unwrap();
         let order = &pack(&sequences(), 1000).unwrap()[0].members;
-        let scored: Vec<f32> = order.iter().flat_map(|&m| scores[m].logprobs.clone()).collect();
-        assert!(scored.iter().zip(&output.logprobs).all(|(a, b)| (a - b).abs() < 1e-5));
+        let scored: Vec<f32> = order
+            .iter()
+            .flat_map(|&m| scores[m].logprobs.clone())
+            .collect();
+        assert!(
+            scored
+                .iter()
+                .zip(&output.logprobs)
+                .all(|(a, b)| (a - b).abs() < 1e-5)
+        );
         let entropy = other.entropy.iter().zip(&output.entropy);
         assert!(entropy.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) < 1e-5);
     }
@@ -220,15 +248,28 @@ fn adapters_have_the_gradients_of_autodiff_and_the_base_none() {
     let (host, _) = gradients(&adapted, GradientConfig::default());
     let tensors = adapted.clone().with_engine(Engine::Tensors);
     let (tensors, _) = gradients(&tensors, GradientConfig::default());
-    assert!(difference(&expected, &host) < 2e-5, "{}", difference(&expected, &host));
+    assert!(
+        difference(&expected, &host) < 2e-5,
+        "{}",
+        difference(&expected, &host)
+    );
     assert!(difference(&expected, &tensors) < 2e-5);
 
     let scores = |model: &Transformer| -> Vec<f32> {
         let scores = token_logprobs(model, &sequences(), 1000, head).unwrap();
         scores.into_iter().flat_map(|s| s.logprobs).collect()
     };
-    let (on, merged, off) = (scores(&adapted), scores(&adapted.merged()), scores(&adapted.base()));
-    let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let (on, merged, off) = (
+        scores(&adapted),
+        scores(&adapted.merged()),
+        scores(&adapted.base()),
+    );
+    let apart = |a: &[f32], b: &[f32]| {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max)
+    };
     assert!(apart(&on, &merged) < 1e-5, "{}", apart(&on, &merged));
     assert!(apart(&on, &off) > 0.01);
 }
