@@ -40,6 +40,7 @@ mod extract;
 mod format;
 mod formula;
 mod length;
+pub mod math;
 mod reward;
 mod rubric;
 
