@@ -110,11 +110,6 @@ impl Ball {
         }
     }
 
-    /// Whether this ball is one point.
-    pub(crate) fn is_exact(&self) -> bool {
-        self.r == 0
-    }
-
     /// Whether numbers have grown beyond all use.
     pub(crate) fn is_huge(&self) -> bool {
         self.e.abs() > MAX_EXPONENT
@@ -148,6 +143,7 @@ impl Ball {
     }
 
     /// The binary logarithm of the midpoint, rounded down; `None` for zero.
+    #[cfg(test)]
     fn log2_mid(&self) -> Option<i64> {
         (!self.m.is_zero()).then(|| self.m.bits() as i64 - 1 + self.e)
     }
@@ -242,15 +238,21 @@ impl Ball {
         if self.r == 0 && other.r == 0 {
             return Self::normal(product, 0, e, bits);
         }
-        // |ab − m₁m₂| ≤ |m₁|r₂ + |m₂|r₁ + r₁r₂, in units of 2^shift.
-        let (left, left_drop) = head(&self.m);
-        let (right, right_drop) = head(&other.m);
-        let shift = left_drop.max(right_drop);
-        let (r1, r2) = (u128::from(self.r), u128::from(other.r));
-        let r = shift_up(u128::from(left) * r2, shift - left_drop)
-            + shift_up(u128::from(right) * r1, shift - right_drop)
-            + shift_up(r1 * r2, shift)
-            + u128::from(shift > 0);
+        // |ab − m₁m₂| ≤ |m₁|r₂ + |m₂|r₁ + r₁r₂, of which only a few leading bits are kept.
+        let share = |m: &BigInt, r: u64| -> (u128, u64) {
+            let (top, drop) = head(m);
+            (u128::from(top) * u128::from(r), drop)
+        };
+        let parts = [share(&self.m, other.r), share(&other.m, self.r), (u128::from(self.r) * u128::from(other.r), 0)];
+        let size = |(value, drop): &(u128, u64)| if *value == 0 { 0 } else { bits_u128(*value) + drop };
+        let shift = parts.iter().map(size).max().unwrap_or(0).saturating_sub(60);
+        let mut r = u128::from(shift > 0);
+        for (value, drop) in parts {
+            r += match drop.checked_sub(shift) {
+                Some(left) => value << left,
+                None => shift_up(value, shift - drop),
+            };
+        }
         Self::normal(product >> shift, r, e + shift as i64, bits)
     }
 
@@ -307,9 +309,9 @@ impl Ball {
             let exact = root.pow(degree) == shifted;
             return Some(Self::normal(BigInt::from(root), u128::from(!exact), e, bits));
         }
-        // x^(1/k) is concave: its change over δ is at most δ·x^(1/k) / (k·(x − δ)); k ≥ 1 is dropped.
+        // x^(1/k) is concave: its change over δ is at most δ·x^(1/k) / (k·(x − δ)).
         let low = self.m.magnitude() - self.r;
-        let error = (&root + 1u32) * self.r / low + 3u32;
+        let error = (&root + 1u32) * self.r / (low * degree) + 3u32;
         let (r, drop) = radius_of(&error);
         Some(Self::normal(
             BigInt::from(root) >> drop,
@@ -364,6 +366,7 @@ impl Ball {
     }
 
     /// Whether this ball's error is at most 2^−`bits` of its size, or of 1 if it is smaller than 1.
+    #[cfg(test)]
     pub(crate) fn is_precise(&self, bits: u64) -> bool {
         let size = self.log2_mid().unwrap_or(0).max(0);
         self.log2_radius() <= size - bits as i64
