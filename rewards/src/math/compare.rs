@@ -410,13 +410,20 @@ impl Context<'_> {
         }
         // Tuples against lists keep their order; a list of named values is in the order of its names.
         match (gold, pred) {
-            (Tuple(items), List(_, others)) | (List(_, others), Tuple(items)) => {
+            (Tuple(items), List(_, others)) => {
                 let others = values(others);
-                let mut verdict = self.ordered(items, &others.values);
-                if matches!(gold, List(..)) {
-                    verdict = self.ordered(&others.values, items);
-                }
-                return verdict;
+                // `x = 1, y = 2` is the point (1, 2); `1, 2` is no point.
+                return match others.named && !self.options.strict {
+                    true => self.ordered(items, &others.values),
+                    false => Ok(Verdict::Different),
+                };
+            }
+            (List(_, others), Tuple(items)) => {
+                let others = values(others);
+                return match others.named && !self.options.strict {
+                    true => self.ordered(&others.values, items),
+                    false => Ok(Verdict::Different),
+                };
             }
             (Tuple(_), Set(_)) | (Set(_), Tuple(_)) => return Ok(Verdict::Different),
             (Tuple(_), _) | (_, Tuple(_)) => return Ok(Verdict::Different),
@@ -567,11 +574,6 @@ impl Context<'_> {
                 [lower, upper] => Some((lower.clone(), upper.clone(), false, false)),
                 _ => None,
             },
-            // `[1, 2]` may be a list in brackets.
-            Expression::List(_, items) => match items.as_slice() {
-                [lower, upper] => Some((lower.clone(), upper.clone(), true, true)),
-                _ => None,
-            },
             _ => None,
         };
         match (ends(gold), ends(pred)) {
@@ -604,7 +606,17 @@ impl Context<'_> {
             (None, Some(inner)) if plain(gold) => return self.percents(&inner, pred, gold, false),
             _ => {}
         }
+        // `5 m` is a product until the other side has a unit.
+        if let (Quantity(..), Some((value, unit))) = (gold, letter_unit(pred)) {
+            return self.measures(gold, &Quantity(Box::new(value.clone()), unit));
+        }
+        if let (Some((value, unit)), Quantity(..)) = (letter_unit(gold), pred) {
+            return self.measures(&Quantity(Box::new(value.clone()), unit), pred);
+        }
         match (gold, pred) {
+            (Quantity(_, unit), other) | (other, Quantity(_, unit)) if self.options.strict && unit.is_known() && plain(other) => {
+                Ok(Verdict::Different)
+            }
             (Quantity(left, left_unit), Quantity(right, right_unit)) => self.quantities((left, left_unit), (right, right_unit)),
             (Degrees(left), Degrees(right)) => self.scalars(left, right),
             (Quantity(left, unit), Degrees(right)) | (Degrees(right), Quantity(left, unit)) if unit.is_degrees() => self.scalars(left, right),
@@ -652,6 +664,9 @@ impl Context<'_> {
 
     fn quantities(&self, gold: (&Expression, &Unit), pred: (&Expression, &Unit)) -> Result<Verdict, Doubt> {
         let ((left, left_unit), (right, right_unit)) = (gold, pred);
+        if self.options.strict && left_unit.is_known() != right_unit.is_known() {
+            return Ok(Verdict::Different);
+        }
         if !left_unit.is_known() || !right_unit.is_known() {
             return self.answers(left, right);
         }
@@ -670,19 +685,33 @@ impl Context<'_> {
         if verdict == Ok(Verdict::Equal) || !gold.symbols().is_empty() {
             return verdict;
         }
-        if let Expression::Product(factors) = pred
-            && let [number, unit] = factors.as_slice()
-            && number.symbols().is_empty()
-        {
-            let letter = match unit {
-                Expression::Power(base, _) => base.as_ref(),
-                other => other,
-            };
-            if matches!(letter, Expression::Symbol(name) if matches!(name.as_str(), "m" | "g" | "s" | "h" | "L" | "l")) {
-                return self.scalars(gold, number);
-            }
+        match letter_unit(pred) {
+            Some((number, _)) if !self.options.strict => self.scalars(gold, number),
+            _ => verdict,
         }
-        verdict
+    }
+}
+
+/// The number and the unit of `5m` or `5m²`, whose unit could be a variable.
+fn letter_unit(expression: &Expression) -> Option<(&Expression, Unit)> {
+    let Expression::Product(factors) = expression else {
+        return None;
+    };
+    let [number, unit] = factors.as_slice() else {
+        return None;
+    };
+    let (letter, exponent) = match unit {
+        Expression::Power(base, exponent) => match exponent.as_ref() {
+            Expression::Number(value) => (base.as_ref(), super::exact::whole(value).filter(|exponent| (1..=3).contains(exponent))?),
+            _ => return None,
+        },
+        other => (other, 1),
+    };
+    match letter {
+        Expression::Symbol(name) if number.symbols().is_empty() && matches!(name.as_str(), "m" | "g" | "s" | "h" | "L" | "l") => {
+            Some((number, Unit::word(name)?.power(exponent as i8)))
+        }
+        _ => None,
     }
 }
 

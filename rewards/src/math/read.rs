@@ -139,6 +139,7 @@ fn find<'a>(pred: &'a str, options: &MathOptions) -> Option<&'a str> {
 fn looks_bare(text: &str) -> bool {
     text.len() <= MAX_BARE
         && !text.contains('\n')
+        && !text.starts_with("A:")
         && !["\\boxed", "\\fbox", "<answer>", "####", "think>", "nswer", "<|"]
             .iter()
             .any(|marker| text.contains(marker))
@@ -280,7 +281,12 @@ impl Judge<'_> {
                 return (first, Ok(read));
             }
         }
+        let has_words = words_of_prose(pred) >= 1;
         for extraction in order {
+            // Without words it is a formula that cannot be read; a number out of it would be a guess.
+            if *extraction == Extraction::LastNumber && !has_words {
+                continue;
+            }
             let Some(found) = extract_from(pred, std::slice::from_ref(extraction)) else {
                 continue;
             };
@@ -302,7 +308,8 @@ impl Judge<'_> {
         let answers = |left: &Expression, right: &Expression| context.answers(left, right).unwrap_or_else(|why| Verdict::Undecided { why });
         let verdict = answers(left, right);
         if verdict == Verdict::Equal {
-            if is_letters_only(self.gold) && is_letters_only(pred) && plain_words(self.gold) != plain_words(pred) {
+            let word = |text: &str| is_letters_only(text) && plain_words(text).len() > 2;
+            if word(self.gold) && word(pred) && plain_words(self.gold) != plain_words(pred) {
                 // `odd` and `dod` are the same product of letters, and hardly the same answer.
                 let why = Doubt::Kinds {
                     left: "letters that may be a word",

@@ -315,12 +315,23 @@ impl Parser<'_> {
         Ok(Expression::Ratio(parts))
     }
 
-    /// `am` or `p.m.` here.
+    /// Reads `am` or `p.m.`.
     fn half(&mut self) -> Option<Half> {
+        let (half, length) = self.half_ahead()?;
+        self.at += length;
+        Some(half)
+    }
+
+    /// `am` or `p.m.` after a number, and how many tokens it takes.
+    fn half_ahead(&self) -> Option<(Half, usize)> {
         let (word, next) = match self.peek()? {
             Token::Word(word) | Token::Text(word) => (word.to_ascii_lowercase(), self.peek_at(1)),
             _ => return None,
         };
+        let after_number = self.at > 0 && matches!(self.lexemes[self.at - 1].token, Token::Number { .. });
+        if !after_number {
+            return None;
+        }
         let dotted = next == Some(&Token::Sign('.'));
         let second = matches!(self.peek_at(2), Some(Token::Word(word)) if word.eq_ignore_ascii_case("m"));
         let (half, length) = match word.as_str() {
@@ -330,11 +341,8 @@ impl Parser<'_> {
             "p" if dotted && second => (Half::Pm, 3),
             _ => return None,
         };
-        self.at += length;
-        if self.peek_sign() == Some('.') {
-            self.at += 1;
-        }
-        Some(half)
+        let stop = self.peek_at(length) == Some(&Token::Sign('.'));
+        Some((half, length + usize::from(stop)))
     }
 
     /// The time whose tokens begin at `start`: `4:30`, `4:30:15`, `4`.
@@ -378,7 +386,11 @@ impl Parser<'_> {
                 _ => return Ok(left),
             };
             self.at += 1;
-            let right = self.sum()?;
+            // `{5}` reads as 5, and is a set here.
+            let right = match self.sum()? {
+                scalar if scalar.is_scalar() && !matches!(scalar, Expression::Symbol(_)) => Expression::Set(vec![scalar]),
+                set => set,
+            };
             left = Expression::SetOperation(operation, Box::new(left), Box::new(right));
         }
     }

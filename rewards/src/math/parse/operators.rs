@@ -94,6 +94,7 @@ impl Parser<'_> {
                     let value = Expression::product(std::mem::take(&mut factors));
                     factors.push(Expression::Call(function, vec![value, modulus]));
                 }
+                _ if self.half_ahead().is_some() => break,
                 _ => {
                     if self.label(&mut factors)? {
                         continue;
