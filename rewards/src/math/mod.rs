@@ -23,6 +23,7 @@
 //! - `compare`: kinds of answers: lists, sets, tuples, equations, units; `realset`: sets of real numbers
 //! - `decide`: two scalars; by `exact` fractions, `normal` forms, `separation` bounds, and `evaluate` with `numeric` balls
 //! - `text`: answers in words; `units`
+//! - `reward`: the rubric's component `math`
 //! - `budget`: what a decision may cost
 
 mod budget;
@@ -35,9 +36,12 @@ mod normal;
 mod numeric;
 mod parse;
 mod print;
+#[cfg(test)]
+mod properties;
 mod quick;
 mod read;
 mod realset;
+mod reward;
 mod separation;
 #[cfg(test)]
 mod tests;
@@ -52,6 +56,7 @@ use serde::{Deserialize, Serialize};
 pub use budget::{DEFAULT_STEPS, Doubt, MAX_ANSWER_BYTES, MAX_BITS, MAX_DEPTH};
 pub use expression::{Binder, Connective, Constant, Expression, Function, Half, RelationKind, SetOperation};
 pub use parse::{ParseError, parse};
+pub use reward::{Math, MathConfig, Undecided};
 pub use units::Unit;
 
 use crate::extract::Extraction;

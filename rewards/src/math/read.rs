@@ -219,7 +219,7 @@ impl Judge<'_> {
         if plain_words(gold).trim_matches(['(', ')']).len() == 1 {
             // `r` and `R` are two variables; `(C)` and `c` are one choice.
             let same_case = gold.bytes().find(u8::is_ascii_alphabetic) == pred.bytes().find(u8::is_ascii_alphabetic);
-            return gold.bytes().all(|byte| !byte.is_ascii_digit()) && same_text(gold, pred) && (same_case || marked);
+            return gold.is_ascii() && same_text(gold, pred) && (same_case || marked);
         }
         if !is_wordy(gold) || !same_text(gold, pred) {
             return false;

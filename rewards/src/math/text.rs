@@ -103,9 +103,11 @@ pub(super) fn same_text(gold: &str, pred: &str) -> bool {
         return true;
     }
     if let (Some((left, _)), Some((right, marked))) = (choice(&gold), choice(&pred)) {
-        // The gold answer is a letter and nothing else.
-        let bare = gold.trim_matches(['(', ')', '.', ' ']).len() == 1;
-        return bare && left == right && (marked || pred.len() <= 3);
+        // The gold answer is a letter and nothing else, and no formula follows the predicted one.
+        let bare = gold.trim_matches(['(', ')', '.', ' ']).len() == 1 && ('a'..='j').contains(&left);
+        let after = pred.trim_start_matches(|c: char| c.is_ascii_alphabetic() || matches!(c, '(' | ')' | '.' | ':' | ' '));
+        let formula = after.starts_with(['+', '-', '−', '*', '/', '=', '^', '<', '>', '!', '\\', ',', '%', '±']);
+        return bare && left == right && !formula && (marked || pred.len() <= 3);
     }
     // Spaces and hyphens inside: `twenty-five`, `twenty five`.
     let squeezed = |words: &str| words.replace([' ', '-', '‐', '–'], "");

@@ -449,7 +449,7 @@ impl<'a> Lexer<'a> {
         let inner_spaced = content.starts_with([' ', '~']);
         self.spaced |= inner_spaced;
         let mathematical = trimmed.bytes().any(|byte| byte.is_ascii_digit() || byte == b'\\' || byte == b'$');
-        if mathematical && self.nested < 4 {
+        if mathematical && self.nested < 4 && super::units::Unit::parse(trimmed).is_none() {
             let (text, at) = (self.text, self.at);
             let offset = content.as_ptr() as usize - text.as_ptr() as usize;
             (self.text, self.bytes) = (content, content.as_bytes());
