@@ -12,7 +12,9 @@ use dunwu_rewards::math::{MathOptions, Verdict, judge};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let path = arguments.first().expect("usage: judge_pairs FILE.jsonl [--list]");
+    let path = arguments
+        .first()
+        .expect("usage: judge_pairs FILE.jsonl [--list]");
     let list = arguments.iter().any(|argument| argument == "--list");
     let answers: Vec<String> = std::fs::read_to_string(path)
         .unwrap()
@@ -26,8 +28,12 @@ fn main() {
     let (mut itself, mut readable, mut pairs, mut equal, mut undecided) = (0, 0, 0u64, 0u64, 0u64);
     for (index, gold) in answers.iter().enumerate() {
         // With spaces around, so that the texts are not the same; and through the printed form.
-        itself += usize::from(judge(gold, &format!("\\boxed{{ {gold} }}"), &options).verdict == Verdict::Equal);
-        let printed = judge(gold, gold, &options).gold_parsed().unwrap_or_default();
+        itself += usize::from(
+            judge(gold, &format!("\\boxed{{ {gold} }}"), &options).verdict == Verdict::Equal,
+        );
+        let printed = judge(gold, gold, &options)
+            .gold_parsed()
+            .unwrap_or_default();
         readable += usize::from(judge(gold, &printed, &options).verdict == Verdict::Equal);
         for other in &answers[..index] {
             if gold == other {
@@ -42,7 +48,11 @@ fn main() {
                     Verdict::Undecided { .. } => undecided += 1,
                 }
                 if list {
-                    println!("{} | {gold} | {pred} | {}", judgement.verdict.name(), judgement.why);
+                    println!(
+                        "{} | {gold} | {pred} | {}",
+                        judgement.verdict.name(),
+                        judgement.why
+                    );
                 }
             }
         }

@@ -25,7 +25,9 @@ struct Case {
 fn read(line: &str) -> Case {
     let value: Value = serde_json::from_str(line).unwrap();
     let text = |key: &str| value[key].as_str().unwrap().to_owned();
-    let tolerance = value["opts"]["precision"].as_u64().map(|decimals| Tolerance::Decimals(decimals as u32));
+    let tolerance = value["opts"]["precision"]
+        .as_u64()
+        .map(|decimals| Tolerance::Decimals(decimals as u32));
     Case {
         gold: text("gold"),
         pred: text("pred"),
@@ -39,11 +41,17 @@ fn read(line: &str) -> Case {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let path = arguments.first().expect("usage: judge_speed CASES.jsonl [--list] [--repeat N]");
+    let path = arguments
+        .first()
+        .expect("usage: judge_speed CASES.jsonl [--list] [--repeat N]");
     let list = arguments.iter().any(|argument| argument == "--list");
     let repeat = arguments.iter().position(|argument| argument == "--repeat");
     let repeat: usize = repeat.map_or(20, |at| arguments[at + 1].parse().unwrap());
-    let cases: Vec<Case> = std::fs::read_to_string(path).unwrap().lines().map(read).collect();
+    let cases: Vec<Case> = std::fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .map(read)
+        .collect();
 
     let (mut agree, mut false_equal, mut undecided, mut most_steps) = (0, 0, 0, 0);
     for (index, case) in cases.iter().enumerate() {
@@ -53,10 +61,24 @@ fn main() {
         false_equal += usize::from(equal && !case.expect);
         undecided += usize::from(matches!(judgement.verdict, Verdict::Undecided { .. }));
         most_steps = most_steps.max(judgement.steps);
-        if list && (equal != case.expect || matches!(judgement.verdict, Verdict::Undecided { .. })) {
-            println!("{index}: label {}, verdict {}: {}", case.expect, judgement.verdict.name(), judgement.why);
-            println!("    gold {:?} -> {:?}", shortened(&case.gold), judgement.gold_parsed());
-            println!("    pred {:?} -> {:?}", shortened(&case.pred), judgement.pred_parsed());
+        if list && (equal != case.expect || matches!(judgement.verdict, Verdict::Undecided { .. }))
+        {
+            println!(
+                "{index}: label {}, verdict {}: {}",
+                case.expect,
+                judgement.verdict.name(),
+                judgement.why
+            );
+            println!(
+                "    gold {:?} -> {:?}",
+                shortened(&case.gold),
+                judgement.gold_parsed()
+            );
+            println!(
+                "    pred {:?} -> {:?}",
+                shortened(&case.pred),
+                judgement.pred_parsed()
+            );
         }
     }
 
@@ -65,12 +87,20 @@ fn main() {
     for _ in 0..repeat {
         for (case, best) in cases.iter().zip(&mut best) {
             let start = Instant::now();
-            black_box(judge(black_box(&case.gold), black_box(&case.pred), &case.options));
+            black_box(judge(
+                black_box(&case.gold),
+                black_box(&case.pred),
+                &case.options,
+            ));
             *best = (*best).min(start.elapsed());
         }
     }
     let spent = start.elapsed();
-    let slowest = best.iter().enumerate().max_by_key(|(_, time)| **time).unwrap();
+    let slowest = best
+        .iter()
+        .enumerate()
+        .max_by_key(|(_, time)| **time)
+        .unwrap();
     let summary = serde_json::json!({
         "judge": "dunwu",
         "cases": cases.len(),

@@ -38,7 +38,11 @@ impl Default for CountdownConfig {
         Self {
             name: None,
             weight: 1.0,
-            extraction: vec![Extraction::AnswerTag, Extraction::Boxed, Extraction::AnswerPhrase],
+            extraction: vec![
+                Extraction::AnswerTag,
+                Extraction::Boxed,
+                Extraction::AnswerPhrase,
+            ],
             correct: 1.0,
             wrong: 0.0,
         }
@@ -108,13 +112,20 @@ impl Reward for Countdown {
         };
         let problem = numbers
             .as_array()
-            .and_then(|numbers| numbers.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>())
+            .and_then(|numbers| {
+                numbers
+                    .iter()
+                    .map(Value::as_u64)
+                    .collect::<Option<Vec<u64>>>()
+            })
             .zip(target.as_i64());
         let Some((numbers, target)) = problem else {
             return Err(RewardError::Judge {
                 task: sample.task.id.clone(),
                 name: self.name.clone(),
-                reason: format!("numbers = {numbers}, target = {target}: expected a list of integers from 0 and an integer"),
+                reason: format!(
+                    "numbers = {numbers}, target = {target}: expected a list of integers from 0 and an integer"
+                ),
             });
         };
         let order: Vec<Extraction> = self
@@ -123,7 +134,8 @@ impl Reward for Countdown {
             .copied()
             .filter(|extraction| !sample.truncated || extraction.is_delimited())
             .collect();
-        let right = extract(sample.completion, &order).is_some_and(|answer| solves_countdown(answer, &numbers, target));
+        let right = extract(sample.completion, &order)
+            .is_some_and(|answer| solves_countdown(answer, &numbers, target));
         Ok(Some(if right { self.correct } else { self.wrong }))
     }
 
@@ -144,7 +156,11 @@ pub fn solves_countdown(answer: &str, numbers: &[u64], target: i64) -> bool {
     if answer.len() > MAX_BYTES {
         return false;
     }
-    let answer = answer.trim().trim_matches(['$', '`']).trim().trim_end_matches('.');
+    let answer = answer
+        .trim()
+        .trim_matches(['$', '`'])
+        .trim()
+        .trim_end_matches('.');
     let answer = answer
         .replace("\\times", "*")
         .replace("\\cdot", "*")
@@ -206,7 +222,11 @@ impl Parser<'_> {
         while let Some(sign @ (b'+' | b'-')) = self.peek() {
             self.at += 1;
             let next = self.product()?;
-            value = if sign == b'+' { value + next } else { value - next };
+            value = if sign == b'+' {
+                value + next
+            } else {
+                value - next
+            };
         }
         Some(value)
     }
@@ -219,7 +239,11 @@ impl Parser<'_> {
             if sign == b'/' && next.is_zero() {
                 return None;
             }
-            value = if sign == b'*' { value * next } else { value / next };
+            value = if sign == b'*' {
+                value * next
+            } else {
+                value / next
+            };
         }
         Some(value)
     }
@@ -238,7 +262,10 @@ impl Parser<'_> {
                 Some(value)
             }
             b'0'..=b'9' => {
-                let digits = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let digits = self.bytes[self.at..]
+                    .iter()
+                    .take_while(|byte| byte.is_ascii_digit())
+                    .count();
                 let text = std::str::from_utf8(&self.bytes[self.at..self.at + digits]).ok()?;
                 let number: u64 = text.parse().ok()?;
                 self.at += digits;
@@ -261,7 +288,13 @@ mod tests {
     #[test]
     fn each_number_once_and_the_exact_value() {
         let numbers = [3, 8, 50];
-        for right in ["(50 - 3) + 8", "50-3+8 = 55", r"50 - 3 + 8", "8 + (50 − 3)", "((50)-(3))+8."] {
+        for right in [
+            "(50 - 3) + 8",
+            "50-3+8 = 55",
+            r"50 - 3 + 8",
+            "8 + (50 − 3)",
+            "((50)-(3))+8.",
+        ] {
             assert!(solves_countdown(right, &numbers, 55), "{right}");
         }
         let wrong = [
@@ -306,26 +339,47 @@ mod tests {
                 truncated: false,
                 completion_tokens: 1,
             };
-            Countdown::from_config(&CountdownConfig::default()).unwrap().score(&sample)
+            Countdown::from_config(&CountdownConfig::default())
+                .unwrap()
+                .score(&sample)
         };
         let columns = serde_json::json!({ "numbers": [3, 8, 50], "target": 55 });
-        assert_eq!(score(columns.clone(), "<answer>8 + 50 - 3</answer>").unwrap(), Some(1.0));
-        assert_eq!(score(columns.clone(), "<answer>8 + 50</answer>").unwrap(), Some(0.0));
+        assert_eq!(
+            score(columns.clone(), "<answer>8 + 50 - 3</answer>").unwrap(),
+            Some(1.0)
+        );
+        assert_eq!(
+            score(columns.clone(), "<answer>8 + 50</answer>").unwrap(),
+            Some(0.0)
+        );
         assert_eq!(score(columns, "no").unwrap(), Some(0.0));
         assert_eq!(score(serde_json::json!({}), "no").unwrap(), None);
         let broken = serde_json::json!({ "numbers": "3, 8", "target": 55 });
-        assert!(score(broken, "no").unwrap_err().to_string().contains("expected a list"));
+        assert!(
+            score(broken, "no")
+                .unwrap_err()
+                .to_string()
+                .contains("expected a list")
+        );
     }
 
     #[test]
     fn generated_solutions_are_right() {
         use dunwu_datasets::{Generator, GeneratorConfig};
-        let generator = Generator::from_config(&GeneratorConfig::Countdown(Default::default())).unwrap();
+        let generator =
+            Generator::from_config(&GeneratorConfig::Countdown(Default::default())).unwrap();
         for index in 0..500 {
-            let task = generator.task(9, index, 0.0, dunwu_datasets::Split::Train).unwrap();
-            let numbers: Vec<u64> = serde_json::from_value(task.columns["numbers"].clone()).unwrap();
+            let task = generator
+                .task(9, index, 0.0, dunwu_datasets::Split::Train)
+                .unwrap();
+            let numbers: Vec<u64> =
+                serde_json::from_value(task.columns["numbers"].clone()).unwrap();
             let target = task.columns["target"].as_i64().unwrap();
-            assert!(solves_countdown(&task.answer, &numbers, target), "{}", task.answer);
+            assert!(
+                solves_countdown(&task.answer, &numbers, target),
+                "{}",
+                task.answer
+            );
             assert!(!solves_countdown(&task.answer, &numbers, target + 1));
         }
     }

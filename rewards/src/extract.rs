@@ -39,7 +39,12 @@ impl Extraction {
     pub fn is_delimited(self) -> bool {
         match self {
             Self::AnswerTag | Self::Boxed => true,
-            Self::Hashes | Self::AnswerPhrase | Self::Bold | Self::LastMath | Self::LastNumber | Self::Whole => false,
+            Self::Hashes
+            | Self::AnswerPhrase
+            | Self::Bold
+            | Self::LastMath
+            | Self::LastNumber
+            | Self::Whole => false,
         }
     }
 }
@@ -105,7 +110,10 @@ struct Span {
 /// An escaped brace such as `\{` is no brace.
 fn boxed(text: &str) -> Option<&str> {
     const COMMANDS: [&str; 2] = [r"\boxed", r"\fbox"];
-    let first = COMMANDS.iter().filter_map(|command| text.find(command)).min()?;
+    let first = COMMANDS
+        .iter()
+        .filter_map(|command| text.find(command))
+        .min()?;
     // For every open brace, where its command begins if it is one, and where its content begins.
     let mut open: Vec<(Option<usize>, usize)> = Vec::new();
     let mut last: Option<Span> = None;
@@ -116,7 +124,10 @@ fn boxed(text: &str) -> Option<&str> {
     while at < bytes.len() {
         match bytes[at] {
             b'\\' => {
-                if let Some(command) = COMMANDS.iter().find(|command| text[at..].starts_with(**command)) {
+                if let Some(command) = COMMANDS
+                    .iter()
+                    .find(|command| text[at..].starts_with(**command))
+                {
                     let begin = at;
                     at += command.len();
                     let gap = text[at..].len() - text[at..].trim_start_matches(' ').len();
@@ -136,10 +147,15 @@ fn boxed(text: &str) -> Option<&str> {
                 if let Some((Some(command), start)) = open.pop()
                     && last.is_none_or(|latest| start > latest.start)
                 {
-                    let next = Span { command, start, end: at };
+                    let next = Span {
+                        command,
+                        start,
+                        end: at,
+                    };
                     run = Some(match (last, run) {
                         (Some(before), Some((begin, same))) if joins(text, before, next) => {
-                            let repeated = text[before.start..before.end].trim() == text[start..at].trim();
+                            let repeated =
+                                text[before.start..before.end].trim() == text[start..at].trim();
                             (begin, same && repeated)
                         }
                         _ => (command, true),
@@ -166,10 +182,14 @@ fn joins(text: &str, before: Span, next: Span) -> bool {
     }
     let mut between = &text[before.end + 1..next.command];
     const SEPARATORS: [&str; 20] = [
-        " ", "\n", "\t", ",", ";", "$", "\\quad", "\\qquad", "\\text", "{", "}", "and", "or", "\\,", "\\;", "\\ ", "\\(", "\\)", "\\[", "\\]",
+        " ", "\n", "\t", ",", ";", "$", "\\quad", "\\qquad", "\\text", "{", "}", "and", "or",
+        "\\,", "\\;", "\\ ", "\\(", "\\)", "\\[", "\\]",
     ];
     while !between.is_empty() {
-        let Some(separator) = SEPARATORS.iter().find(|separator| between.starts_with(**separator)) else {
+        let Some(separator) = SEPARATORS
+            .iter()
+            .find(|separator| between.starts_with(**separator))
+        else {
             return false;
         };
         between = &between[separator.len()..];
@@ -200,15 +220,22 @@ fn last_number(text: &str) -> Option<&str> {
         }
         let run_start = start;
         // A point or comma in front of the digits belongs to the sentence, unless it is the point of `.5`.
-        while matches!(bytes[start], b',' | b'.') && !(bytes[start] == b'.' && bytes[start + 1].is_ascii_digit()) {
+        while matches!(bytes[start], b',' | b'.')
+            && !(bytes[start] == b'.' && bytes[start + 1].is_ascii_digit())
+        {
             start += 1;
         }
         // `1.5e-3`: the digits found are an exponent.
         let exponent = exponent_start(bytes, start);
-        if let Some(mantissa) = exponent.filter(|_| bytes[start..end].iter().all(u8::is_ascii_digit)) {
+        if let Some(mantissa) =
+            exponent.filter(|_| bytes[start..end].iter().all(u8::is_ascii_digit))
+        {
             start = mantissa;
         }
-        let word = text[..start].chars().next_back().is_some_and(|c| c.is_ascii_alphabetic());
+        let word = text[..start]
+            .chars()
+            .next_back()
+            .is_some_and(|c| c.is_ascii_alphabetic());
         if word && start == run_start.min(start) {
             // Within a word: `B2B`.
             end = start;
@@ -229,7 +256,9 @@ fn exponent_start(bytes: &[u8], start: usize) -> Option<usize> {
     }
     at -= 1;
     let mut mantissa = at;
-    while mantissa > 0 && (bytes[mantissa - 1].is_ascii_digit() || matches!(bytes[mantissa - 1], b'.' | b',')) {
+    while mantissa > 0
+        && (bytes[mantissa - 1].is_ascii_digit() || matches!(bytes[mantissa - 1], b'.' | b','))
+    {
         mantissa -= 1;
     }
     (mantissa < at && bytes[at - 1].is_ascii_digit()).then_some(mantissa)
@@ -292,7 +321,11 @@ mod tests {
             (AnswerTag, "<answer>äöü 顿悟</answer>", Some("äöü 顿悟")),
             (Boxed, r"\boxed{1} or rather \boxed{2}", Some("2")),
             (Boxed, r"\boxed{1} \boxed{2}", Some(r"\boxed{1} \boxed{2}")),
-            (Boxed, r"\boxed{2}, so $\boxed{1}$ and $\boxed{2}$", Some(r"\boxed{1}$ and $\boxed{2}")),
+            (
+                Boxed,
+                r"\boxed{2}, so $\boxed{1}$ and $\boxed{2}$",
+                Some(r"\boxed{1}$ and $\boxed{2}"),
+            ),
             (Boxed, r"\boxed{2} \boxed{2}", Some("2")),
             (Boxed, r"\fbox{3}", Some("3")),
             (Boxed, r"\boxed{\frac{1}{2}}", Some(r"\frac{1}{2}")),
@@ -412,7 +445,16 @@ mod tests {
             let text: String = (0..count)
                 .map(|_| pieces[rng.random_range(0..pieces.len())])
                 .collect();
-            for extraction in [AnswerTag, Boxed, Hashes, AnswerPhrase, Bold, LastMath, LastNumber, Whole] {
+            for extraction in [
+                AnswerTag,
+                Boxed,
+                Hashes,
+                AnswerPhrase,
+                Bold,
+                LastMath,
+                LastNumber,
+                Whole,
+            ] {
                 if let Some(found) = extract(&text, &[extraction]) {
                     assert!(text.contains(found) && !found.is_empty());
                     assert_eq!(found, found.trim());
@@ -426,7 +468,18 @@ mod tests {
         // A quadratic search would take 10^11 steps here.
         let text = r"\boxed{".repeat(100_000);
         assert_eq!(
-            extract(&text, &[AnswerTag, Boxed, Hashes, AnswerPhrase, Bold, LastMath, LastNumber]),
+            extract(
+                &text,
+                &[
+                    AnswerTag,
+                    Boxed,
+                    Hashes,
+                    AnswerPhrase,
+                    Bold,
+                    LastMath,
+                    LastNumber
+                ]
+            ),
             None
         );
     }

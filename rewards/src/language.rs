@@ -111,7 +111,9 @@ fn script_of(letter: char) -> Option<Script> {
         '\u{e00}'..='\u{e7f}' => Script::Thai,
         '\u{1100}'..='\u{11ff}' | '\u{ac00}'..='\u{d7af}' => Script::Hangul,
         '\u{3040}'..='\u{30ff}' => Script::Japanese,
-        '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{2fa1f}' => Script::Han,
+        '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{2fa1f}' => {
+            Script::Han
+        }
         _ => return None,
     })
 }
@@ -143,7 +145,8 @@ fn count(text: &str, target: Script) -> (usize, usize) {
             continue;
         }
         all += 1;
-        let matches = script == Some(target) || (target == Script::Japanese && script == Some(Script::Han));
+        let matches =
+            script == Some(target) || (target == Script::Japanese && script == Some(Script::Han));
         matching += usize::from(matches);
     }
     (all, matching)
@@ -157,7 +160,11 @@ impl Reward for Language {
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {
         let text = match self.part {
             Part::Completion => sample.completion,
-            Part::Thought => sample.completion.split("</think>").next().unwrap_or_default(),
+            Part::Thought => sample
+                .completion
+                .split("</think>")
+                .next()
+                .unwrap_or_default(),
         };
         // The tags are markup.
         let text = ["<think>", "</think>", "<answer>", "</answer>"]
@@ -204,15 +211,27 @@ mod tests {
         assert_eq!(english("$x + 5$"), None);
         assert_eq!(english(r"\frac{1}{2} \alpha"), None);
         assert_eq!(english(""), None);
-        assert_eq!(score(Script::Han, Part::Completion, "我想 think"), Some(2.0 / 3.0));
-        assert_eq!(score(Script::Japanese, Part::Completion, "答えは"), Some(1.0));
-        assert_eq!(score(Script::Hangul, Part::Completion, "정답은 five"), Some(0.5));
+        assert_eq!(
+            score(Script::Han, Part::Completion, "我想 think"),
+            Some(2.0 / 3.0)
+        );
+        assert_eq!(
+            score(Script::Japanese, Part::Completion, "答えは"),
+            Some(1.0)
+        );
+        assert_eq!(
+            score(Script::Hangul, Part::Completion, "정답은 five"),
+            Some(0.5)
+        );
     }
 
     #[test]
     fn a_part_can_be_looked_at() {
         let text = "<think>so it is</think>答案是五";
         assert_eq!(score(Script::Latin, Part::Thought, text), Some(1.0));
-        assert_eq!(score(Script::Latin, Part::Completion, text), Some(3.0 / 7.0));
+        assert_eq!(
+            score(Script::Latin, Part::Completion, text),
+            Some(3.0 / 7.0)
+        );
     }
 }

@@ -123,7 +123,9 @@ mod tests {
         for family in families {
             let generator = Generator::from_config(&family).unwrap();
             for index in 0..50 {
-                let task = generator.task(3, index, 0.0, dunwu_datasets::Split::Train).unwrap();
+                let task = generator
+                    .task(3, index, 0.0, dunwu_datasets::Split::Train)
+                    .unwrap();
                 for (completion, expected) in [
                     (format!("<answer>{}</answer>", task.answer), 1.0),
                     (format!("<answer>{} + 1</answer>", task.answer), 0.0),
@@ -134,7 +136,11 @@ mod tests {
                         truncated: false,
                         completion_tokens: 1,
                     };
-                    assert_eq!(judge.score(&sample).unwrap(), Some(expected), "{completion}");
+                    assert_eq!(
+                        judge.score(&sample).unwrap(),
+                        Some(expected),
+                        "{completion}"
+                    );
                 }
             }
         }

@@ -142,7 +142,11 @@ mod tests {
             truncated: false,
             completion_tokens: 1,
         };
-        Repetition::from_config(&config).unwrap().score(&sample).unwrap().unwrap()
+        Repetition::from_config(&config)
+            .unwrap()
+            .score(&sample)
+            .unwrap()
+            .unwrap()
     }
 
     #[test]

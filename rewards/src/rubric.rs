@@ -279,7 +279,10 @@ impl Rubric {
     /// total is [`Self::score`]'s business.
     pub fn inspect(&self, sample: &Sample) -> Vec<(&str, Result<Option<f64>, RewardError>)> {
         let judge = |component: &Component| component.reward.score(sample);
-        let names = self.components.iter().map(|component| component.reward.name());
+        let names = self
+            .components
+            .iter()
+            .map(|component| component.reward.name());
         names.zip(self.components.iter().map(judge)).collect()
     }
 

@@ -48,7 +48,9 @@ fn after_marker(text: &str, at: usize) -> Option<&str> {
         b'A' => &text[at + 2..],
         0xe7 => {
             let rest = text[at + "答案".len()..].trim_start();
-            ["是", "为", "：", ":"].iter().find_map(|mark| rest.strip_prefix(mark))?
+            ["是", "为", "：", ":"]
+                .iter()
+                .find_map(|mark| rest.strip_prefix(mark))?
         }
         _ => after_answer(&text[at + 5..])?,
     };
@@ -59,7 +61,9 @@ fn after_marker(text: &str, at: usize) -> Option<&str> {
     }
     // "The answer is as follows:" and then the answer itself.
     let below = rest[sentence.len()..].trim_start();
-    let cut = (0..=BELOW_REACH.min(below.len())).rev().find(|cut| below.is_char_boundary(*cut))?;
+    let cut = (0..=BELOW_REACH.min(below.len()))
+        .rev()
+        .find(|cut| below.is_char_boundary(*cut))?;
     let paragraph = below[..cut].split("\n\n").next().unwrap_or_default();
     let introduced = sentence.trim_end().is_empty() || sentence.trim_end().ends_with(':');
     (introduced && says_something(paragraph)).then_some(paragraph)
@@ -72,7 +76,20 @@ fn after_answer(rest: &str) -> Option<&str> {
         return None;
     }
     let near = rest.trim_start_matches(['*', ' ', '_']);
-    for mark in [":", "：", "is ", "is:", "is\n", "are ", "are:", "= ", "=", "would be ", "should be ", "will be "] {
+    for mark in [
+        ":",
+        "：",
+        "is ",
+        "is:",
+        "is\n",
+        "are ",
+        "are:",
+        "= ",
+        "=",
+        "would be ",
+        "should be ",
+        "will be ",
+    ] {
         if let Some(after) = near.strip_prefix(mark) {
             return Some(after);
         }
@@ -80,10 +97,15 @@ fn after_answer(rest: &str) -> Option<&str> {
     if near.starts_with(['$', '\\']) {
         return Some(near);
     }
-    let reach = (0..=PHRASE_REACH.min(rest.len())).rev().find(|cut| rest.is_char_boundary(*cut))?;
+    let reach = (0..=PHRASE_REACH.min(rest.len()))
+        .rev()
+        .find(|cut| rest.is_char_boundary(*cut))?;
     let near = &rest[..reach];
     let near = &near[..near.find(['.', '\n', '?']).unwrap_or(near.len())];
-    let at = [" is ", " are ", ": ", " is: "].iter().filter_map(|mark| near.find(mark).map(|at| at + mark.len())).min()?;
+    let at = [" is ", " are ", ": ", " is: "]
+        .iter()
+        .filter_map(|mark| near.find(mark).map(|at| at + mark.len()))
+        .min()?;
     Some(&rest[at..])
 }
 
@@ -114,7 +136,13 @@ fn first_sentence(text: &str) -> &str {
             b'}' => depth = depth.saturating_sub(1),
             b'\n' if !math && depth == 0 => return &text[..at],
             b'\n' if next == Some(b'\n') => return &text[..at],
-            b'.' if !math && depth == 0 && matches!(next, Some(b' ' | b'\n')) && !abbreviates(&text[..at]) => return &text[..at],
+            b'.' if !math
+                && depth == 0
+                && matches!(next, Some(b' ' | b'\n'))
+                && !abbreviates(&text[..at]) =>
+            {
+                return &text[..at];
+            }
             _ => {}
         }
         at += 1;
@@ -124,7 +152,9 @@ fn first_sentence(text: &str) -> &str {
 
 /// Whether a full stop after this is part of `p.m.` or `approx.`.
 fn abbreviates(before: &str) -> bool {
-    ["p.m", "a.m", "approx", "vs", "e.g", "i.e", " p", " a"].iter().any(|short| before.ends_with(short))
+    ["p.m", "a.m", "approx", "vs", "e.g", "i.e", " p", " a"]
+        .iter()
+        .any(|short| before.ends_with(short))
 }
 
 /// The last bold text with a digit in it.
@@ -185,13 +215,17 @@ pub(super) fn last_math(text: &str) -> Option<&str> {
             } else {
                 if !content.trim().is_empty() {
                     last = Some(match last {
-                        Some((begin, end)) if connects(&text[end..outer]) => (begin, at + delimiter.len()),
+                        Some((begin, end)) if connects(&text[end..outer]) => {
+                            (begin, at + delimiter.len())
+                        }
                         _ => (outer, at + delimiter.len()),
                     });
                 }
                 open = None;
             }
-        } else if matches!(delimiter, "\\(" | "\\[" | "$" | "$$") && open.is_none_or(|(opened, ..)| opened == "$") {
+        } else if matches!(delimiter, "\\(" | "\\[" | "$" | "$$")
+            && open.is_none_or(|(opened, ..)| opened == "$")
+        {
             open = Some((delimiter, at, at + delimiter.len()));
         }
         at += delimiter.len();
@@ -211,13 +245,20 @@ fn is_money(content: &str) -> bool {
     if !content.starts_with(|c: char| c.is_ascii_digit()) || content.contains('\\') {
         return false;
     }
-    let words = content.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| word.len() >= 2).count();
-    words >= 1 || content.ends_with(['(', '=', '+', '-', '*']) || content.trim_end().ends_with(['=', '+'])
+    let words = content
+        .split(|c: char| !c.is_ascii_alphabetic())
+        .filter(|word| word.len() >= 2)
+        .count();
+    words >= 1
+        || content.ends_with(['(', '=', '+', '-', '*'])
+        || content.trim_end().ends_with(['=', '+'])
 }
 
 /// Whether only a connective stands between two formulas.
 fn connects(between: &str) -> bool {
-    matches!(between.trim_matches([' ', ',']), "" | "and" | "or") && !between.contains('\n') && !between.trim().is_empty()
+    matches!(between.trim_matches([' ', ',']), "" | "and" | "or")
+        && !between.contains('\n')
+        && !between.trim().is_empty()
 }
 
 #[cfg(test)]
@@ -231,7 +272,10 @@ mod tests {
             ("The answer is 12. I hope so.", Some("12")),
             ("Answer: 12\nmore", Some("12")),
             ("**Answer:** 12", Some("12")),
-            ("Final Answer: The final answer is $28 \\%$. I hope it is correct.", Some("$28 \\%$")),
+            (
+                "Final Answer: The final answer is $28 \\%$. I hope it is correct.",
+                Some("$28 \\%$"),
+            ),
             ("answer is 1.5 cm", Some("1.5 cm")),
             ("The answer to the question is 7", Some("7")),
             ("The answer is as follows:\n\n$$5$$", Some("$$5$$")),
@@ -241,7 +285,10 @@ mod tests {
             ("<answer>5", None),
             ("所以答案是 5。", Some("5。")),
             ("no", None),
-            ("It leaves at 4. The answer is 4:30 p.m. on Monday.", Some("4:30 p.m. on Monday.")),
+            (
+                "It leaves at 4. The answer is 4:30 p.m. on Monday.",
+                Some("4:30 p.m. on Monday."),
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(answer_phrase(text), expected, "{text}");
@@ -260,7 +307,10 @@ mod tests {
             ("$$7$$", Some("$$7$$")),
             ("$ 9 $", Some("$ 9 $")),
             ("$5", None),
-            ("the system is $(7, 6)$. <|im_start|>user $3$", Some("$(7, 6)$")),
+            (
+                "the system is $(7, 6)$. <|im_start|>user $3$",
+                Some("$(7, 6)$"),
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(last_math(text), expected, "{text}");

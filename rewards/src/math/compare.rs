@@ -1,6 +1,6 @@
 //! Whether two answers of any kind are the same.
 
-use super::budget::Doubt;
+use super::budget::{Doubt, MAX_DEPTH};
 use super::decide::Context;
 use super::expression::{Expression, Function, Half, RelationKind};
 use super::normal::{Sign, same_up_to_factor};
@@ -40,25 +40,35 @@ fn assigned(expression: &Expression) -> Option<(&Expression, &Expression)> {
     let Expression::Relation(first, rest) = expression else {
         return None;
     };
-    let says = |kind: &RelationKind| matches!(kind, RelationKind::Equal | RelationKind::Approximately);
+    let says =
+        |kind: &RelationKind| matches!(kind, RelationKind::Equal | RelationKind::Approximately);
     if !rest.iter().all(|(kind, _)| says(kind)) {
         return None;
     }
     let (_, value) = rest.last()?;
-    let sides = std::iter::once(first.as_ref()).chain(rest[..rest.len() - 1].iter().map(|(_, side)| side));
-    let name = sides.into_iter().find(|side| is_name(side) && !shares_symbols(side, value))?;
+    let sides =
+        std::iter::once(first.as_ref()).chain(rest[..rest.len() - 1].iter().map(|(_, side)| side));
+    let name = sides
+        .into_iter()
+        .find(|side| is_name(side) && !shares_symbols(side, value))?;
     Some((name, value))
 }
 
 /// Whether a side of an equation is a name and no formula.
 fn is_name(side: &Expression) -> bool {
     match side {
-        Expression::Symbol(_) | Expression::Apply(..) | Expression::Text(_) | Expression::Indexed(..) => true,
+        Expression::Symbol(_)
+        | Expression::Apply(..)
+        | Expression::Text(_)
+        | Expression::Indexed(..) => true,
         Expression::Constant(_) => false,
         Expression::Call(Function::Abs, parts) => parts.iter().all(is_name),
         Expression::Degrees(inner) => is_name(inner),
         Expression::Product(parts) | Expression::Ratio(parts) | Expression::Tuple(parts) => {
-            !parts.is_empty() && parts.iter().all(|part| is_name(part) || matches!(part, Expression::Constant(_)))
+            !parts.is_empty()
+                && parts
+                    .iter()
+                    .all(|part| is_name(part) || matches!(part, Expression::Constant(_)))
         }
         // `\frac{a}{b} = 2`, `\frac{dy}{dx} = …`
         Expression::Quotient(left, right) => is_name(left) && is_name(right),
@@ -81,29 +91,12 @@ fn has_two_signs(expression: &Expression) -> bool {
 
 /// The expression with the upper signs (`+` for `±`) or the lower ones.
 fn with_signs(expression: &Expression, upper: bool) -> Expression {
-    let inner = |part: &Expression| with_signs(part, upper);
-    let boxed = |part: &Expression| Box::new(inner(part));
-    let all = |parts: &[Expression]| parts.iter().map(inner).collect::<Vec<_>>();
     match expression {
-        Expression::PlusMinus(part) => if upper { inner(part) } else { inner(part).negated() },
-        Expression::MinusPlus(part) => if upper { inner(part).negated() } else { inner(part) },
-        Expression::Sum(parts) => Expression::Sum(all(parts)),
-        Expression::Product(parts) => Expression::Product(all(parts)),
-        Expression::Tuple(parts) => Expression::Tuple(all(parts)),
-        Expression::Call(function, parts) => Expression::Call(*function, all(parts)),
-        Expression::Apply(name, parts) => Expression::Apply(name.clone(), all(parts)),
-        Expression::Quotient(left, right) => Expression::Quotient(boxed(left), boxed(right)),
-        Expression::Power(left, right) => Expression::Power(boxed(left), boxed(right)),
-        Expression::Negate(part) => Expression::Negate(boxed(part)),
-        Expression::Percent(part) => Expression::Percent(boxed(part)),
-        Expression::Degrees(part) => Expression::Degrees(boxed(part)),
-        Expression::Quantity(part, unit) => Expression::Quantity(boxed(part), unit.clone()),
-        Expression::Relation(first, rest) => {
-            let rest = rest.iter().map(|(kind, side)| (*kind, inner(side)));
-            Expression::Relation(boxed(first), rest.collect())
-        }
-        Expression::Matrix(rows) => Expression::Matrix(rows.iter().map(|row| all(row)).collect()),
-        other => other.clone(),
+        Expression::PlusMinus(part) if upper => with_signs(part, upper),
+        Expression::PlusMinus(part) => with_signs(part, upper).negated(),
+        Expression::MinusPlus(part) if upper => with_signs(part, upper).negated(),
+        Expression::MinusPlus(part) => with_signs(part, upper),
+        other => other.map_parts(&|part| with_signs(part, upper)),
     }
 }
 
@@ -130,22 +123,39 @@ struct Items {
 
 /// The values of a list: `x = 1, x = 2` and `x = 1, 2` are two values of x; `x = 1, y = 2` one each of two.
 fn values(items: &[Expression]) -> Items {
-    let names: Vec<Option<&Expression>> = items.iter().map(|item| assigned(item).map(|(name, _)| name)).collect();
-    let strip = |item: &Expression| assigned(item).map_or_else(|| item.clone(), |(_, value)| value.clone());
+    let names: Vec<Option<&Expression>> = items
+        .iter()
+        .map(|item| assigned(item).map(|(name, _)| name))
+        .collect();
+    let strip =
+        |item: &Expression| assigned(item).map_or_else(|| item.clone(), |(_, value)| value.clone());
     let first = names.first().copied().flatten();
     let kin = |name: &Expression, other: &Expression| {
-        name == other || matches!((name, other), (Expression::Apply(left, _), Expression::Apply(right, _)) if left == right)
+        name == other
+            || matches!((name, other), (Expression::Apply(left, _), Expression::Apply(right, _)) if left == right)
     };
-    let same = first.is_some_and(|first| names.iter().all(|name| name.is_none_or(|name| kin(first, name))));
+    let same = first.is_some_and(|first| {
+        names
+            .iter()
+            .all(|name| name.is_none_or(|name| kin(first, name)))
+    });
     if same {
         return Items {
             values: items.iter().map(strip).collect(),
             named: false,
         };
     }
-    let distinct = items.len() > 1 && names.iter().enumerate().all(|(index, name)| name.is_some() && !names[..index].contains(name));
+    let distinct = items.len() > 1
+        && names
+            .iter()
+            .enumerate()
+            .all(|(index, name)| name.is_some() && !names[..index].contains(name));
     Items {
-        values: if distinct { items.iter().map(strip).collect() } else { items.to_vec() },
+        values: if distinct {
+            items.iter().map(strip).collect()
+        } else {
+            items.to_vec()
+        },
         named: distinct,
     }
 }
@@ -157,6 +167,17 @@ impl Context<'_> {
         if gold == pred {
             return Ok(Verdict::Equal);
         }
+        let depth = self.depth.get();
+        if depth > MAX_DEPTH {
+            return Err(Doubt::TooDeep { limit: MAX_DEPTH });
+        }
+        self.depth.set(depth + 1);
+        let verdict = self.kinds(gold, pred);
+        self.depth.set(depth);
+        verdict
+    }
+
+    fn kinds(&self, gold: &Expression, pred: &Expression) -> Result<Verdict, Doubt> {
         if let Some(verdict) = self.texts(gold, pred) {
             return Ok(verdict);
         }
@@ -167,7 +188,8 @@ impl Context<'_> {
             (Expression::Relation(..), Expression::Relation(..)) => self.relations(gold, pred),
             (Expression::Relation(..), _) => self.relation_and_value(gold, pred, true),
             (_, Expression::Relation(..)) => self.relation_and_value(pred, gold, false),
-            (Expression::Ratio(_) | Expression::Clock { .. }, _) | (_, Expression::Ratio(_) | Expression::Clock { .. }) => {
+            (Expression::Ratio(_) | Expression::Clock { .. }, _)
+            | (_, Expression::Ratio(_) | Expression::Clock { .. }) => {
                 self.ratios_and_times(gold, pred)
             }
             _ => self.values(gold, pred),
@@ -182,15 +204,17 @@ impl Context<'_> {
             _ => None,
         };
         match (gold, pred) {
-            (Expression::Text(_), _) | (_, Expression::Text(_)) => Some(match (word(gold), word(pred)) {
-                (Some(gold), Some(pred)) => Verdict::of(same_text(&gold, &pred)),
-                // `x = \text{even}`
-                _ => match (assigned(gold), assigned(pred)) {
-                    (Some((_, value)), None) => return self.answers(value, pred).ok(),
-                    (None, Some((_, value))) => return self.answers(gold, value).ok(),
-                    _ => Verdict::Different,
-                },
-            }),
+            (Expression::Text(_), _) | (_, Expression::Text(_)) => {
+                Some(match (word(gold), word(pred)) {
+                    (Some(gold), Some(pred)) => Verdict::of(same_text(&gold, &pred)),
+                    // `x = \text{even}`
+                    _ => match (assigned(gold), assigned(pred)) {
+                        (Some((_, value)), None) => return self.answers(value, pred).ok(),
+                        (None, Some((_, value))) => return self.answers(gold, value).ok(),
+                        _ => Verdict::Different,
+                    },
+                })
+            }
             _ => None,
         }
     }
@@ -220,7 +244,12 @@ impl Context<'_> {
     }
 
     /// One side is an equation or inequality, the other is not.
-    fn relation_and_value(&self, relation: &Expression, value: &Expression, relation_is_gold: bool) -> Result<Verdict, Doubt> {
+    fn relation_and_value(
+        &self,
+        relation: &Expression,
+        value: &Expression,
+        relation_is_gold: bool,
+    ) -> Result<Verdict, Doubt> {
         let compare = |part: &Expression| match relation_is_gold {
             true => self.answers(part, value),
             false => self.answers(value, part),
@@ -235,7 +264,9 @@ impl Context<'_> {
                 [(RelationKind::Other("≡"), part)] if is_name(first) => compare(part),
                 _ if has_two_signs(relation) => self.values(relation, value),
                 _ => match value {
-                    Expression::List(_, items) | Expression::Set(items) if items.len() == 1 => compare_one(self, relation, items, relation_is_gold),
+                    Expression::List(_, items) | Expression::Set(items) if items.len() == 1 => {
+                        compare_one(self, relation, items, relation_is_gold)
+                    }
                     _ => Ok(Verdict::Different),
                 },
             },
@@ -244,17 +275,24 @@ impl Context<'_> {
     }
 
     fn relations(&self, gold: &Expression, pred: &Expression) -> Result<Verdict, Doubt> {
-        let (Expression::Relation(left_first, left_rest), Expression::Relation(right_first, right_rest)) = (gold, pred) else {
+        let (
+            Expression::Relation(left_first, left_rest),
+            Expression::Relation(right_first, right_rest),
+        ) = (gold, pred)
+        else {
             return Ok(Verdict::Different);
         };
-        if let (Some((left_name, left)), Some((right_name, right))) = (assigned(gold), assigned(pred)) {
+        if let (Some((left_name, left)), Some((right_name, right))) =
+            (assigned(gold), assigned(pred))
+        {
             let functions = |expression: &Expression| matches!(expression, Expression::Apply(..));
             let labels = |expression: &Expression| matches!(expression, Expression::Text(_));
             let alike = left_name == right_name
                 || (functions(left_name) && functions(right_name))
                 || labels(left_name)
                 || labels(right_name)
-                || (functions(left_name) != functions(right_name) && (is_letter(left_name) || is_letter(right_name)));
+                || (functions(left_name) != functions(right_name)
+                    && (is_letter(left_name) || is_letter(right_name)));
             if alike {
                 return self.answers(left, right);
             }
@@ -262,18 +300,32 @@ impl Context<'_> {
         if has_two_signs(gold) || has_two_signs(pred) {
             return self.values(gold, pred);
         }
-        if let ([(left_kind, left)], [(right_kind, right)]) = (left_rest.as_slice(), right_rest.as_slice()) {
-            let (a, b) = ((left_first.as_ref(), *left_kind, left), (right_first.as_ref(), *right_kind, right));
+        if let ([(left_kind, left)], [(right_kind, right)]) =
+            (left_rest.as_slice(), right_rest.as_slice())
+        {
+            let (a, b) = (
+                (left_first.as_ref(), *left_kind, left),
+                (right_first.as_ref(), *right_kind, right),
+            );
             return self.single_relations(a, b);
         }
         self.chains(gold, pred)
     }
 
     /// `l₁ ∘ r₁` and `l₂ ∘ r₂`: the same up to a factor, which flips an inequality if it is negative.
-    fn single_relations(&self, gold: (&Expression, RelationKind, &Expression), pred: (&Expression, RelationKind, &Expression)) -> Result<Verdict, Doubt> {
+    fn single_relations(
+        &self,
+        gold: (&Expression, RelationKind, &Expression),
+        pred: (&Expression, RelationKind, &Expression),
+    ) -> Result<Verdict, Doubt> {
         let ((l1, k1, r1), (l2, k2, r2)) = (gold, pred);
-        let difference = |left: &Expression, right: &Expression| Expression::Sum(vec![left.clone(), right.clone().negated()]);
-        let symmetric = matches!(k1, RelationKind::Equal | RelationKind::NotEqual | RelationKind::Approximately);
+        let difference = |left: &Expression, right: &Expression| {
+            Expression::Sum(vec![left.clone(), right.clone().negated()])
+        };
+        let symmetric = matches!(
+            k1,
+            RelationKind::Equal | RelationKind::NotEqual | RelationKind::Approximately
+        );
         let scalar = [l1, r1, l2, r2].iter().all(|side| side.is_scalar());
         if !scalar || !(symmetric || k1.is_order()) {
             // Sides as they stand.
@@ -305,7 +357,12 @@ impl Context<'_> {
                     Some(BallSign::Positive) => Sign::Positive,
                     Some(BallSign::Negative) => Sign::Negative,
                     Some(_) => return Ok(Verdict::Different),
-                    None => return Err(Doubt::Kinds { left: "one relation", right: "the other" }),
+                    None => {
+                        return Err(Doubt::Kinds {
+                            left: "one relation",
+                            right: "the other",
+                        });
+                    }
                 }
             }
         };
@@ -317,25 +374,28 @@ impl Context<'_> {
 
     /// Chains such as `a < b < c`, side by side, in either direction.
     fn chains(&self, gold: &Expression, pred: &Expression) -> Result<Verdict, Doubt> {
-        let sides = |expression: &Expression, reverse: bool| -> (Vec<Expression>, Vec<RelationKind>) {
-            let Expression::Relation(first, rest) = expression else {
-                return (vec![expression.clone()], Vec::new());
+        let sides =
+            |expression: &Expression, reverse: bool| -> (Vec<Expression>, Vec<RelationKind>) {
+                let Expression::Relation(first, rest) = expression else {
+                    return (vec![expression.clone()], Vec::new());
+                };
+                let mut sides = vec![(**first).clone()];
+                sides.extend(rest.iter().map(|(_, side)| side.clone()));
+                let mut kinds: Vec<_> = rest.iter().map(|(kind, _)| *kind).collect();
+                if reverse {
+                    sides.reverse();
+                    kinds = kinds.into_iter().rev().map(RelationKind::flipped).collect();
+                }
+                (sides, kinds)
             };
-            let mut sides = vec![(**first).clone()];
-            sides.extend(rest.iter().map(|(_, side)| side.clone()));
-            let mut kinds: Vec<_> = rest.iter().map(|(kind, _)| *kind).collect();
-            if reverse {
-                sides.reverse();
-                kinds = kinds.into_iter().rev().map(RelationKind::flipped).collect();
-            }
-            (sides, kinds)
-        };
         let (left, left_kinds) = sides(gold, false);
         for reverse in [false, true] {
             let (right, right_kinds) = sides(pred, reverse);
             if left_kinds == right_kinds {
                 let verdict = all_of(left.iter().zip(&right).map(|(x, y)| self.answers(x, y)))?;
-                if verdict == Verdict::Equal || !reverse && left_kinds.iter().any(|kind| kind.is_order()) {
+                if verdict == Verdict::Equal
+                    || !reverse && left_kinds.iter().any(|kind| kind.is_order())
+                {
                     return Ok(verdict);
                 }
             }
@@ -352,7 +412,8 @@ impl Context<'_> {
                     let Expression::Number(value) = part else {
                         return None;
                     };
-                    let value = super::exact::whole(value).filter(|value| (0..=limit).contains(value))?;
+                    let value =
+                        super::exact::whole(value).filter(|value| (0..=limit).contains(value))?;
                     seconds += u32::try_from(value).ok()? * unit;
                 }
                 (parts.len() <= 3).then_some((seconds, None))
@@ -367,16 +428,24 @@ impl Context<'_> {
                 // a : b = c : d if a·d = b·c.
                 let (first, others) = (&left[0], &right[0]);
                 let cross = left.iter().zip(right).skip(1).map(|(a, b)| {
-                    let product = |x: &Expression, y: &Expression| Expression::Product(vec![x.clone(), y.clone()]);
+                    let product = |x: &Expression, y: &Expression| {
+                        Expression::Product(vec![x.clone(), y.clone()])
+                    };
                     self.scalars(&product(first, b), &product(a, others))
                 });
                 all_of(cross.collect::<Vec<_>>())
             }
-            (Expression::Clock { .. }, _) | (_, Expression::Clock { .. }) => match (clock(gold), clock(pred)) {
-                (Some((left, left_half)), Some((right, right_half))) => Ok(same_time((left, left_half), (right, right_half))),
-                _ => Ok(Verdict::Different),
-            },
-            (Expression::Ratio(parts), value) | (value, Expression::Ratio(parts)) => match parts.as_slice() {
+            (Expression::Clock { .. }, _) | (_, Expression::Clock { .. }) => {
+                match (clock(gold), clock(pred)) {
+                    (Some((left, left_half)), Some((right, right_half))) => {
+                        Ok(same_time((left, left_half), (right, right_half)))
+                    }
+                    _ => Ok(Verdict::Different),
+                }
+            }
+            (Expression::Ratio(parts), value) | (value, Expression::Ratio(parts)) => match parts
+                .as_slice()
+            {
                 [a, b] if value.is_scalar() => {
                     let quotient = Expression::Quotient(Box::new(a.clone()), Box::new(b.clone()));
                     self.scalars(&quotient, value)
@@ -399,11 +468,16 @@ impl Context<'_> {
         if let (Expression::Interval { .. }, _) | (_, Expression::Interval { .. }) = (gold, pred) {
             return self.intervals(gold, pred);
         }
-        if let (Expression::SetOperation(a, l1, r1), Expression::SetOperation(b, l2, r2)) = (gold, pred) {
+        if let (Expression::SetOperation(a, l1, r1), Expression::SetOperation(b, l2, r2)) =
+            (gold, pred)
+        {
             if a == b && all_of([self.answers(l1, l2), self.answers(r1, r2)])? == Verdict::Equal {
                 return Ok(Verdict::Equal);
             }
-            return Err(Doubt::Kinds { left: gold.kind(), right: pred.kind() });
+            return Err(Doubt::Kinds {
+                left: gold.kind(),
+                right: pred.kind(),
+            });
         }
         if let (Expression::NamedSet(left), Expression::NamedSet(right)) = (gold, pred) {
             return Ok(Verdict::of(left == right));
@@ -435,7 +509,9 @@ impl Context<'_> {
                 let Items { values, named } = values(items);
                 Some((spread(&values), named, false))
             }
-            other if has_two_signs(other) => Some((spread(std::slice::from_ref(other)), false, false)),
+            other if has_two_signs(other) => {
+                Some((spread(std::slice::from_ref(other)), false, false))
+            }
             _ => None,
         };
         match (unordered(gold), unordered(pred)) {
@@ -464,9 +540,19 @@ impl Context<'_> {
     }
 
     /// Several values against one: the same only if they are all that one.
-    fn collection_and_one(&self, items: &[Expression], one: &Expression, collection: &Expression) -> Result<Verdict, Doubt> {
+    fn collection_and_one(
+        &self,
+        items: &[Expression],
+        one: &Expression,
+        collection: &Expression,
+    ) -> Result<Verdict, Doubt> {
         if has_two_signs(collection) && one.is_scalar() && !items.is_empty() {
-            return all_of(items.iter().take(MAX_ITEMS).map(|item| self.answers(item, one)));
+            return all_of(
+                items
+                    .iter()
+                    .take(MAX_ITEMS)
+                    .map(|item| self.answers(item, one)),
+            );
         }
         Ok(Verdict::Different)
     }
@@ -479,14 +565,22 @@ impl Context<'_> {
     }
 
     /// Whether both hold the same items in any order; as sets, repetitions do not count.
-    fn matched(&self, left: &[Expression], right: &[Expression], sets: bool) -> Result<Verdict, Doubt> {
+    fn matched(
+        &self,
+        left: &[Expression],
+        right: &[Expression],
+        sets: bool,
+    ) -> Result<Verdict, Doubt> {
         if !sets && left.len() != right.len() {
             return Ok(Verdict::Different);
         }
         if left.len() > MAX_ITEMS || right.len() > MAX_ITEMS {
             return match left == right {
                 true => Ok(Verdict::Equal),
-                false => Err(Doubt::Kinds { left: "a long list", right: "another" }),
+                false => Err(Doubt::Kinds {
+                    left: "a long list",
+                    right: "another",
+                }),
             };
         }
         let mut used = vec![false; right.len()];
@@ -569,7 +663,12 @@ impl Context<'_> {
                 upper,
                 lower_closed,
                 upper_closed,
-            } => Some(((**lower).clone(), (**upper).clone(), *lower_closed, *upper_closed)),
+            } => Some((
+                (**lower).clone(),
+                (**upper).clone(),
+                *lower_closed,
+                *upper_closed,
+            )),
             Expression::Tuple(items) => match items.as_slice() {
                 [lower, upper] => Some((lower.clone(), upper.clone(), false, false)),
                 _ => None,
@@ -614,14 +713,24 @@ impl Context<'_> {
             return self.measures(&Quantity(Box::new(value.clone()), unit), pred);
         }
         match (gold, pred) {
-            (Quantity(_, unit), other) | (other, Quantity(_, unit)) if self.options.strict && unit.is_known() && plain(other) => {
+            (Quantity(_, unit), other) | (other, Quantity(_, unit))
+                if self.options.strict && unit.is_known() && plain(other) =>
+            {
                 Ok(Verdict::Different)
             }
-            (Quantity(left, left_unit), Quantity(right, right_unit)) => self.quantities((left, left_unit), (right, right_unit)),
+            (Quantity(left, left_unit), Quantity(right, right_unit)) => {
+                self.quantities((left, left_unit), (right, right_unit))
+            }
             (Degrees(left), Degrees(right)) => self.scalars(left, right),
-            (Quantity(left, unit), Degrees(right)) | (Degrees(right), Quantity(left, unit)) if unit.is_degrees() => self.scalars(left, right),
+            (Quantity(left, unit), Degrees(right)) | (Degrees(right), Quantity(left, unit))
+                if unit.is_degrees() =>
+            {
+                self.scalars(left, right)
+            }
             // A unit that only one of them names.
-            (Quantity(left, _), right) if !right.is_scalar() || !matches!(right, Degrees(_)) => self.answers(left, right),
+            (Quantity(left, _), right) if !right.is_scalar() || !matches!(right, Degrees(_)) => {
+                self.answers(left, right)
+            }
             (left, Quantity(right, _)) if !matches!(left, Degrees(_)) => self.answers(left, right),
             (Degrees(inner), other) => self.degrees(inner, gold, other),
             (other, Degrees(inner)) => self.degrees(inner, pred, other),
@@ -631,7 +740,13 @@ impl Context<'_> {
     }
 
     /// A percentage against a plain number.
-    fn percents(&self, inner: &Expression, percent: &Expression, number: &Expression, percent_is_gold: bool) -> Result<Verdict, Doubt> {
+    fn percents(
+        &self,
+        inner: &Expression,
+        percent: &Expression,
+        number: &Expression,
+        percent_is_gold: bool,
+    ) -> Result<Verdict, Doubt> {
         if !number.is_scalar() {
             return Ok(Verdict::Different);
         }
@@ -652,7 +767,12 @@ impl Context<'_> {
     }
 
     /// Degrees against a plain number: the number may be in degrees too, or in radians.
-    fn degrees(&self, inner: &Expression, degrees: &Expression, number: &Expression) -> Result<Verdict, Doubt> {
+    fn degrees(
+        &self,
+        inner: &Expression,
+        degrees: &Expression,
+        number: &Expression,
+    ) -> Result<Verdict, Doubt> {
         if !number.is_scalar() {
             return Ok(Verdict::Different);
         }
@@ -662,7 +782,11 @@ impl Context<'_> {
         }
     }
 
-    fn quantities(&self, gold: (&Expression, &Unit), pred: (&Expression, &Unit)) -> Result<Verdict, Doubt> {
+    fn quantities(
+        &self,
+        gold: (&Expression, &Unit),
+        pred: (&Expression, &Unit),
+    ) -> Result<Verdict, Doubt> {
         let ((left, left_unit), (right, right_unit)) = (gold, pred);
         if self.options.strict && left_unit.is_known() != right_unit.is_known() {
             return Ok(Verdict::Different);
@@ -672,7 +796,8 @@ impl Context<'_> {
         }
         match right_unit.to(left_unit) {
             Some(factor) => {
-                let converted = Expression::Product(vec![Expression::Number(factor), right.clone()]);
+                let converted =
+                    Expression::Product(vec![Expression::Number(factor), right.clone()]);
                 self.scalars(left, &converted)
             }
             None => Ok(Verdict::Different),
@@ -702,20 +827,31 @@ fn letter_unit(expression: &Expression) -> Option<(&Expression, Unit)> {
     };
     let (letter, exponent) = match unit {
         Expression::Power(base, exponent) => match exponent.as_ref() {
-            Expression::Number(value) => (base.as_ref(), super::exact::whole(value).filter(|exponent| (1..=3).contains(exponent))?),
+            Expression::Number(value) => (
+                base.as_ref(),
+                super::exact::whole(value).filter(|exponent| (1..=3).contains(exponent))?,
+            ),
             _ => return None,
         },
         other => (other, 1),
     };
     match letter {
-        Expression::Symbol(name) if number.symbols().is_empty() && matches!(name.as_str(), "m" | "g" | "s" | "h" | "L" | "l") => {
+        Expression::Symbol(name)
+            if number.symbols().is_empty()
+                && matches!(name.as_str(), "m" | "g" | "s" | "h" | "L" | "l") =>
+        {
             Some((number, Unit::word(name)?.power(exponent as i8)))
         }
         _ => None,
     }
 }
 
-fn compare_one(context: &Context, relation: &Expression, items: &[Expression], relation_is_gold: bool) -> Result<Verdict, Doubt> {
+fn compare_one(
+    context: &Context,
+    relation: &Expression,
+    items: &[Expression],
+    relation_is_gold: bool,
+) -> Result<Verdict, Doubt> {
     match relation_is_gold {
         true => context.answers(relation, &items[0]),
         false => context.answers(&items[0], relation),
@@ -733,5 +869,7 @@ fn same_time(left: (u32, Option<Half>), right: (u32, Option<Half>)) -> Verdict {
         Some(Half::Am) => seconds % (12 * 3600),
         Some(Half::Pm) => seconds % (12 * 3600) + 12 * 3600,
     };
-    Verdict::of(day(left) == day(right) || ((left.1.is_none() || right.1.is_none()) && left.0 == right.0))
+    Verdict::of(
+        day(left) == day(right) || ((left.1.is_none() || right.1.is_none()) && left.0 == right.0),
+    )
 }

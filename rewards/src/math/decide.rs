@@ -3,6 +3,8 @@
 //! In this order: the same tree; exact rational values; a difference that error bounds prove; the same canonical form;
 //! for algebraic numbers a separation bound; for the rest agreement to many bits, or at many points.
 
+use std::cell::Cell;
+
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Pow, Signed, Zero};
@@ -38,6 +40,8 @@ const POINTS_TRIED: u64 = 14;
 pub(super) struct Context<'a> {
     pub(super) options: &'a MathOptions,
     pub(super) budget: &'a Budget,
+    /// How deep comparisons are nested.
+    pub(super) depth: Cell<usize>,
 }
 
 impl Context<'_> {
@@ -57,12 +61,15 @@ impl Context<'_> {
         let opaque = |expression: &Expression| {
             expression.any(&|part| matches!(part, Expression::Apply(..) | Expression::Indexed(..)))
         };
-        let constant = left_names.is_empty() && right_names.is_empty() && !opaque(left) && !opaque(right);
+        let constant =
+            left_names.is_empty() && right_names.is_empty() && !opaque(left) && !opaque(right);
         if constant {
             return self.constants(left, right);
         }
         // φ is the golden ratio where the other answer has no variable at all.
-        let golden = |names: &[String], others: &[String]| others.is_empty() && matches!(names, [phi] if phi == "phi");
+        let golden = |names: &[String], others: &[String]| {
+            others.is_empty() && matches!(names, [phi] if phi == "phi")
+        };
         if golden(&left_names, &right_names) || golden(&right_names, &left_names) {
             return self.constants(&with_golden_ratio(left), &with_golden_ratio(right));
         }
@@ -139,7 +146,9 @@ impl Context<'_> {
         };
         let field = Field::new(FIRST_BITS);
         let allowed = match tolerance {
-            Tolerance::Decimals(_) => Ball::rational(&allowance(tolerance, &BigRational::zero()), FIRST_BITS),
+            Tolerance::Decimals(_) => {
+                Ball::rational(&allowance(tolerance, &BigRational::zero()), FIRST_BITS)
+            }
             Tolerance::Relative(_) => {
                 let one = BigRational::from_integer(1.into());
                 let factor = Ball::rational(&allowance(tolerance, &one), FIRST_BITS);
@@ -156,7 +165,12 @@ impl Context<'_> {
         }
     }
 
-    fn algebraic(&self, left: &Expression, right: &Expression, needed: f64) -> Result<Verdict, Doubt> {
+    fn algebraic(
+        &self,
+        left: &Expression,
+        right: &Expression,
+        needed: f64,
+    ) -> Result<Verdict, Doubt> {
         let bits = needed.ceil();
         if !bits.is_finite() || bits > MOST_BITS as f64 {
             // The bound is out of reach; a difference may still show.
@@ -166,7 +180,9 @@ impl Context<'_> {
             if x.differs(&y) {
                 return Ok(self.near(&x, &y));
             }
-            return Err(Doubt::TooClose { bits: CONSTANT_BITS });
+            return Err(Doubt::TooClose {
+                bits: CONSTANT_BITS,
+            });
         }
         let bits = bits as u64 + 64;
         let Some((x, y)) = self.pair(left, right, bits + 64)? else {
@@ -185,7 +201,12 @@ impl Context<'_> {
     }
 
     /// Both values in one precision; `None` if one is undefined.
-    fn pair(&self, left: &Expression, right: &Expression, bits: u64) -> Result<Option<(Complex, Complex)>, Doubt> {
+    fn pair(
+        &self,
+        left: &Expression,
+        right: &Expression,
+        bits: u64,
+    ) -> Result<Option<(Complex, Complex)>, Doubt> {
         let evaluator = Evaluator {
             field: Field::new(bits),
             real: false,
@@ -199,7 +220,12 @@ impl Context<'_> {
     }
 
     /// Compares expressions with variables.
-    fn functions(&self, left: &Expression, right: &Expression, names: &[String]) -> Result<Verdict, Doubt> {
+    fn functions(
+        &self,
+        left: &Expression,
+        right: &Expression,
+        names: &[String],
+    ) -> Result<Verdict, Doubt> {
         let first = self.at_points(left, right, names, 0..2)?;
         if first.differ {
             return Ok(Verdict::Different);
@@ -225,8 +251,16 @@ impl Context<'_> {
     }
 
     /// Evaluates both at points chosen by a fixed seed.
-    fn at_points(&self, left: &Expression, right: &Expression, names: &[String], rounds: std::ops::Range<u64>) -> Result<Seen, Doubt> {
-        let has_i = |expression: &Expression| expression.any(&|part| matches!(part, Expression::Constant(Constant::I)));
+    fn at_points(
+        &self,
+        left: &Expression,
+        right: &Expression,
+        names: &[String],
+        rounds: std::ops::Range<u64>,
+    ) -> Result<Seen, Doubt> {
+        let has_i = |expression: &Expression| {
+            expression.any(&|part| matches!(part, Expression::Constant(Constant::I)))
+        };
         let evaluator = Evaluator {
             field: Field::new(FIRST_BITS),
             real: !has_i(left) && !has_i(right),
@@ -260,7 +294,12 @@ impl Context<'_> {
 
     /// Whether `expression / other` has the same value at all points: the two are equal as equations `… = 0`.
     /// `None` if that cannot be told.
-    pub(super) fn proportional(&self, left: &Expression, right: &Expression, names: &[String]) -> Result<Option<BallSign>, Doubt> {
+    pub(super) fn proportional(
+        &self,
+        left: &Expression,
+        right: &Expression,
+        names: &[String],
+    ) -> Result<Option<BallSign>, Doubt> {
         let evaluator = Evaluator {
             field: Field::new(FIRST_BITS),
             real: true,
@@ -300,12 +339,28 @@ impl Context<'_> {
     }
 
     /// The order of two real constants; `None` if it cannot be told.
-    pub(super) fn order(&self, left: &Expression, right: &Expression) -> Result<Option<std::cmp::Ordering>, Doubt> {
+    pub(super) fn order(
+        &self,
+        left: &Expression,
+        right: &Expression,
+    ) -> Result<Option<std::cmp::Ordering>, Doubt> {
         use std::cmp::Ordering;
         match (infinite(left), infinite(right)) {
             (Some(left), Some(right)) => return Ok(Some(left.cmp(&right))),
-            (Some(left), None) => return Ok(Some(if left { Ordering::Greater } else { Ordering::Less })),
-            (None, Some(right)) => return Ok(Some(if right { Ordering::Less } else { Ordering::Greater })),
+            (Some(left), None) => {
+                return Ok(Some(if left {
+                    Ordering::Greater
+                } else {
+                    Ordering::Less
+                }));
+            }
+            (None, Some(right)) => {
+                return Ok(Some(if right {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }));
+            }
             (None, None) => {}
         }
         let mut scope = Scope::default();
@@ -352,8 +407,13 @@ fn defined(value: Result<Complex, Missing>) -> Result<Option<Complex>, Doubt> {
 fn allowance(tolerance: Tolerance, gold: &BigRational) -> BigRational {
     match tolerance {
         // Half a unit of the last decimal.
-        Tolerance::Decimals(decimals) => BigRational::new(1.into(), BigInt::from(2) * Pow::pow(BigInt::from(10), decimals.min(400))),
-        Tolerance::Relative(relative) => BigRational::from_float(relative).unwrap_or_else(BigRational::zero) * gold.abs(),
+        Tolerance::Decimals(decimals) => BigRational::new(
+            1.into(),
+            BigInt::from(2) * Pow::pow(BigInt::from(10), decimals.min(400)),
+        ),
+        Tolerance::Relative(relative) => {
+            BigRational::from_float(relative).unwrap_or_else(BigRational::zero) * gold.abs()
+        }
     }
 }
 
@@ -371,12 +431,18 @@ fn wants_integers(expression: &Expression) -> bool {
     expression.any(&|part| match part {
         Expression::Indexed(..) | Expression::Bound { .. } => true,
         Expression::Call(
-            Function::Factorial | Function::DoubleFactorial | Function::Binomial | Function::Gcd | Function::Lcm | Function::Mod,
+            Function::Factorial
+            | Function::DoubleFactorial
+            | Function::Binomial
+            | Function::Gcd
+            | Function::Lcm
+            | Function::Mod,
             _,
         ) => true,
         // (−1)^n
         Expression::Power(base, exponent) => {
-            matches!(base.as_ref(), Expression::Number(value) if value.is_negative()) && !exponent.symbols().is_empty()
+            matches!(base.as_ref(), Expression::Number(value) if value.is_negative())
+                && !exponent.symbols().is_empty()
         }
         _ => false,
     })
@@ -388,7 +454,11 @@ fn point(names: &[String], round: u64, discrete: bool) -> Scope {
         let draw = dunwu_datasets::derive_seed(0x6d61_7468, &[round, index as u64]);
         let value = if discrete {
             // Different in every round for the first name, so that no two points are one.
-            let value = if index == 0 { 2 + round } else { 1 + draw % (4 + 2 * round) };
+            let value = if index == 0 {
+                2 + round
+            } else {
+                1 + draw % (4 + 2 * round)
+            };
             BigRational::from_integer(BigInt::from(value))
         } else {
             let part = BigInt::from(draw % 1009 + 7);
@@ -423,27 +493,24 @@ fn written_bits(expression: &Expression) -> u64 {
 /// The expression with (1 + √5)/2 for φ.
 fn with_golden_ratio(expression: &Expression) -> Expression {
     substitute(expression, "phi", &|| {
-        let root = Expression::Call(Function::Root, vec![Expression::integer(2), Expression::integer(5)]);
+        let root = Expression::Call(
+            Function::Root,
+            vec![Expression::integer(2), Expression::integer(5)],
+        );
         let sum = Expression::Sum(vec![Expression::integer(1), root]);
         Expression::Quotient(Box::new(sum), Box::new(Expression::integer(2)))
     })
 }
 
-/// The expression with another for a variable, in the parts that scalars are made of.
-pub(super) fn substitute(expression: &Expression, name: &str, by: &dyn Fn() -> Expression) -> Expression {
-    let inner = |part: &Expression| substitute(part, name, by);
-    let boxed = |part: &Expression| Box::new(inner(part));
+/// The expression with another for a free variable.
+pub(super) fn substitute(
+    expression: &Expression,
+    name: &str,
+    by: &dyn Fn() -> Expression,
+) -> Expression {
     match expression {
         Expression::Symbol(symbol) if symbol == name => by(),
-        Expression::Sum(parts) => Expression::Sum(parts.iter().map(inner).collect()),
-        Expression::Product(parts) => Expression::Product(parts.iter().map(inner).collect()),
-        Expression::Call(function, parts) => Expression::Call(*function, parts.iter().map(inner).collect()),
-        Expression::Apply(function, parts) => Expression::Apply(function.clone(), parts.iter().map(inner).collect()),
-        Expression::Quotient(left, right) => Expression::Quotient(boxed(left), boxed(right)),
-        Expression::Power(left, right) => Expression::Power(boxed(left), boxed(right)),
-        Expression::Negate(part) => Expression::Negate(boxed(part)),
-        Expression::Percent(part) => Expression::Percent(boxed(part)),
-        Expression::Degrees(part) => Expression::Degrees(boxed(part)),
-        other => other.clone(),
+        Expression::Bound { variable, .. } if variable == name => expression.clone(),
+        other => other.map_parts(&|part| substitute(part, name, by)),
     }
 }

@@ -62,7 +62,8 @@ impl Evaluator<'_> {
         let field = self.field;
         Ok(match expression {
             Expression::Number(value) => {
-                self.budget.spend_bits(value.numer().bits(), value.denom().bits())?;
+                self.budget
+                    .spend_bits(value.numer().bits(), value.denom().bits())?;
                 self.rational(value)
             }
             Expression::Constant(constant) => match constant {
@@ -95,11 +96,15 @@ impl Evaluator<'_> {
             Expression::Quantity(inner, _) => self.value(inner, scope)?,
             Expression::Percent(inner) => {
                 let hundred = Complex::real(Ball::small(100));
-                self.value(inner, scope)?.divide(&hundred, field).ok_or(Missing::Undefined)?
+                self.value(inner, scope)?
+                    .divide(&hundred, field)
+                    .ok_or(Missing::Undefined)?
             }
             Expression::Degrees(inner) => {
                 let half_turn = Complex::real(Ball::small(180));
-                let value = self.value(inner, scope)?.multiply(&Complex::real(field.pi()), field);
+                let value = self
+                    .value(inner, scope)?
+                    .multiply(&Complex::real(field.pi()), field);
                 value.divide(&half_turn, field).ok_or(Missing::Undefined)?
             }
             Expression::Power(base, exponent) => self.power(base, exponent, scope)?,
@@ -118,7 +123,15 @@ impl Evaluator<'_> {
         })
     }
 
-    fn bound(&self, binder: Binder, variable: &str, lower: &Expression, upper: &Expression, body: &Expression, scope: &mut Scope) -> Value {
+    fn bound(
+        &self,
+        binder: Binder,
+        variable: &str,
+        lower: &Expression,
+        upper: &Expression,
+        body: &Expression,
+        scope: &mut Scope,
+    ) -> Value {
         let end = |expression: &Expression, scope: &mut Scope| -> Result<i64, Missing> {
             let value = exact(expression, scope, self.budget)?;
             value.as_ref().and_then(whole).ok_or(Missing::Undefined)
@@ -129,7 +142,9 @@ impl Evaluator<'_> {
         }
         let mut result = Complex::real(Ball::small(i64::from(binder == Binder::Product)));
         for index in lower..=upper {
-            scope.values.push((variable.to_owned(), BigRational::from_integer(index.into())));
+            scope
+                .values
+                .push((variable.to_owned(), BigRational::from_integer(index.into())));
             let term = self.value(body, scope);
             scope.values.pop();
             result = match binder {
@@ -170,7 +185,10 @@ impl Evaluator<'_> {
         }
         self.pay(140)?;
         let logarithm = base.ln(field).ok_or(Missing::Undefined)?;
-        logarithm.multiply(exponent, field).exp(field).ok_or(Missing::Undefined)
+        logarithm
+            .multiply(exponent, field)
+            .exp(field)
+            .ok_or(Missing::Undefined)
     }
 
     /// A rational power. Odd roots of negative numbers are negative, as schools teach.
@@ -180,14 +198,24 @@ impl Evaluator<'_> {
             return Ok(Complex::real(Ball::small(1)));
         }
         let (numerator, denominator) = (exponent.numer().abs(), exponent.denom());
-        let (Some(power), Some(degree)) = (numerator.to_u64().filter(|power| *power <= MAX_POWER), denominator.to_u32()) else {
+        let (Some(power), Some(degree)) = (
+            numerator.to_u64().filter(|power| *power <= MAX_POWER),
+            denominator.to_u32(),
+        ) else {
             return self.general_power(base, &self.rational(exponent));
         };
         if degree > 64 {
             return self.general_power(base, &self.rational(exponent));
         }
-        self.pay(2 * u64::from(64 - power.leading_zeros()) + if degree > 1 { 4 + u64::from(degree) } else { 0 })?;
-        let root = if degree == 1 { base.clone() } else { self.root(base, degree)? };
+        self.pay(
+            2 * u64::from(64 - power.leading_zeros())
+                + if degree > 1 { 4 + u64::from(degree) } else { 0 },
+        )?;
+        let root = if degree == 1 {
+            base.clone()
+        } else {
+            self.root(base, degree)?
+        };
         let result = root.power(power, field);
         if exponent.is_negative() {
             let one = Complex::real(Ball::small(1));
@@ -202,7 +230,11 @@ impl Evaluator<'_> {
         if base.is_real() {
             match base.re.sign() {
                 BallSign::Negative if degree.is_odd() => {
-                    let root = base.re.negate().root(degree, field.bits).ok_or(Missing::Undefined)?;
+                    let root = base
+                        .re
+                        .negate()
+                        .root(degree, field.bits)
+                        .ok_or(Missing::Undefined)?;
                     return Ok(Complex::real(root.negate()));
                 }
                 BallSign::Negative if self.real => return Err(Missing::Undefined),
@@ -227,8 +259,16 @@ impl Evaluator<'_> {
         // Some functions jump, and want an exact argument.
         let jumps = matches!(
             function,
-            Function::Floor | Function::Ceil | Function::Factorial | Function::DoubleFactorial | Function::Binomial
-                | Function::Gcd | Function::Lcm | Function::Mod | Function::Min | Function::Max
+            Function::Floor
+                | Function::Ceil
+                | Function::Factorial
+                | Function::DoubleFactorial
+                | Function::Binomial
+                | Function::Gcd
+                | Function::Lcm
+                | Function::Mod
+                | Function::Min
+                | Function::Max
         );
         if jumps {
             let whole_call = Expression::Call(function, arguments.to_vec());
@@ -251,7 +291,10 @@ impl Evaluator<'_> {
                 if self.real && inner.re.sign() == BallSign::Negative {
                     return Err(Missing::Undefined);
                 }
-                let (base, inner) = (base.ln(field).ok_or_else(missing)?, inner.ln(field).ok_or_else(missing)?);
+                let (base, inner) = (
+                    base.ln(field).ok_or_else(missing)?,
+                    inner.ln(field).ok_or_else(missing)?,
+                );
                 inner.divide(&base, field).ok_or_else(missing)
             }
             (Function::Min | Function::Max, [_, ..]) => {
@@ -294,11 +337,18 @@ impl Evaluator<'_> {
                         }
                         inner.ln(field).ok_or_else(missing)
                     }
-                    Function::Sin | Function::Cos | Function::Tan | Function::Cot | Function::Sec | Function::Csc => {
-                        self.trigonometric(function, &inner)
+                    Function::Sin
+                    | Function::Cos
+                    | Function::Tan
+                    | Function::Cot
+                    | Function::Sec
+                    | Function::Csc => self.trigonometric(function, &inner),
+                    Function::Sinh | Function::Cosh | Function::Tanh => {
+                        self.hyperbolic(function, &inner)
                     }
-                    Function::Sinh | Function::Cosh | Function::Tanh => self.hyperbolic(function, &inner),
-                    _ if inner.is_real() => self.inverse(function, &inner.re, bits).map(Complex::real),
+                    _ if inner.is_real() => {
+                        self.inverse(function, &inner.re, bits).map(Complex::real)
+                    }
                     _ => Err(Missing::Undefined),
                 }
             }
@@ -311,7 +361,8 @@ impl Evaluator<'_> {
         let field = self.field;
         let (sine, cosine) = angle.sin_cos(field).ok_or(Missing::Undefined)?;
         let one = Complex::real(Ball::small(1));
-        let quotient = |left: &Complex, right: &Complex| left.divide(right, field).ok_or(Missing::Undefined);
+        let quotient =
+            |left: &Complex, right: &Complex| left.divide(right, field).ok_or(Missing::Undefined);
         match function {
             Function::Sin => Ok(sine),
             Function::Cos => Ok(cosine),
@@ -352,9 +403,15 @@ impl Evaluator<'_> {
             Function::Arccos => arcsine(x).map(|angle| half_pi.subtract(&angle, bits)),
             Function::Arctan => field.atan(x),
             Function::Arccot => field.atan(x).map(|angle| half_pi.subtract(&angle, bits)),
-            Function::Arcsec => one.divide(x, bits).and_then(|x| arcsine(&x)).map(|angle| half_pi.subtract(&angle, bits)),
+            Function::Arcsec => one
+                .divide(x, bits)
+                .and_then(|x| arcsine(&x))
+                .map(|angle| half_pi.subtract(&angle, bits)),
             Function::Arccsc => one.divide(x, bits).and_then(|x| arcsine(&x)),
-            Function::Arsinh => square().add(&one, bits).root(2, bits).and_then(|root| field.ln(&x.add(&root, bits))),
+            Function::Arsinh => square()
+                .add(&one, bits)
+                .root(2, bits)
+                .and_then(|root| field.ln(&x.add(&root, bits))),
             Function::Arcosh => {
                 let root = square().subtract(&one, bits).root(2, bits);
                 match x.sign() {

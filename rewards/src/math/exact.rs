@@ -105,7 +105,9 @@ pub(crate) fn exact(expression: &Expression, scope: &mut Scope, budget: &Budget)
             }
         }
         Expression::Negate(inner) => exact(inner, scope, budget)?.map(|value| -value),
-        Expression::Percent(inner) => exact(inner, scope, budget)?.map(|value| value / BigInt::from(100)),
+        Expression::Percent(inner) => {
+            exact(inner, scope, budget)?.map(|value| value / BigInt::from(100))
+        }
         Expression::Quantity(inner, _) => exact(inner, scope, budget)?,
         Expression::Power(base, exponent) => {
             let Some(exponent) = exact(exponent, scope, budget)? else {
@@ -170,7 +172,11 @@ fn opaque(name: &str, arguments: &[BigRational], scope: &Scope, budget: &Budget)
     Ok(Some(scope.opaque(name, arguments)))
 }
 
-fn all(parts: &[Expression], scope: &mut Scope, budget: &Budget) -> Result<Option<Vec<BigRational>>, Doubt> {
+fn all(
+    parts: &[Expression],
+    scope: &mut Scope,
+    budget: &Budget,
+) -> Result<Option<Vec<BigRational>>, Doubt> {
     let mut values = Vec::with_capacity(parts.len());
     for part in parts {
         match exact(part, scope, budget)? {
@@ -191,22 +197,37 @@ fn check(left: &BigRational, right: &BigRational, budget: &Budget) -> Result<(),
     if size > 4 * MAX_BITS {
         return Err(too_large(size as f64));
     }
-    // A fraction is reduced by Euclid's algorithm, which costs more than a product.
     budget.spend_bits(bits(left), bits(right))?;
     if !(left.is_integer() && right.is_integer()) {
-        budget.spend(20 + size / 4 + size * size / 40_000)?;
+        // Fractions are reduced, which takes as many passes over the longer number as it has bits.
+        let longest = bits(left).max(bits(right));
+        budget.spend(20 + longest + longest * longest / 400)?;
     }
     Ok(())
 }
 
-pub(crate) fn add(left: &BigRational, right: &BigRational, budget: &Budget) -> Result<BigRational, Doubt> {
+pub(crate) fn add(
+    left: &BigRational,
+    right: &BigRational,
+    budget: &Budget,
+) -> Result<BigRational, Doubt> {
     check(left, right, budget)?;
-    Ok(left + right)
+    Ok(match left.is_integer() && right.is_integer() {
+        true => BigRational::from_integer(left.numer() + right.numer()),
+        false => left + right,
+    })
 }
 
-pub(crate) fn multiply(left: &BigRational, right: &BigRational, budget: &Budget) -> Result<BigRational, Doubt> {
+pub(crate) fn multiply(
+    left: &BigRational,
+    right: &BigRational,
+    budget: &Budget,
+) -> Result<BigRational, Doubt> {
     check(left, right, budget)?;
-    Ok(left * right)
+    Ok(match left.is_integer() && right.is_integer() {
+        true => BigRational::from_integer(left.numer() * right.numer()),
+        false => left * right,
+    })
 }
 
 /// `base` to `exponent`, if the result is rational. Even roots of negative numbers are not; odd ones are.
@@ -223,7 +244,11 @@ pub(crate) fn power(base: &BigRational, exponent: &BigRational, budget: &Budget)
     }
     if exponent.is_integer() && base.is_integer() && base.numer() == &BigInt::from(-1) {
         let odd = exponent.numer().is_odd();
-        return Ok(Some(BigRational::from_integer(if odd { -BigInt::one() } else { BigInt::one() })));
+        return Ok(Some(BigRational::from_integer(if odd {
+            -BigInt::one()
+        } else {
+            BigInt::one()
+        })));
     }
     let Some(degree) = exponent.denom().to_u32().filter(|degree| *degree <= 64) else {
         return Ok(None);
@@ -259,10 +284,12 @@ pub(crate) fn root(value: &BigRational, degree: u32, budget: &Budget) -> Exact {
         let root = value.nth_root(degree);
         (Pow::pow(&root, degree) == *value).then_some(root)
     };
-    Ok(match (exact_root(value.numer()), exact_root(value.denom())) {
-        (Some(numerator), Some(denominator)) => Some(BigRational::new(numerator, denominator)),
-        _ => None,
-    })
+    Ok(
+        match (exact_root(value.numer()), exact_root(value.denom())) {
+            (Some(numerator), Some(denominator)) => Some(BigRational::new(numerator, denominator)),
+            _ => None,
+        },
+    )
 }
 
 /// n!, or n!! in steps of `step`.
@@ -300,12 +327,24 @@ fn binomial(n: &BigRational, k: &BigRational, budget: &Budget) -> Exact {
     if k as u64 * (bits(n) + 8) > MAX_BITS {
         return Err(too_large(k as f64 * (bits(n) + 8) as f64));
     }
-    let mut product = BigRational::one();
+    let (mut above, mut below) = (BigInt::one(), BigInt::one());
     for index in 0..k {
-        let factor = (n - BigInt::from(index)) / BigInt::from(index + 1);
-        product = multiply(&product, &factor, budget)?;
+        budget.spend_bits(above.bits(), bits(n) + 8)?;
+        above *= n.numer() - n.denom() * index;
+        below *= n.denom() * (index + 1);
+        if n.is_integer() {
+            // The product of so many neighbours is divisible by the factorial.
+            budget.spend_bits(above.bits(), 64)?;
+            above /= &below;
+            below = BigInt::one();
+        }
     }
-    Ok(Some(product))
+    if n.is_integer() {
+        return Ok(Some(BigRational::from_integer(above)));
+    }
+    let longest = above.bits();
+    budget.spend(longest + longest * longest / 400)?;
+    Ok(Some(BigRational::new(above, below)))
 }
 
 fn call(function: Function, values: &[BigRational], budget: &Budget) -> Exact {
@@ -315,12 +354,26 @@ fn call(function: Function, values: &[BigRational], budget: &Budget) -> Exact {
         (Function::Floor, [value]) => Some(value.floor()),
         (Function::Ceil, [value]) => Some(value.ceil()),
         (Function::Factorial | Function::DoubleFactorial, [value]) => match whole(value) {
-            Some(n) => factorial(n, if function == Function::Factorial { 1 } else { 2 }, budget)?,
-            None if value.is_integer() && value.is_positive() => return Err(too_large(2f64.powi(64))),
+            Some(n) => factorial(
+                n,
+                if function == Function::Factorial {
+                    1
+                } else {
+                    2
+                },
+                budget,
+            )?,
+            None if value.is_integer() && value.is_positive() => {
+                return Err(too_large(2f64.powi(64)));
+            }
             None => None,
         },
         (Function::Binomial, [n, k]) => binomial(n, k, budget)?,
-        (Function::Root, [degree, value]) => match degree.is_integer().then(|| degree.numer().to_u32()).flatten() {
+        (Function::Root, [degree, value]) => match degree
+            .is_integer()
+            .then(|| degree.numer().to_u32())
+            .flatten()
+        {
             Some(degree) => root(value, degree, budget)?,
             None => None,
         },
@@ -329,7 +382,8 @@ fn call(function: Function, values: &[BigRational], budget: &Budget) -> Exact {
         (Function::Gcd | Function::Lcm, [_, ..]) if integers() => {
             let mut result = values[0].to_integer().abs();
             for value in &values[1..] {
-                budget.spend_bits(result.bits() * 2, bits(value) * 2)?;
+                let longest = result.bits().max(bits(value));
+                budget.spend(20 + longest + longest * longest / 400)?;
                 result = match function {
                     Function::Gcd => result.gcd(value.numer()),
                     _ => result.lcm(value.numer()),
@@ -339,18 +393,26 @@ fn call(function: Function, values: &[BigRational], budget: &Budget) -> Exact {
         }
         (Function::Mod, [value, modulus]) if integers() && modulus.is_positive() => {
             budget.spend_bits(bits(value), bits(modulus))?;
-            Some(BigRational::from_integer(value.numer().mod_floor(modulus.numer())))
+            Some(BigRational::from_integer(
+                value.numer().mod_floor(modulus.numer()),
+            ))
         }
         (Function::Residue, [value, _]) => Some(value.clone()),
         (Function::Exp, [value]) if value.is_zero() => Some(BigRational::one()),
         (Function::Ln, [value]) if value.is_one() => Some(BigRational::zero()),
         (Function::Log, [base, value]) => logarithm(base, value, budget)?,
-        (Function::Sin | Function::Tan | Function::Arcsin | Function::Arctan | Function::Sinh | Function::Tanh, [value])
-            if value.is_zero() =>
-        {
-            Some(BigRational::zero())
+        (
+            Function::Sin
+            | Function::Tan
+            | Function::Arcsin
+            | Function::Arctan
+            | Function::Sinh
+            | Function::Tanh,
+            [value],
+        ) if value.is_zero() => Some(BigRational::zero()),
+        (Function::Cos | Function::Sec | Function::Cosh, [value]) if value.is_zero() => {
+            Some(BigRational::one())
         }
-        (Function::Cos | Function::Sec | Function::Cosh, [value]) if value.is_zero() => Some(BigRational::one()),
         _ => None,
     })
 }
@@ -364,7 +426,11 @@ fn logarithm(base: &BigRational, value: &BigRational, budget: &Budget) -> Exact 
         return Ok(Some(BigRational::zero()));
     }
     let log2 = |value: &BigRational| value.numer().bits() as f64 - value.denom().bits() as f64;
-    let guess = if log2(base).abs() < 1.0 { 1.0 } else { log2(value) / log2(base) };
+    let guess = if log2(base).abs() < 1.0 {
+        1.0
+    } else {
+        log2(value) / log2(base)
+    };
     let low = guess.floor() as i64 - 2;
     for exponent in low..=low + 5 {
         if exponent.unsigned_abs() * bits(base) > bits(value) + 2 * bits(base) {

@@ -352,6 +352,71 @@ impl Expression {
         }
     }
 
+    /// The same expression with every direct part replaced.
+    pub(crate) fn map_parts(&self, map: &dyn Fn(&Expression) -> Expression) -> Self {
+        let boxed = |part: &Expression| Box::new(map(part));
+        let all = |parts: &[Expression]| parts.iter().map(map).collect::<Vec<_>>();
+        let maybe = |part: &Option<Box<Expression>>| part.as_deref().map(boxed);
+        match self {
+            Self::Number(_)
+            | Self::Constant(_)
+            | Self::Symbol(_)
+            | Self::Based { .. }
+            | Self::NamedSet(_)
+            | Self::Clock { .. }
+            | Self::Text(_) => self.clone(),
+            Self::Indexed(name, part) => Self::Indexed(name.clone(), boxed(part)),
+            Self::Negate(part) => Self::Negate(boxed(part)),
+            Self::PlusMinus(part) => Self::PlusMinus(boxed(part)),
+            Self::MinusPlus(part) => Self::MinusPlus(boxed(part)),
+            Self::Percent(part) => Self::Percent(boxed(part)),
+            Self::Degrees(part) => Self::Degrees(boxed(part)),
+            Self::Quantity(part, unit) => Self::Quantity(boxed(part), unit.clone()),
+            Self::Quotient(left, right) => Self::Quotient(boxed(left), boxed(right)),
+            Self::Power(left, right) => Self::Power(boxed(left), boxed(right)),
+            Self::SetOperation(operation, left, right) => {
+                Self::SetOperation(*operation, boxed(left), boxed(right))
+            }
+            Self::Interval {
+                lower,
+                upper,
+                lower_closed,
+                upper_closed,
+            } => Self::Interval {
+                lower: boxed(lower),
+                upper: boxed(upper),
+                lower_closed: *lower_closed,
+                upper_closed: *upper_closed,
+            },
+            Self::Sum(parts) => Self::Sum(all(parts)),
+            Self::Product(parts) => Self::Product(all(parts)),
+            Self::Call(function, parts) => Self::Call(*function, all(parts)),
+            Self::Apply(name, parts) => Self::Apply(name.clone(), all(parts)),
+            Self::Tuple(parts) => Self::Tuple(all(parts)),
+            Self::Set(parts) => Self::Set(all(parts)),
+            Self::List(connective, parts) => Self::List(*connective, all(parts)),
+            Self::Ratio(parts) => Self::Ratio(all(parts)),
+            Self::Matrix(rows) => Self::Matrix(rows.iter().map(|row| all(row)).collect()),
+            Self::Relation(first, rest) => {
+                let rest = rest.iter().map(|(kind, part)| (*kind, map(part)));
+                Self::Relation(boxed(first), rest.collect())
+            }
+            Self::Bound {
+                binder,
+                variable,
+                lower,
+                upper,
+                body,
+            } => Self::Bound {
+                binder: *binder,
+                variable: variable.clone(),
+                lower: maybe(lower),
+                upper: maybe(upper),
+                body: boxed(body),
+            },
+        }
+    }
+
     /// Whether `test` holds for this or any part of it.
     pub fn any(&self, test: &dyn Fn(&Expression) -> bool) -> bool {
         if test(self) {

@@ -54,7 +54,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 pub use budget::{DEFAULT_STEPS, Doubt, MAX_ANSWER_BYTES, MAX_BITS, MAX_DEPTH};
-pub use expression::{Binder, Connective, Constant, Expression, Function, Half, RelationKind, SetOperation};
+pub use expression::{
+    Binder, Connective, Constant, Expression, Function, Half, RelationKind, SetOperation,
+};
 pub use parse::{ParseError, parse};
 pub use reward::{Math, MathConfig, Undecided};
 pub use units::Unit;

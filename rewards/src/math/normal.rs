@@ -13,7 +13,7 @@ use num_traits::{CheckedAdd, CheckedMul, One, Pow, Signed, ToPrimitive, Zero};
 
 use super::budget::{Budget, Doubt};
 use super::decide::substitute;
-use super::exact::{Scope, exact};
+use super::exact::{Scope, add, exact, multiply};
 use super::expression::{Binder, Constant, Expression, Function};
 
 /// Most terms of a polynomial.
@@ -38,12 +38,19 @@ pub(super) enum Sign {
 }
 
 /// Whether both have the same canonical form. `false` says nothing.
-pub(super) fn same_normal_form(left: &Expression, right: &Expression, budget: &Budget) -> Result<bool, Doubt> {
+pub(super) fn same_normal_form(
+    left: &Expression,
+    right: &Expression,
+    budget: &Budget,
+) -> Result<bool, Doubt> {
     let mut normalizer = Normalizer::new(budget);
     let Some((left, right)) = normalizer.both(left, right)? else {
         return Ok(false);
     };
-    let (Some(a), Some(b)) = (normalizer.product(&left.above, &right.below)?, normalizer.product(&right.above, &left.below)?) else {
+    let (Some(a), Some(b)) = (
+        normalizer.product(&left.above, &right.below)?,
+        normalizer.product(&right.above, &left.below)?,
+    ) else {
         return Ok(false);
     };
     Ok(a == b)
@@ -51,7 +58,12 @@ pub(super) fn same_normal_form(left: &Expression, right: &Expression, budget: &B
 
 /// The sign of the rational number `c` with `left = c·right`, if there is one; for `symmetric` relations, which only ask
 /// where both are zero, denominators do not count.
-pub(super) fn same_up_to_factor(left: &Expression, right: &Expression, symmetric: bool, budget: &Budget) -> Result<Option<Sign>, Doubt> {
+pub(super) fn same_up_to_factor(
+    left: &Expression,
+    right: &Expression,
+    symmetric: bool,
+    budget: &Budget,
+) -> Result<Option<Sign>, Doubt> {
     let mut normalizer = Normalizer::new(budget);
     let Some((left, right)) = normalizer.both(left, right)? else {
         return Ok(None);
@@ -59,7 +71,10 @@ pub(super) fn same_up_to_factor(left: &Expression, right: &Expression, symmetric
     if symmetric && let Some(sign) = factor(&left.above, &right.above) {
         return Ok(Some(sign));
     }
-    let (Some(a), Some(b)) = (normalizer.product(&left.above, &right.below)?, normalizer.product(&right.above, &left.below)?) else {
+    let (Some(a), Some(b)) = (
+        normalizer.product(&left.above, &right.below)?,
+        normalizer.product(&right.above, &left.below)?,
+    ) else {
         return Ok(None);
     };
     Ok(factor(&a, &b))
@@ -168,7 +183,10 @@ impl Fraction {
 
     /// A text that is the same for the same form.
     fn key(&self) -> String {
-        let scale = self.below.last_key_value().map_or_else(BigRational::one, |(_, value)| value.clone());
+        let scale = self
+            .below
+            .last_key_value()
+            .map_or_else(BigRational::one, |(_, value)| value.clone());
         let write = |polynomial: &Polynomial| {
             let mut text = String::new();
             for (monomial, value) in polynomial {
@@ -212,10 +230,19 @@ impl<'a> Normalizer<'a> {
         }))
     }
 
-    fn atom_power(&mut self, key: String, kind: Kind, exponent: Rational64) -> Result<Fraction, Doubt> {
+    fn atom_power(
+        &mut self,
+        key: String,
+        kind: Kind,
+        exponent: Rational64,
+    ) -> Result<Fraction, Doubt> {
         let atom = self.atom(key, kind)?;
         let mut above = Polynomial::new();
-        let monomial = if exponent.is_zero() { Monomial::new() } else { vec![(atom, exponent)] };
+        let monomial = if exponent.is_zero() {
+            Monomial::new()
+        } else {
+            vec![(atom, exponent)]
+        };
         above.insert(monomial, BigRational::one());
         Ok(Fraction {
             above,
@@ -274,8 +301,10 @@ impl<'a> Normalizer<'a> {
         let mut sum = left.clone();
         for (monomial, value) in right {
             self.budget.spend(20 + value.numer().bits() / 64)?;
-            let entry = sum.entry(monomial.clone()).or_insert_with(BigRational::zero);
-            *entry += value;
+            let entry = sum
+                .entry(monomial.clone())
+                .or_insert_with(BigRational::zero);
+            *entry = add(entry, value, self.budget)?;
             if entry.is_zero() {
                 sum.remove(monomial);
             }
@@ -290,18 +319,19 @@ impl<'a> Normalizer<'a> {
         let mut product = Polynomial::new();
         for (left_monomial, x) in left {
             for (right_monomial, y) in right {
-                self.budget.spend(40 + 6 * (left_monomial.len() + right_monomial.len()) as u64)?;
+                self.budget
+                    .spend(40 + 6 * (left_monomial.len() + right_monomial.len()) as u64)?;
                 let Some((monomial, factor)) = self.monomials(left_monomial, right_monomial) else {
                     return Ok(None);
                 };
                 let size = |value: &BigRational| value.numer().bits() + value.denom().bits();
                 self.budget.spend_bits(size(x) + size(&factor), size(y))?;
-                let value = x * y * factor;
+                let value = multiply(&multiply(x, y, self.budget)?, &factor, self.budget)?;
                 if size(&value) > MAX_COEFFICIENT {
                     return Ok(None);
                 }
                 let entry = product.entry(monomial).or_insert_with(BigRational::zero);
-                *entry += value;
+                *entry = add(entry, &value, self.budget)?;
             }
         }
         product.retain(|_, value| !value.is_zero());
@@ -326,7 +356,10 @@ impl<'a> Normalizer<'a> {
     }
 
     fn multiply(&self, left: &Fraction, right: &Fraction) -> Maybe<Fraction> {
-        let (Some(above), Some(below)) = (self.product(&left.above, &right.above)?, self.product(&left.below, &right.below)?) else {
+        let (Some(above), Some(below)) = (
+            self.product(&left.above, &right.above)?,
+            self.product(&left.below, &right.below)?,
+        ) else {
             return Ok(None);
         };
         Ok(Some(Fraction { above, below }))
@@ -339,9 +372,15 @@ impl<'a> Normalizer<'a> {
                 let size = value.numer().bits() + value.denom().bits();
                 Ok((size <= MAX_COEFFICIENT).then(|| rational(value.clone())))
             }
-            Expression::Constant(Constant::I) => self.atom_power("i".to_owned(), Kind::I, Rational64::one()).map(Some),
-            Expression::Constant(Constant::Pi) => self.atom_power("pi".to_owned(), Kind::Positive, Rational64::one()).map(Some),
-            Expression::Constant(Constant::E) => self.atom_power("e".to_owned(), Kind::Positive, Rational64::one()).map(Some),
+            Expression::Constant(Constant::I) => self
+                .atom_power("i".to_owned(), Kind::I, Rational64::one())
+                .map(Some),
+            Expression::Constant(Constant::Pi) => self
+                .atom_power("pi".to_owned(), Kind::Positive, Rational64::one())
+                .map(Some),
+            Expression::Constant(Constant::E) => self
+                .atom_power("e".to_owned(), Kind::Positive, Rational64::one())
+                .map(Some),
             Expression::Symbol(name) => self.opaque(format!("x {name}")),
             Expression::Sum(terms) => {
                 let mut sum = rational(BigRational::zero());
@@ -370,7 +409,8 @@ impl<'a> Normalizer<'a> {
                 Ok(Some(product))
             }
             Expression::Quotient(left, right) => {
-                let (Some(left), Some(right)) = (self.fraction(left)?, self.fraction(right)?) else {
+                let (Some(left), Some(right)) = (self.fraction(left)?, self.fraction(right)?)
+                else {
                     return Ok(None);
                 };
                 match right.inverse() {
@@ -383,7 +423,9 @@ impl<'a> Normalizer<'a> {
                 None => Ok(None),
             },
             Expression::Percent(inner) => match self.fraction(inner)? {
-                Some(inner) => self.multiply(&rational(BigRational::new(1.into(), 100.into())), &inner),
+                Some(inner) => {
+                    self.multiply(&rational(BigRational::new(1.into(), 100.into())), &inner)
+                }
                 None => Ok(None),
             },
             Expression::Degrees(inner) => {
@@ -395,7 +437,9 @@ impl<'a> Normalizer<'a> {
             Expression::Power(base, exponent) => self.power(base, exponent),
             Expression::Call(function, arguments) => self.call(*function, arguments),
             Expression::Apply(name, arguments) => self.named(&format!("f {name}"), arguments),
-            Expression::Indexed(name, index) => self.named(&format!("s {name}"), std::slice::from_ref(index)),
+            Expression::Indexed(name, index) => {
+                self.named(&format!("s {name}"), std::slice::from_ref(index))
+            }
             Expression::Bound {
                 binder,
                 variable,
@@ -403,7 +447,9 @@ impl<'a> Normalizer<'a> {
                 upper,
                 body,
             } => self.bound(*binder, variable, lower.as_deref(), upper.as_deref(), body),
-            Expression::Based { .. } => Ok(exact(expression, &mut Scope::default(), self.budget)?.map(rational)),
+            Expression::Based { .. } => {
+                Ok(exact(expression, &mut Scope::default(), self.budget)?.map(rational))
+            }
             _ => Ok(None),
         }
     }
@@ -422,7 +468,14 @@ impl<'a> Normalizer<'a> {
         self.opaque(key)
     }
 
-    fn bound(&mut self, binder: Binder, variable: &str, lower: Option<&Expression>, upper: Option<&Expression>, body: &Expression) -> Maybe<Fraction> {
+    fn bound(
+        &mut self,
+        binder: Binder,
+        variable: &str,
+        lower: Option<&Expression>,
+        upper: Option<&Expression>,
+        body: &Expression,
+    ) -> Maybe<Fraction> {
         self.renamed += 1;
         let fresh = format!("#{}", self.renamed);
         self.budget.spend(100)?;
@@ -463,7 +516,9 @@ impl<'a> Normalizer<'a> {
                 let mut single = rational(BigRational::one());
                 single.above = Polynomial::new();
                 single.above.insert(monomial.clone(), BigRational::one());
-                let (Some(numerator), Some(denominator)) = (value.numer().to_i64(), value.denom().to_i64()) else {
+                let (Some(numerator), Some(denominator)) =
+                    (value.numer().to_i64(), value.denom().to_i64())
+                else {
                     return Ok(None);
                 };
                 let key = format!("pow {} {}", base.key(), single.key());
@@ -481,7 +536,9 @@ impl<'a> Normalizer<'a> {
     }
 
     fn constant_power(&mut self, base: Fraction, exponent: &BigRational) -> Maybe<Fraction> {
-        let (Some(numerator), Some(denominator)) = (exponent.numer().to_i64(), exponent.denom().to_i64()) else {
+        let (Some(numerator), Some(denominator)) =
+            (exponent.numer().to_i64(), exponent.denom().to_i64())
+        else {
             return Ok(None);
         };
         if exponent.is_negative() {
@@ -498,7 +555,10 @@ impl<'a> Normalizer<'a> {
             return self.radical(&value, exponent);
         }
         // Only positive atoms, or a single variable, may share the exponent.
-        let (Some(above), Some(below)) = (self.monomial_power(&base.above, exponent)?, self.monomial_power(&base.below, exponent)?) else {
+        let (Some(above), Some(below)) = (
+            self.monomial_power(&base.above, exponent)?,
+            self.monomial_power(&base.below, exponent)?,
+        ) else {
             let key = format!("root {}", base.key());
             return self.atom_power(key, Kind::Any, exponent).map(Some);
         };
@@ -541,7 +601,12 @@ impl<'a> Normalizer<'a> {
         if !value.is_positive() {
             return Ok(None);
         }
-        let positive = monomial.iter().all(|(atom, _)| matches!(self.kinds[*atom as usize], Kind::Positive | Kind::Radicand(_)));
+        let positive = monomial.iter().all(|(atom, _)| {
+            matches!(
+                self.kinds[*atom as usize],
+                Kind::Positive | Kind::Radicand(_)
+            )
+        });
         // x^(1/3) to the 1/2 is x^(1/6), but x² to the 1/2 is |x|.
         let variable = matches!(monomial.as_slice(), [(_, inner)] if *inner.numer() == 1);
         if !positive && !variable {
@@ -574,9 +639,17 @@ impl<'a> Normalizer<'a> {
         if value.is_negative() {
             let sign = if exponent.denom().is_odd() {
                 // Odd roots of negative numbers are negative.
-                rational(if exponent.numer().is_odd() { -BigRational::one() } else { BigRational::one() })
+                rational(if exponent.numer().is_odd() {
+                    -BigRational::one()
+                } else {
+                    BigRational::one()
+                })
             } else if *exponent.denom() == 2 {
-                self.atom_power("i".to_owned(), Kind::I, Rational64::from_integer(exponent.numer() % 4))?
+                self.atom_power(
+                    "i".to_owned(),
+                    Kind::I,
+                    Rational64::from_integer(exponent.numer() % 4),
+                )?
             } else {
                 return Ok(None);
             };
@@ -605,7 +678,8 @@ impl<'a> Normalizer<'a> {
         let mut prime = 2u64;
         while prime <= MAX_PRIME && !value.is_one() {
             self.budget.spend(2 + value.bits() / 64)?;
-            if value.bits() <= 63 && (prime * prime) as i128 > value.to_i128().unwrap_or(i128::MAX) {
+            if value.bits() <= 63 && (prime * prime) as i128 > value.to_i128().unwrap_or(i128::MAX)
+            {
                 break;
             }
             let mut count = 0;
@@ -631,7 +705,9 @@ impl<'a> Normalizer<'a> {
 
     fn call(&mut self, function: Function, arguments: &[Expression]) -> Maybe<Fraction> {
         let whole = Expression::Call(function, arguments.to_vec());
-        if arguments.iter().all(|argument| argument.symbols().is_empty())
+        if arguments
+            .iter()
+            .all(|argument| argument.symbols().is_empty())
             && let Some(value) = exact(&whole, &mut Scope::default(), self.budget)?
         {
             return Ok(Some(rational(value)));
@@ -646,7 +722,8 @@ impl<'a> Normalizer<'a> {
             (Function::Exp, [inner]) => self.power(&Expression::Constant(Constant::E), inner),
             (Function::Ln, [inner]) => self.logarithm(inner),
             (Function::Log, [base, inner]) => {
-                let (Some(base), Some(inner)) = (self.logarithm(base)?, self.logarithm(inner)?) else {
+                let (Some(base), Some(inner)) = (self.logarithm(base)?, self.logarithm(inner)?)
+                else {
                     return Ok(None);
                 };
                 match base.inverse() {
@@ -678,7 +755,11 @@ impl<'a> Normalizer<'a> {
                 let mut sum = rational(BigRational::zero());
                 for (part, sign) in [(value.numer().clone(), 1i64), (value.denom().clone(), -1)] {
                     for (prime, count) in self.factorize(part)? {
-                        let logarithm = self.atom_power(format!("ln {prime}"), Kind::Positive, Rational64::one())?;
+                        let logarithm = self.atom_power(
+                            format!("ln {prime}"),
+                            Kind::Positive,
+                            Rational64::one(),
+                        )?;
                         let count = rational(BigRational::from_integer((count * sign).into()));
                         let term = self.multiply(&count, &logarithm)?;
                         sum = match term {
@@ -692,7 +773,9 @@ impl<'a> Normalizer<'a> {
                 }
                 Ok(Some(sum))
             }
-            None if matches!(inner, Expression::Constant(Constant::E)) => Ok(Some(rational(BigRational::one()))),
+            None if matches!(inner, Expression::Constant(Constant::E)) => {
+                Ok(Some(rational(BigRational::one())))
+            }
             None => self.named("Ln", std::slice::from_ref(inner)),
         }
     }

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::expression::{Binder, Connective, Constant, Expression, Function, Half, RelationKind, SetOperation};
+use super::expression::{
+    Binder, Connective, Constant, Expression, Function, Half, RelationKind, SetOperation,
+};
 
 /// How tightly the parts of an expression hold together; a part looser than its place needs brackets.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,12 +31,22 @@ fn tightness(expression: &Expression) -> Tightness {
         Expression::Relation(..) => Tightness::Relation,
         Expression::Ratio(_) | Expression::Clock { .. } => Tightness::Ratio,
         Expression::SetOperation(..) => Tightness::Sets,
-        Expression::Sum(_) | Expression::Negate(_) | Expression::PlusMinus(_) | Expression::MinusPlus(_) => Tightness::Sum,
-        Expression::Number(value) if value.numer().sign() == num_bigint::Sign::Minus => Tightness::Sum,
+        Expression::Sum(_)
+        | Expression::Negate(_)
+        | Expression::PlusMinus(_)
+        | Expression::MinusPlus(_) => Tightness::Sum,
+        Expression::Number(value) if value.numer().sign() == num_bigint::Sign::Minus => {
+            Tightness::Sum
+        }
         Expression::Number(value) if !value.is_integer() => Tightness::Power,
-        Expression::Product(_) | Expression::Quantity(..) | Expression::Bound { .. } => Tightness::Product,
+        Expression::Product(_) | Expression::Quantity(..) | Expression::Bound { .. } => {
+            Tightness::Product
+        }
         Expression::Call(Function::Mod | Function::Residue, _) => Tightness::Product,
-        Expression::Power(..) | Expression::Percent(_) | Expression::Degrees(_) | Expression::Quotient(..) => Tightness::Power,
+        Expression::Power(..)
+        | Expression::Percent(_)
+        | Expression::Degrees(_)
+        | Expression::Quotient(..) => Tightness::Power,
         Expression::Call(Function::Factorial | Function::DoubleFactorial, _) => Tightness::Power,
         _ => Tightness::Atom,
     }
@@ -51,8 +63,17 @@ fn write(expression: &Expression, place: Tightness, f: &mut Formatter<'_>) -> fm
             if value.is_integer() {
                 return write!(f, "{value}");
             }
-            let sign = if value.numer().sign() == num_bigint::Sign::Minus { "-" } else { "" };
-            write!(f, "{sign}\\frac{{{}}}{{{}}}", value.numer().magnitude(), value.denom())
+            let sign = if value.numer().sign() == num_bigint::Sign::Minus {
+                "-"
+            } else {
+                ""
+            };
+            write!(
+                f,
+                "{sign}\\frac{{{}}}{{{}}}",
+                value.numer().magnitude(),
+                value.denom()
+            )
         }
         Expression::Constant(constant) => f.write_str(match constant {
             Constant::Pi => "\\pi",
@@ -178,7 +199,14 @@ fn write(expression: &Expression, place: Tightness, f: &mut Formatter<'_>) -> fm
             lower,
             upper,
             body,
-        } => write_bound(*binder, variable, lower.as_deref(), upper.as_deref(), body, f),
+        } => write_bound(
+            *binder,
+            variable,
+            lower.as_deref(),
+            upper.as_deref(),
+            body,
+            f,
+        ),
         Expression::Text(text) => write!(f, "\\text{{{text}}}"),
     }
 }
@@ -192,7 +220,12 @@ fn write_name(name: &str, f: &mut Formatter<'_>) -> fmt::Result {
     f.write_str(name)
 }
 
-fn write_joined(parts: &[Expression], joint: &str, place: Tightness, f: &mut Formatter<'_>) -> fmt::Result {
+fn write_joined(
+    parts: &[Expression],
+    joint: &str,
+    place: Tightness,
+    f: &mut Formatter<'_>,
+) -> fmt::Result {
     for (index, part) in parts.iter().enumerate() {
         if index > 0 {
             f.write_str(joint)?;
@@ -229,15 +262,25 @@ fn write_call(function: Function, arguments: &[Expression], f: &mut Formatter<'_
         (Function::Ceil, [inner]) => write!(f, "\\lceil {inner} \\rceil"),
         (Function::Factorial | Function::DoubleFactorial, [inner]) => {
             write(inner, Tightness::Atom, f)?;
-            f.write_str(if function == Function::Factorial { "!" } else { "!!" })
+            f.write_str(if function == Function::Factorial {
+                "!"
+            } else {
+                "!!"
+            })
         }
         (Function::Binomial, [n, k]) => write!(f, "\\binom{{{n}}}{{{k}}}"),
-        (Function::Root, [degree, inner]) if *degree == Expression::integer(2) => write!(f, "\\sqrt{{{inner}}}"),
+        (Function::Root, [degree, inner]) if *degree == Expression::integer(2) => {
+            write!(f, "\\sqrt{{{inner}}}")
+        }
         (Function::Root, [degree, inner]) => write!(f, "\\sqrt[{degree}]{{{inner}}}"),
         (Function::Log, [base, inner]) => write!(f, "\\log_{{{base}}}({inner})"),
         (Function::Mod | Function::Residue, [value, modulus]) => {
             write(value, Tightness::Power, f)?;
-            let name = if function == Function::Mod { "\\bmod" } else { "\\pmod" };
+            let name = if function == Function::Mod {
+                "\\bmod"
+            } else {
+                "\\pmod"
+            };
             write!(f, " {name}{{{modulus}}}")
         }
         _ => {

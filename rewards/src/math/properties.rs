@@ -29,7 +29,16 @@ fn polynomial() -> impl Strategy<Value = String> {
 fn constant() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         (0i32..60).prop_map(|n| n.to_string()),
-        prop::sample::select(vec!["\\pi", "e", "i", "\\frac12", "0.75", "1011_2", "30^\\circ"]).prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "\\pi",
+            "e",
+            "i",
+            "\\frac12",
+            "0.75",
+            "1011_2",
+            "30^\\circ"
+        ])
+        .prop_map(str::to_owned),
     ];
     leaf.prop_recursive(3, 10, 2, |inner| {
         prop_oneof![
@@ -67,6 +76,7 @@ fn answer() -> impl Strategy<Value = String> {
 
 /// Text out of pieces that answers are made of, in no order.
 fn debris() -> impl Strategy<Value = String> {
+    #[rustfmt::skip]
     let pieces = vec![
         "\\frac", "\\sqrt", "\\text", "\\left", "\\right", "\\begin{pmatrix}", "\\end{pmatrix}", "\\\\", "\\boxed", "{", "}", "(", ")",
         "[", "]", "\\{", "\\}", "|", "^", "_", "+", "-", "*", "/", "=", "<", ">", "\\le", ",", ";", ":", "!", "%", "'", "&", "$", "~", "1",

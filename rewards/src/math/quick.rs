@@ -35,15 +35,26 @@ impl<'a> Decimal<'a> {
             end -= 1;
         }
         let number = &bytes[start..end];
-        let point = number.iter().position(|byte| *byte == b'.').unwrap_or(number.len());
-        let (whole, fraction) = (&number[..point], number.get(point + 1..).unwrap_or_default());
-        if (point < number.len() && fraction.is_empty()) || (whole.is_empty() && fraction.is_empty()) {
+        let point = number
+            .iter()
+            .position(|byte| *byte == b'.')
+            .unwrap_or(number.len());
+        let (whole, fraction) = (
+            &number[..point],
+            number.get(point + 1..).unwrap_or_default(),
+        );
+        if (point < number.len() && fraction.is_empty())
+            || (whole.is_empty() && fraction.is_empty())
+        {
             return None;
         }
         if !fraction.iter().all(u8::is_ascii_digit) || !well_grouped(whole) {
             return None;
         }
-        let kept = fraction.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+        let kept = fraction
+            .iter()
+            .rposition(|digit| *digit != b'0')
+            .map_or(0, |last| last + 1);
         Some(Self {
             negative,
             whole,

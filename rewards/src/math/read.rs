@@ -98,7 +98,8 @@ fn gold_answer(gold: &str) -> &str {
         return found;
     }
     if gold.len() > MAX_BARE || gold.contains("nswer") {
-        return extract_from(gold, &[Extraction::AnswerPhrase, Extraction::LastMath]).unwrap_or(gold);
+        return extract_from(gold, &[Extraction::AnswerPhrase, Extraction::LastMath])
+            .unwrap_or(gold);
     }
     gold
 }
@@ -140,9 +141,11 @@ fn looks_bare(text: &str) -> bool {
     text.len() <= MAX_BARE
         && !text.contains('\n')
         && !text.starts_with("A:")
-        && !["\\boxed", "\\fbox", "<answer>", "####", "think>", "nswer", "<|"]
-            .iter()
-            .any(|marker| text.contains(marker))
+        && ![
+            "\\boxed", "\\fbox", "<answer>", "####", "think>", "nswer", "<|",
+        ]
+        .iter()
+        .any(|marker| text.contains(marker))
 }
 
 /// A text without white space and markdown around it.
@@ -151,7 +154,10 @@ fn tidy(text: &str) -> &str {
     loop {
         let before = text.len();
         for mark in ["**", "__", "`"] {
-            if let Some(inner) = text.strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark)) {
+            if let Some(inner) = text
+                .strip_prefix(mark)
+                .and_then(|rest| rest.strip_suffix(mark))
+            {
                 text = inner.trim();
             }
         }
@@ -173,7 +179,14 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn run(&self, pred: &str) -> Decided {
         let gold = self.gold;
-        let texts = |verdict, why: &'static str| (verdict, Cow::Borrowed(why), Reading::of(gold), Reading::of(pred));
+        let texts = |verdict, why: &'static str| {
+            (
+                verdict,
+                Cow::Borrowed(why),
+                Reading::of(gold),
+                Reading::of(pred),
+            )
+        };
         if gold.is_empty() {
             let why = Doubt::Unreadable {
                 side: "gold",
@@ -215,17 +228,24 @@ impl Judge<'_> {
         if pred.len() > 4 * MAX_BARE || gold.len() > 4 * MAX_BARE {
             return false;
         }
-        let marked = gold.contains("\\text") || pred.contains("\\text") || gold.starts_with('(') || pred.starts_with('(');
+        let marked = gold.contains("\\text")
+            || pred.contains("\\text")
+            || gold.starts_with('(')
+            || pred.starts_with('(');
         if plain_words(gold).trim_matches(['(', ')']).len() == 1 {
             // `r` and `R` are two variables; `(C)` and `c` are one choice.
-            let same_case = gold.bytes().find(u8::is_ascii_alphabetic) == pred.bytes().find(u8::is_ascii_alphabetic);
+            let same_case = gold.bytes().find(u8::is_ascii_alphabetic)
+                == pred.bytes().find(u8::is_ascii_alphabetic);
             return gold.is_ascii() && same_text(gold, pred) && (same_case || marked);
         }
         if !is_wordy(gold) || !same_text(gold, pred) {
             return false;
         }
         // `AB` and `ab` may be products; `Yes` and `yes` are not.
-        !is_letters_only(gold) || marked || ["yes", "no", "odd", "all", "one", "two", "six", "ten"].contains(&plain_words(gold).as_str())
+        !is_letters_only(gold)
+            || marked
+            || ["yes", "no", "odd", "all", "one", "two", "six", "ten"]
+                .contains(&plain_words(gold).as_str())
     }
 
     fn parse(&self, text: &str, commas: Commas) -> Result<Expression, ParseError> {
@@ -269,13 +289,28 @@ impl Judge<'_> {
         }
         let order: &[Extraction] = match self.bare {
             // What looked like a bare answer is a sentence.
-            true => &[Extraction::AnswerPhrase, Extraction::Bold, Extraction::LastMath, Extraction::LastNumber],
-            false => &[Extraction::Boxed, Extraction::LastMath, Extraction::LastNumber],
+            true => &[
+                Extraction::AnswerPhrase,
+                Extraction::Bold,
+                Extraction::LastMath,
+                Extraction::LastNumber,
+            ],
+            false => &[
+                Extraction::Boxed,
+                Extraction::LastMath,
+                Extraction::LastNumber,
+            ],
         };
-        let starts_with_number = pred.trim_start_matches(['$', '-', '\\', ' ']).starts_with(|c: char| c.is_ascii_digit());
+        let starts_with_number = pred
+            .trim_start_matches(['$', '-', '\\', ' '])
+            .starts_with(|c: char| c.is_ascii_digit());
         if prose && starts_with_number && !pred.contains("\\boxed") && !pred.starts_with('$') {
             // `72 clips, since …`: the answer comes first.
-            let end = pred.find(|c: char| !(c.is_ascii_digit() || matches!(c, '-' | '$' | ',' | '.' | '/' | '%' | '\\'))).unwrap_or(pred.len());
+            let end = pred
+                .find(|c: char| {
+                    !(c.is_ascii_digit() || matches!(c, '-' | '$' | ',' | '.' | '/' | '%' | '\\'))
+                })
+                .unwrap_or(pred.len());
             let first = pred[..end].trim_end_matches([',', '.', '\\', '/']);
             if let Ok(read) = self.parse(first, Commas::Thousands) {
                 return (first, Ok(read));
@@ -300,12 +335,22 @@ impl Judge<'_> {
         (pred, self.parse(pred, Commas::Thousands))
     }
 
-    fn compare(&self, left: &Expression, right: &Expression, pred: &str) -> (Verdict, &'static str) {
+    fn compare(
+        &self,
+        left: &Expression,
+        right: &Expression,
+        pred: &str,
+    ) -> (Verdict, &'static str) {
         let context = Context {
             options: self.options,
             budget: self.budget,
+            depth: std::cell::Cell::new(0),
         };
-        let answers = |left: &Expression, right: &Expression| context.answers(left, right).unwrap_or_else(|why| Verdict::Undecided { why });
+        let answers = |left: &Expression, right: &Expression| {
+            context
+                .answers(left, right)
+                .unwrap_or_else(|why| Verdict::Undecided { why })
+        };
         let verdict = answers(left, right);
         if verdict == Verdict::Equal {
             let word = |text: &str| is_letters_only(text) && plain_words(text).len() > 2;
@@ -323,12 +368,20 @@ impl Judge<'_> {
         let (gold_again, pred_again) = (has_doubtful_comma(self.gold), has_doubtful_comma(pred));
         if gold_again || pred_again {
             let again = |text: &str, first: &Expression, doubtful: bool| match doubtful {
-                true => self.parse(text, Commas::Separators).unwrap_or_else(|_| first.clone()),
+                true => self
+                    .parse(text, Commas::Separators)
+                    .unwrap_or_else(|_| first.clone()),
                 false => first.clone(),
             };
-            let lists = (again(self.gold, left, gold_again), again(pred, right, pred_again));
+            let lists = (
+                again(self.gold, left, gold_again),
+                again(pred, right, pred_again),
+            );
             let tries = [(&lists.0, &lists.1), (left, &lists.1), (&lists.0, right)];
-            if tries.iter().any(|(left, right)| answers(left, right) == Verdict::Equal) {
+            if tries
+                .iter()
+                .any(|(left, right)| answers(left, right) == Verdict::Equal)
+            {
                 return (Verdict::Equal, "the same values, with commas as separators");
             }
         }
@@ -343,7 +396,12 @@ impl Judge<'_> {
         pred: &str,
     ) -> (Verdict, &'static str) {
         let gold = self.gold;
-        if same_text(gold, pred) && gold.len() > 3 && !gold.bytes().any(|byte| byte.is_ascii_uppercase() && !is_wordy(gold)) {
+        if same_text(gold, pred)
+            && gold.len() > 3
+            && !gold
+                .bytes()
+                .any(|byte| byte.is_ascii_uppercase() && !is_wordy(gold))
+        {
             return (Verdict::Equal, "the same words");
         }
         for (side, read) in [("gold", left), ("predicted", right)] {
@@ -359,20 +417,41 @@ impl Judge<'_> {
                 return (Verdict::Undecided { why }, "");
             }
         }
-        let wordless = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit() || matches!(byte, b'\\' | b'=' | b'^'));
+        let wordless = |text: &str| {
+            text.bytes()
+                .any(|byte| byte.is_ascii_digit() || matches!(byte, b'\\' | b'=' | b'^'))
+        };
         let (gold_math, pred_math) = (wordless(gold), wordless(pred));
         match (left, right) {
             // Words against words, or words against a number.
-            (Err(_), Err(_)) if !gold_math && !pred_math => (Verdict::Different, "two answers in words"),
+            (Err(_), Err(_)) if !gold_math && !pred_math => {
+                (Verdict::Different, "two answers in words")
+            }
             (Err(_), _) if !gold_math => (Verdict::Different, "words and a value"),
             (_, Err(_)) if !pred_math => (Verdict::Different, "a value and words"),
             (Err(error), _) => {
                 let reason = error.to_string();
-                (Verdict::Undecided { why: Doubt::Unreadable { side: "gold", reason } }, "")
+                (
+                    Verdict::Undecided {
+                        why: Doubt::Unreadable {
+                            side: "gold",
+                            reason,
+                        },
+                    },
+                    "",
+                )
             }
             (_, Err(error)) => {
                 let reason = error.to_string();
-                (Verdict::Undecided { why: Doubt::Unreadable { side: "predicted", reason } }, "")
+                (
+                    Verdict::Undecided {
+                        why: Doubt::Unreadable {
+                            side: "predicted",
+                            reason,
+                        },
+                    },
+                    "",
+                )
             }
             (Ok(_), Ok(_)) => (Verdict::Different, "two values"),
         }
@@ -384,7 +463,12 @@ fn has_doubtful_comma(text: &str) -> bool {
     let bytes = text.as_bytes();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     (1..bytes.len()).any(|at| {
-        bytes[at] == b',' && digit(at - 1) && digit(at + 1) && digit(at + 2) && digit(at + 3) && !digit(at + 4)
+        bytes[at] == b','
+            && digit(at - 1)
+            && digit(at + 1)
+            && digit(at + 2)
+            && digit(at + 3)
+            && !digit(at + 4)
     })
 }
 
@@ -401,15 +485,28 @@ fn words_of_prose(text: &str) -> usize {
     let bytes = text.as_bytes();
     while at < bytes.len() {
         if bytes[at] == b'\\' {
-            let name = bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+            let name = bytes[at + 1..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_alphabetic())
+                .count();
             let command = &text[at + 1..at + 1 + name];
             at += 1 + name.max(usize::from(bytes.get(at + 1).is_some_and(u8::is_ascii)));
-            if command.starts_with("text") || matches!(command, "mathrm" | "mbox" | "hbox" | "operatorname" | "begin" | "end") {
-                at = text[at.min(text.len())..].find('}').map_or(bytes.len(), |end| at + end + 1);
+            if command.starts_with("text")
+                || matches!(
+                    command,
+                    "mathrm" | "mbox" | "hbox" | "operatorname" | "begin" | "end"
+                )
+            {
+                at = text[at.min(text.len())..]
+                    .find('}')
+                    .map_or(bytes.len(), |end| at + end + 1);
             }
             continue;
         }
-        let run = bytes[at..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let run = bytes[at..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphabetic())
+            .count();
         if run >= 3 && super::parse::function_named(&text[at..at + run]).is_none() {
             count += 1;
         }

@@ -28,13 +28,22 @@ pub(super) struct RealSet {
 
 fn infinity(positive: bool) -> Expression {
     let infinity = Expression::Constant(Constant::Infinity);
-    if positive { infinity } else { infinity.negated() }
+    if positive {
+        infinity
+    } else {
+        infinity.negated()
+    }
 }
 
 fn is_constant(expression: &Expression) -> bool {
     expression.is_scalar()
         && expression.symbols().is_empty()
-        && !expression.any(&|part| matches!(part, Expression::Apply(..) | Expression::Indexed(..) | Expression::PlusMinus(_)))
+        && !expression.any(&|part| {
+            matches!(
+                part,
+                Expression::Apply(..) | Expression::Indexed(..) | Expression::PlusMinus(_)
+            )
+        })
 }
 
 /// The name of what an inequality is about.
@@ -43,7 +52,11 @@ fn subject(expression: &Expression) -> Option<String> {
         Expression::Symbol(name) => Some(name.clone()),
         Expression::Apply(name, _) => Some(format!("{name}()")),
         Expression::Call(Function::Abs, parts) => match parts.as_slice() {
-            [Expression::Product(factors)] if factors.iter().all(|factor| matches!(factor, Expression::Symbol(_))) => {
+            [Expression::Product(factors)]
+                if factors
+                    .iter()
+                    .all(|factor| matches!(factor, Expression::Symbol(_))) =>
+            {
                 Some(expression.to_string())
             }
             _ => None,
@@ -55,11 +68,15 @@ fn subject(expression: &Expression) -> Option<String> {
 /// Whether a kind of answer can be a set of real numbers without being compared to one.
 pub(super) fn speaks_of_sets(expression: &Expression) -> bool {
     match expression {
-        Expression::Interval { .. } | Expression::SetOperation(..) | Expression::NamedSet(_) => true,
-        Expression::Relation(_, rest) => rest
+        Expression::Interval { .. } | Expression::SetOperation(..) | Expression::NamedSet(_) => {
+            true
+        }
+        Expression::Relation(_, rest) => rest.iter().any(|(kind, _)| {
+            kind.is_order() || matches!(kind, RelationKind::NotEqual | RelationKind::In)
+        }),
+        Expression::List(_, items) => items
             .iter()
-            .any(|(kind, _)| kind.is_order() || matches!(kind, RelationKind::NotEqual | RelationKind::In)),
-        Expression::List(_, items) => items.iter().any(|item| matches!(item, Expression::Relation(..)) && speaks_of_sets(item)),
+            .any(|item| matches!(item, Expression::Relation(..)) && speaks_of_sets(item)),
         _ => false,
     }
 }
@@ -95,7 +112,8 @@ impl Context<'_> {
             }
             Expression::NamedSet('R') => Some(Self::everything()),
             Expression::SetOperation(operation, left, right) => {
-                let (Some(left), Some(right)) = (self.real_set(left)?, self.real_set(right)?) else {
+                let (Some(left), Some(right)) = (self.real_set(left)?, self.real_set(right)?)
+                else {
                     return Ok(None);
                 };
                 match operation {
@@ -125,7 +143,13 @@ impl Context<'_> {
         }
     }
 
-    fn interval(&self, lower: &Expression, lower_closed: bool, upper: &Expression, upper_closed: bool) -> Maybe<RealSet> {
+    fn interval(
+        &self,
+        lower: &Expression,
+        lower_closed: bool,
+        upper: &Expression,
+        upper_closed: bool,
+    ) -> Maybe<RealSet> {
         if !is_constant(lower) || !is_constant(upper) {
             return Ok(None);
         }
@@ -148,7 +172,11 @@ impl Context<'_> {
         })
     }
 
-    fn relation_set(&self, first: &Expression, rest: &[(RelationKind, Expression)]) -> Maybe<RealSet> {
+    fn relation_set(
+        &self,
+        first: &Expression,
+        rest: &[(RelationKind, Expression)],
+    ) -> Maybe<RealSet> {
         if let [(RelationKind::In, set)] = rest {
             let Some(name) = subject(first) else {
                 return Ok(None);
@@ -161,13 +189,14 @@ impl Context<'_> {
         let mut result: Option<RealSet> = None;
         let mut left = first;
         for (kind, right) in rest {
-            let (name, kind, bound) = if let Some(name) = subject(left).filter(|_| is_constant(right)) {
-                (name, *kind, right)
-            } else if let Some(name) = subject(right).filter(|_| is_constant(left)) {
-                (name, kind.flipped(), left)
-            } else {
-                return Ok(None);
-            };
+            let (name, kind, bound) =
+                if let Some(name) = subject(left).filter(|_| is_constant(right)) {
+                    (name, *kind, right)
+                } else if let Some(name) = subject(right).filter(|_| is_constant(left)) {
+                    (name, kind.flipped(), left)
+                } else {
+                    return Ok(None);
+                };
             let end = bound.clone();
             let piece = |lower, lower_closed, upper, upper_closed| {
                 vec![Piece {
@@ -179,8 +208,12 @@ impl Context<'_> {
             };
             let closed = matches!(kind, RelationKind::LessEqual | RelationKind::GreaterEqual);
             let pieces = match kind {
-                RelationKind::Less | RelationKind::LessEqual => piece(infinity(false), false, end, closed),
-                RelationKind::Greater | RelationKind::GreaterEqual => piece(end, closed, infinity(true), false),
+                RelationKind::Less | RelationKind::LessEqual => {
+                    piece(infinity(false), false, end, closed)
+                }
+                RelationKind::Greater | RelationKind::GreaterEqual => {
+                    piece(end, closed, infinity(true), false)
+                }
                 RelationKind::Equal => piece(end.clone(), true, end, true),
                 RelationKind::NotEqual => {
                     let mut pieces = piece(infinity(false), false, end.clone(), false);
@@ -198,10 +231,12 @@ impl Context<'_> {
             };
             result = match result {
                 None => Some(next),
-                Some(before) if before.variable.as_ref() == Some(&name) => match self.intersection(&before, &next)? {
-                    Some(both) => Some(both),
-                    None => return Ok(None),
-                },
+                Some(before) if before.variable.as_ref() == Some(&name) => {
+                    match self.intersection(&before, &next)? {
+                        Some(both) => Some(both),
+                        None => return Ok(None),
+                    }
+                }
                 Some(_) => return Ok(None),
             };
             left = right;
@@ -260,7 +295,9 @@ impl Context<'_> {
                     None => return Ok(None),
                 };
                 let swap = order == Ordering::Greater
-                    || (order == Ordering::Equal && !pieces[at - 1].lower_closed && pieces[at].lower_closed);
+                    || (order == Ordering::Equal
+                        && !pieces[at - 1].lower_closed
+                        && pieces[at].lower_closed);
                 if !swap {
                     break;
                 }
@@ -277,7 +314,8 @@ impl Context<'_> {
             let Some(order) = self.order(&last.upper, &piece.lower)? else {
                 return Ok(None);
             };
-            let touches = order == Ordering::Greater || (order == Ordering::Equal && (last.upper_closed || piece.lower_closed));
+            let touches = order == Ordering::Greater
+                || (order == Ordering::Equal && (last.upper_closed || piece.lower_closed));
             if !touches {
                 joined.push(piece);
                 continue;
@@ -309,7 +347,10 @@ impl Context<'_> {
         let mut pieces = Vec::new();
         for a in &left.pieces {
             for b in &right.pieces {
-                let (Some(lower), Some(upper)) = (self.order(&a.lower, &b.lower)?, self.order(&a.upper, &b.upper)?) else {
+                let (Some(lower), Some(upper)) = (
+                    self.order(&a.lower, &b.lower)?,
+                    self.order(&a.upper, &b.upper)?,
+                ) else {
                     return Ok(None);
                 };
                 let (low, low_closed) = match lower {
@@ -338,7 +379,10 @@ impl Context<'_> {
                 }
             }
         }
-        self.sorted(pieces, left.variable.clone().or_else(|| right.variable.clone()))
+        self.sorted(
+            pieces,
+            left.variable.clone().or_else(|| right.variable.clone()),
+        )
     }
 
     fn complement(&self, set: &RealSet) -> Maybe<RealSet> {
@@ -371,7 +415,11 @@ impl Context<'_> {
     }
 
     /// Whether two sets are the same.
-    pub(super) fn same_sets(&self, left: &RealSet, right: &RealSet) -> Result<super::Verdict, Doubt> {
+    pub(super) fn same_sets(
+        &self,
+        left: &RealSet,
+        right: &RealSet,
+    ) -> Result<super::Verdict, Doubt> {
         use super::Verdict;
         if left.pieces.len() != right.pieces.len() {
             return Ok(Verdict::Different);

@@ -113,10 +113,18 @@ impl Math {
         }
         match tolerance {
             Some(Tolerance::Relative(share)) if !(0.0..=1.0).contains(&share) => {
-                return Err(invalid("tolerance.relative", share.to_string(), "from 0 to 1"));
+                return Err(invalid(
+                    "tolerance.relative",
+                    share.to_string(),
+                    "from 0 to 1",
+                ));
             }
             Some(Tolerance::Decimals(decimals)) if decimals > 300 => {
-                return Err(invalid("tolerance.decimals", decimals.to_string(), "from 0 to 300"));
+                return Err(invalid(
+                    "tolerance.decimals",
+                    decimals.to_string(),
+                    "from 0 to 300",
+                ));
             }
             _ => {}
         }
@@ -160,7 +168,9 @@ impl Reward for Math {
         };
         match (judgement.verdict, self.undecided) {
             (Verdict::Equal, _) => Ok(Some(self.correct)),
-            (Verdict::Different, _) | (Verdict::Undecided { .. }, Undecided::Wrong) => Ok(Some(self.wrong)),
+            (Verdict::Different, _) | (Verdict::Undecided { .. }, Undecided::Wrong) => {
+                Ok(Some(self.wrong))
+            }
             (Verdict::Undecided { why }, Undecided::Exclude) => Err(RewardError::Undecided {
                 task: sample.task.id.clone(),
                 name: self.name.clone(),
@@ -179,7 +189,12 @@ mod tests {
     use super::*;
     use dunwu_datasets::{Prompt, Task};
 
-    fn score(config: &MathConfig, answer: &str, completion: &str, truncated: bool) -> Result<Option<f64>, RewardError> {
+    fn score(
+        config: &MathConfig,
+        answer: &str,
+        completion: &str,
+        truncated: bool,
+    ) -> Result<Option<f64>, RewardError> {
         let task = Task {
             id: "t".to_owned(),
             prompt: Prompt::Text("?".to_owned()),
@@ -198,7 +213,8 @@ mod tests {
     #[test]
     fn right_wrong_and_neither() {
         let config = MathConfig::default();
-        let value = |answer, completion, truncated| score(&config, answer, completion, truncated).unwrap();
+        let value =
+            |answer, completion, truncated| score(&config, answer, completion, truncated).unwrap();
         assert_eq!(value("1/2", r"so \boxed{0.5}", false), Some(1.0));
         assert_eq!(value("1/2", r"so \boxed{0.6}", false), Some(0.0));
         assert_eq!(value("1/2", "no idea", false), Some(0.0));
@@ -211,16 +227,31 @@ mod tests {
             wrong: -1.0,
             ..MathConfig::default()
         };
-        assert_eq!(score(&wrong, "5", r"\boxed{5^{5^{5^5}}}", false).unwrap(), Some(-1.0));
+        assert_eq!(
+            score(&wrong, "5", r"\boxed{5^{5^{5^5}}}", false).unwrap(),
+            Some(-1.0)
+        );
     }
 
     #[test]
     fn options_are_checked() {
         let bad = [
-            MathConfig { extraction: vec![], ..Default::default() },
-            MathConfig { correct: f64::NAN, ..Default::default() },
-            MathConfig { tolerance: Some(Tolerance::Relative(-0.1)), ..Default::default() },
-            MathConfig { tolerance: Some(Tolerance::Decimals(301)), ..Default::default() },
+            MathConfig {
+                extraction: vec![],
+                ..Default::default()
+            },
+            MathConfig {
+                correct: f64::NAN,
+                ..Default::default()
+            },
+            MathConfig {
+                tolerance: Some(Tolerance::Relative(-0.1)),
+                ..Default::default()
+            },
+            MathConfig {
+                tolerance: Some(Tolerance::Decimals(301)),
+                ..Default::default()
+            },
         ];
         for config in bad {
             assert!(Math::from_config(&config).is_err(), "{config:?}");

@@ -34,7 +34,11 @@ fn log_sum(left: f64, right: f64) -> f64 {
 
 /// Bits after the point that tell `left − right` from zero: if |left − right| is below 2^−bits, they are equal. `None` if
 /// one of the two is not known to be algebraic.
-pub(super) fn separation_bits(left: &Expression, right: &Expression, budget: &Budget) -> Result<Option<f64>, Doubt> {
+pub(super) fn separation_bits(
+    left: &Expression,
+    right: &Expression,
+    budget: &Budget,
+) -> Result<Option<f64>, Doubt> {
     let mut bound = Bound {
         degree: 1.0,
         seen: Vec::new(),
@@ -111,12 +115,18 @@ impl Bound<'_> {
                 let exponent = match exponent.as_ref() {
                     Expression::Number(exponent) => exponent.clone(),
                     Expression::Quotient(left, right) => match (left.as_ref(), right.as_ref()) {
-                        (Expression::Number(left), Expression::Number(right)) if !right.is_zero() => left / right,
+                        (Expression::Number(left), Expression::Number(right))
+                            if !right.is_zero() =>
+                        {
+                            left / right
+                        }
                         _ => return Ok(None),
                     },
                     _ => return Ok(None),
                 };
-                let (Some(power), Some(degree)) = (exponent.numer().to_f64(), exponent.denom().to_u32()) else {
+                let (Some(power), Some(degree)) =
+                    (exponent.numer().to_f64(), exponent.denom().to_u32())
+                else {
                     return Ok(None);
                 };
                 let Some(base) = self.size(base)? else {
@@ -144,7 +154,12 @@ impl Bound<'_> {
                 let [Expression::Number(degree), inner] = parts.as_slice() else {
                     return Ok(None);
                 };
-                let Some(degree) = degree.is_integer().then(|| degree.numer().to_u32()).flatten().filter(|degree| *degree > 0) else {
+                let Some(degree) = degree
+                    .is_integer()
+                    .then(|| degree.numer().to_u32())
+                    .flatten()
+                    .filter(|degree| *degree > 0)
+                else {
                     return Ok(None);
                 };
                 match self.size(inner)? {
@@ -154,7 +169,11 @@ impl Bound<'_> {
             }
             Expression::Call(Function::Abs, parts) => match parts.as_slice() {
                 // Only of real numbers: of complex ones it is another root.
-                [inner] if !inner.any(&|part| matches!(part, Expression::Constant(Constant::I))) => return self.size(inner),
+                [inner]
+                    if !inner.any(&|part| matches!(part, Expression::Constant(Constant::I))) =>
+                {
+                    return self.size(inner);
+                }
                 _ => return Ok(None),
             },
             _ => return Ok(None),

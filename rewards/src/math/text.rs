@@ -20,7 +20,10 @@ pub(super) fn plain_words(text: &str) -> String {
     while let Some(character) = rest.chars().next() {
         let length = character.len_utf8();
         if character == '\\' {
-            let name = rest[1..].bytes().take_while(u8::is_ascii_alphabetic).count();
+            let name = rest[1..]
+                .bytes()
+                .take_while(u8::is_ascii_alphabetic)
+                .count();
             if name == 0 {
                 // `\,` and its kin are spaces; `\%` is a sign.
                 let next = rest[1..].chars().next();
@@ -34,8 +37,8 @@ pub(super) fn plain_words(text: &str) -> String {
             }
             let command = &rest[1..1 + name];
             match command {
-                "text" | "textbf" | "textit" | "textrm" | "mathrm" | "mathbf" | "mbox" | "hbox" | "boxed" | "fbox" | "left" | "right"
-                | "operatorname" | "emph" => {}
+                "text" | "textbf" | "textit" | "textrm" | "mathrm" | "mathbf" | "mbox" | "hbox"
+                | "boxed" | "fbox" | "left" | "right" | "operatorname" | "emph" => {}
                 "quad" | "qquad" | "space" => words.push(' '),
                 other => {
                     words.push('\\');
@@ -55,7 +58,9 @@ pub(super) fn plain_words(text: &str) -> String {
     }
     let mut plain = words.split_whitespace().collect::<Vec<_>>().join(" ");
     loop {
-        let trimmed = plain.trim_matches(|c: char| matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '\'')).trim();
+        let trimmed = plain
+            .trim_matches(|c: char| matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '\''))
+            .trim();
         if trimmed.len() == plain.len() {
             break;
         }
@@ -73,12 +78,17 @@ pub(super) fn plain_words(text: &str) -> String {
 
 /// The letter of a multiple choice: `C`, `(C)`, `C.`, `option C`, `(C) 12`.
 fn choice(words: &str) -> Option<(char, bool)> {
-    let stripped = ["option ", "choice ", "answer "].iter().find_map(|prefix| words.strip_prefix(prefix));
+    let stripped = ["option ", "choice ", "answer "]
+        .iter()
+        .find_map(|prefix| words.strip_prefix(prefix));
     let named = stripped.is_some();
     let words = stripped.unwrap_or(words);
     let inner = words.strip_prefix('(').unwrap_or(words);
     let bracketed = inner.len() < words.len();
-    let letter = inner.chars().next().filter(|letter| letter.is_ascii_alphabetic())?;
+    let letter = inner
+        .chars()
+        .next()
+        .filter(|letter| letter.is_ascii_alphabetic())?;
     let after = &inner[1..];
     let marked = match after.chars().next() {
         None => return Some((letter, bracketed || named)),
@@ -104,9 +114,14 @@ pub(super) fn same_text(gold: &str, pred: &str) -> bool {
     }
     if let (Some((left, _)), Some((right, marked))) = (choice(&gold), choice(&pred)) {
         // The gold answer is a letter and nothing else, and no formula follows the predicted one.
-        let bare = gold.trim_matches(['(', ')', '.', ' ']).len() == 1 && ('a'..='j').contains(&left);
-        let after = pred.trim_start_matches(|c: char| c.is_ascii_alphabetic() || matches!(c, '(' | ')' | '.' | ':' | ' '));
-        let formula = after.starts_with(['+', '-', '−', '*', '/', '=', '^', '<', '>', '!', '\\', ',', '%', '±']);
+        let bare =
+            gold.trim_matches(['(', ')', '.', ' ']).len() == 1 && ('a'..='j').contains(&left);
+        let after = pred.trim_start_matches(|c: char| {
+            c.is_ascii_alphabetic() || matches!(c, '(' | ')' | '.' | ':' | ' ')
+        });
+        let formula = after.starts_with([
+            '+', '-', '−', '*', '/', '=', '^', '<', '>', '!', '\\', ',', '%', '±',
+        ]);
         return bare && left == right && !formula && (marked || pred.len() <= 3);
     }
     // Spaces and hyphens inside: `twenty-five`, `twenty five`.
@@ -118,7 +133,10 @@ pub(super) fn same_text(gold: &str, pred: &str) -> bool {
 pub(super) fn is_wordy(text: &str) -> bool {
     let words = plain_words(text);
     let letters = words.chars().filter(|c| c.is_alphabetic()).count();
-    letters >= 2 && words.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '\'' | ',' | '.' | '(' | ')'))
+    letters >= 2
+        && words
+            .chars()
+            .all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '\'' | ',' | '.' | '(' | ')'))
 }
 
 /// Whether a wordy answer is one run of letters that could be a product of variables.
@@ -129,12 +147,18 @@ pub(super) fn is_letters_only(text: &str) -> bool {
 
 /// Small numbers written as words.
 pub(super) fn number_word(text: &str) -> Option<Cow<'static, str>> {
+    #[rustfmt::skip]
     const ONES: [&str; 20] = [
         "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
         "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
     ];
+    #[rustfmt::skip]
     const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-    if text.len() > 24 || !text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b' ' | b'.')) {
+    if text.len() > 24
+        || !text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b' ' | b'.'))
+    {
         return None;
     }
     let words = plain_words(text);

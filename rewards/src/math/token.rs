@@ -55,6 +55,7 @@ pub(crate) enum Commas {
 }
 
 /// Commands that are written as one character.
+#[rustfmt::skip]
 const SIGNS: &[(&str, char)] = &[
     ("cdot", '*'), ("times", '*'), ("ast", '*'), ("star", '*'), ("bullet", '*'), ("div", '/'), ("pm", '±'), ("mp", '∓'),
     ("le", '≤'), ("leq", '≤'), ("leqslant", '≤'), ("leqq", '≤'), ("ge", '≥'), ("geq", '≥'), ("geqslant", '≥'), ("geqq", '≥'),
@@ -72,6 +73,7 @@ const SIGNS: &[(&str, char)] = &[
 ];
 
 /// Commands that only concern looks.
+#[rustfmt::skip]
 const LOOKS: &[&str] = &[
     "left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr", "Biggl", "Biggr", "middle",
     "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "rm", "bf", "it", "boxed", "fbox", "mathstrut", "strut",
@@ -79,21 +81,26 @@ const LOOKS: &[&str] = &[
 ];
 
 /// Commands that are white space.
+#[rustfmt::skip]
 const SPACES: &[&str] = &["quad", "qquad", "enspace", "thinspace", "space", "newline", "nonumber", "medspace", "negthinspace"];
 
 /// Commands whose argument is a word or is set in another font.
+#[rustfmt::skip]
 const FONTS: &[&str] = &[
     "mathrm", "mathbf", "mathit", "mathsf", "mathtt", "mathcal", "mathscr", "mathfrak", "boldsymbol", "bm", "operatorname", "mathop",
     "pmb", "cal",
 ];
 
 /// Commands whose argument is text.
+#[rustfmt::skip]
 const TEXTS: &[&str] = &["text", "textbf", "textit", "textrm", "texttt", "textsf", "textnormal", "mbox", "hbox", "emph", "textup", "textsc"];
 
 /// Commands whose argument says nothing.
+#[rustfmt::skip]
 const SKIPPED_ARGUMENT: &[&str] = &["hspace", "vspace", "color", "textcolor", "phantom", "hphantom", "vphantom", "label", "tag", "kern"];
 
 /// Greek letters in unicode and their commands.
+#[rustfmt::skip]
 const GREEK: &[(char, &str)] = &[
     ('π', "pi"), ('α', "alpha"), ('β', "beta"), ('γ', "gamma"), ('δ', "delta"), ('ε', "epsilon"), ('ϵ', "epsilon"), ('ζ', "zeta"),
     ('η', "eta"), ('θ', "theta"), ('ϑ', "theta"), ('ι', "iota"), ('κ', "kappa"), ('λ', "lambda"), ('μ', "mu"), ('µ', "mu"),
@@ -103,6 +110,7 @@ const GREEK: &[(char, &str)] = &[
 ];
 
 /// Fractions that are one character.
+#[rustfmt::skip]
 const VULGAR: &[(char, i64, i64)] = &[
     ('½', 1, 2), ('⅓', 1, 3), ('⅔', 2, 3), ('¼', 1, 4), ('¾', 3, 4), ('⅕', 1, 5), ('⅖', 2, 5), ('⅗', 3, 5), ('⅘', 4, 5),
     ('⅙', 1, 6), ('⅚', 5, 6), ('⅐', 1, 7), ('⅛', 1, 8), ('⅜', 3, 8), ('⅝', 5, 8), ('⅞', 7, 8), ('⅑', 1, 9), ('⅒', 1, 10),
@@ -257,7 +265,12 @@ impl<'a> Lexer<'a> {
             }
         }
         let sign = match character {
-            '\u{a0}' | '\u{2002}'..='\u{200b}' | '\u{202f}' | '\u{205f}' | '\u{3000}' | '\u{feff}' => {
+            '\u{a0}'
+            | '\u{2002}'..='\u{200b}'
+            | '\u{202f}'
+            | '\u{205f}'
+            | '\u{3000}'
+            | '\u{feff}' => {
                 self.at += length;
                 self.spaced = true;
                 return Ok(());
@@ -303,7 +316,9 @@ impl<'a> Lexer<'a> {
             letter if letter.is_alphabetic() => {
                 let word: String = self.text[self.at..]
                     .chars()
-                    .take_while(|next| next.is_alphabetic() && !GREEK.iter().any(|(greek, _)| greek == next))
+                    .take_while(|next| {
+                        next.is_alphabetic() && !GREEK.iter().any(|(greek, _)| greek == next)
+                    })
                     .collect();
                 self.at += word.len().max(length);
                 self.push(Token::Word(word));
@@ -396,7 +411,12 @@ impl<'a> Lexer<'a> {
             self.push(token);
         } else if LOOKS.contains(&name) {
             let boxed = matches!(name, "boxed" | "fbox");
-            if boxed && self.found.last().is_some_and(|last| ends_operand(&last.token)) {
+            if boxed
+                && self
+                    .found
+                    .last()
+                    .is_some_and(|last| ends_operand(&last.token))
+            {
                 // Neighbouring boxes are parts of one answer.
                 self.push(Token::Sign(','));
             }
@@ -448,7 +468,9 @@ impl<'a> Lexer<'a> {
         let trimmed = content.trim();
         let inner_spaced = content.starts_with([' ', '~']);
         self.spaced |= inner_spaced;
-        let mathematical = trimmed.bytes().any(|byte| byte.is_ascii_digit() || byte == b'\\' || byte == b'$');
+        let mathematical = trimmed
+            .bytes()
+            .any(|byte| byte.is_ascii_digit() || byte == b'\\' || byte == b'$');
         if mathematical && self.nested < 4 && super::units::Unit::parse(trimmed).is_none() {
             let (text, at) = (self.text, self.at);
             let offset = content.as_ptr() as usize - text.as_ptr() as usize;
@@ -527,7 +549,10 @@ impl<'a> Lexer<'a> {
             }
         }
         let mut decimals = 0;
-        if decimal_comma || (self.peek(0) == Some(b'.') && self.peek(1).is_some_and(|next| next.is_ascii_digit())) {
+        if decimal_comma
+            || (self.peek(0) == Some(b'.')
+                && self.peek(1).is_some_and(|next| next.is_ascii_digit()))
+        {
             self.at += 1;
             let fraction = self.digits();
             decimals = fraction.len();
@@ -535,7 +560,10 @@ impl<'a> Lexer<'a> {
             plain = false;
         }
         let repeating = self.repeating(decimals > 0);
-        let mut value = BigRational::new(parse_digits(&digits, self.budget)?, power_of_ten(decimals as u64, self.budget)?);
+        let mut value = BigRational::new(
+            parse_digits(&digits, self.budget)?,
+            power_of_ten(decimals as u64, self.budget)?,
+        );
         if let Some(period) = &repeating {
             // The period p of length n after d decimals adds p / ((10^n − 1)·10^d).
             let nines = power_of_ten(period.len() as u64, self.budget)? - BigInt::one();
@@ -551,8 +579,13 @@ impl<'a> Lexer<'a> {
                     limit: MAX_BITS,
                 });
             }
-            let scale = BigRational::from_integer(power_of_ten(exponent.unsigned_abs(), self.budget)?);
-            value = if exponent < 0 { value / scale } else { value * scale };
+            let scale =
+                BigRational::from_integer(power_of_ten(exponent.unsigned_abs(), self.budget)?);
+            value = if exponent < 0 {
+                value / scale
+            } else {
+                value * scale
+            };
             plain = false;
         }
         let digits = plain.then_some(digits);
@@ -613,7 +646,10 @@ impl<'a> Lexer<'a> {
             .or_else(|| rest.starts_with('(').then_some((1, ')')))?;
         let end = rest[open..].find(close)?;
         let period = &rest[open..open + end];
-        if period.is_empty() || period.len() > 200 || !period.bytes().all(|byte| byte.is_ascii_digit()) {
+        if period.is_empty()
+            || period.len() > 200
+            || !period.bytes().all(|byte| byte.is_ascii_digit())
+        {
             return None;
         }
         let period = period.to_owned();

@@ -37,6 +37,7 @@ impl fmt::Display for Unit {
 
 /// Name, base, exponent, numerator and denominator of the factor to metre, gram, second, kelvin, ampere, bit, dollar,
 /// degree. Names are lower case unless case matters.
+#[rustfmt::skip]
 const TABLE: &[(&[&str], usize, i8, u64, u64)] = &[
     (&["m", "meter", "meters", "metre", "metres"], LENGTH, 1, 1, 1),
     (&["km", "kilometer", "kilometers", "kilometre", "kilometres"], LENGTH, 1, 1000, 1),
@@ -73,6 +74,7 @@ const TABLE: &[(&[&str], usize, i8, u64, u64)] = &[
 ];
 
 /// Currencies: names, which one, and the factor to its main unit.
+#[rustfmt::skip]
 const CURRENCIES: &[(&[&str], u8, u64, u64)] = &[
     (&["dollar", "dollars", "usd", "$", "bucks"], 1, 1, 1),
     (&["cent", "cents", "¢"], 1, 1, 100),
@@ -171,7 +173,11 @@ impl Unit {
             let (name, exponent) = match word.split_once('^') {
                 Some((name, exponent)) => (
                     name,
-                    exponent.trim_matches(['{', '}']).parse::<i8>().ok().filter(|e| e.abs() <= 4)?,
+                    exponent
+                        .trim_matches(['{', '}'])
+                        .parse::<i8>()
+                        .ok()
+                        .filter(|e| e.abs() <= 4)?,
                 ),
                 None => match word.strip_suffix('²') {
                     Some(name) => (name, 2),
@@ -199,7 +205,12 @@ impl Unit {
             return self;
         }
         let name = match self.name.contains(['^', ' ']) {
-            true => self.name.split(' ').map(|part| raise_name(part, exponent)).collect::<Vec<_>>().join(" "),
+            true => self
+                .name
+                .split(' ')
+                .map(|part| raise_name(part, exponent))
+                .collect::<Vec<_>>()
+                .join(" "),
             false => raise_name(&self.name, exponent),
         };
         Self {
@@ -274,10 +285,22 @@ mod tests {
             let units = (Unit::parse(left).unwrap(), Unit::parse(right).unwrap());
             let factor: BigRational = factor.parse().unwrap();
             assert_eq!(units.0.to(&units.1), Some(factor), "{left} {right}");
-            assert_eq!(Unit::parse(&units.0.to_string()).as_ref(), Some(&units.0), "{left}");
+            assert_eq!(
+                Unit::parse(&units.0.to_string()).as_ref(),
+                Some(&units.0),
+                "{left}"
+            );
         }
-        for (left, right) in [("m", "s"), ("m", "m^2"), ("dollars", "euros"), ("kg", "liters")] {
-            assert_eq!(Unit::parse(left).unwrap().to(&Unit::parse(right).unwrap()), None);
+        for (left, right) in [
+            ("m", "s"),
+            ("m", "m^2"),
+            ("dollars", "euros"),
+            ("kg", "liters"),
+        ] {
+            assert_eq!(
+                Unit::parse(left).unwrap().to(&Unit::parse(right).unwrap()),
+                None
+            );
         }
         for text in ["", "apples", "per", "square", "m^99", "m per"] {
             assert_eq!(Unit::parse(text), None, "{text}");

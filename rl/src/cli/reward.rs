@@ -26,7 +26,11 @@ const CHUNK: usize = 1024;
 ///
 /// Both read JSON lines and write one line for each, in their order.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    verbatim_doc_comment,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 pub(crate) struct Reward {
     #[command(subcommand)]
     math: Option<Kind>,
@@ -144,7 +148,11 @@ impl Reward {
 impl Math {
     fn run(self) -> Result<(), Failure> {
         let options = MathOptions {
-            form: if self.completion { Form::Completion } else { Form::Auto },
+            form: if self.completion {
+                Form::Completion
+            } else {
+                Form::Auto
+            },
             search_thoughts: self.thoughts,
             tolerance: self.decimals.map(Tolerance::Decimals),
             percent: match self.percent {
@@ -227,7 +235,10 @@ where
 {
     let (name, reader): (&str, Box<dyn Read>) = match path {
         "-" => ("standard input", Box::new(std::io::stdin().lock())),
-        _ => (path, Box::new(std::fs::File::open(path).with_context(|| path.to_owned())?)),
+        _ => (
+            path,
+            Box::new(std::fs::File::open(path).with_context(|| path.to_owned())?),
+        ),
     };
     let mut reader = BufReader::with_capacity(1 << 20, reader);
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
@@ -237,7 +248,9 @@ where
         // Up to what has arrived: someone who types or pipes slowly is answered at once.
         while chunk.len() < CHUNK && (chunk.is_empty() || reader.buffer().contains(&b'\n')) {
             let mut line = String::new();
-            let read = reader.read_line(&mut line).with_context(|| format!("{name}:{}", number + 1))?;
+            let read = reader
+                .read_line(&mut line)
+                .with_context(|| format!("{name}:{}", number + 1))?;
             if read == 0 {
                 break;
             }
@@ -258,7 +271,8 @@ where
         for answer in answers {
             match answer {
                 Ok(answer) => {
-                    out.write_all(answer.as_bytes()).context("standard output")?;
+                    out.write_all(answer.as_bytes())
+                        .context("standard output")?;
                     out.write_all(b"\n").context("standard output")?;
                 }
                 Err(error) => {

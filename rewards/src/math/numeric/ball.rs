@@ -54,7 +54,10 @@ fn shift_up(value: u128, shift: u64) -> u128 {
 fn head(value: &BigInt) -> (u64, u64) {
     let bits = value.bits();
     let drop = bits.saturating_sub(31);
-    let top = (value.magnitude() >> drop).iter_u64_digits().next().unwrap_or(0);
+    let top = (value.magnitude() >> drop)
+        .iter_u64_digits()
+        .next()
+        .unwrap_or(0);
     (top + u64::from(drop > 0), drop)
 }
 
@@ -188,7 +191,11 @@ impl Ball {
         Self {
             m: self.m.clone(),
             r: self.r,
-            e: if self.m.is_zero() && self.r == 0 { 0 } else { self.e + shift },
+            e: if self.m.is_zero() && self.r == 0 {
+                0
+            } else {
+                self.e + shift
+            },
         }
     }
 
@@ -243,8 +250,18 @@ impl Ball {
             let (top, drop) = head(m);
             (u128::from(top) * u128::from(r), drop)
         };
-        let parts = [share(&self.m, other.r), share(&other.m, self.r), (u128::from(self.r) * u128::from(other.r), 0)];
-        let size = |(value, drop): &(u128, u64)| if *value == 0 { 0 } else { bits_u128(*value) + drop };
+        let parts = [
+            share(&self.m, other.r),
+            share(&other.m, self.r),
+            (u128::from(self.r) * u128::from(other.r), 0),
+        ];
+        let size = |(value, drop): &(u128, u64)| {
+            if *value == 0 {
+                0
+            } else {
+                bits_u128(*value) + drop
+            }
+        };
         let shift = parts.iter().map(size).max().unwrap_or(0).saturating_sub(60);
         let mut r = u128::from(shift > 0);
         for (value, drop) in parts {
@@ -271,7 +288,12 @@ impl Ball {
         let (quotient, remainder) = numerator.div_rem(&other.m);
         let e = self.e - other.e - shift as i64;
         if self.r == 0 && other.r == 0 {
-            return Some(Self::normal(quotient, u128::from(!remainder.is_zero()), e, bits));
+            return Some(Self::normal(
+                quotient,
+                u128::from(!remainder.is_zero()),
+                e,
+                bits,
+            ));
         }
         // |a/b − m₁/m₂| ≤ (r₁ + |m₁/m₂|·r₂) / (|m₂| − r₂), and one more for the rounded quotient.
         let error = (BigUint::from(self.r) << shift) + (quotient.magnitude() + 1u32) * other.r;
@@ -307,7 +329,12 @@ impl Ball {
         };
         if self.r == 0 {
             let exact = root.pow(degree) == shifted;
-            return Some(Self::normal(BigInt::from(root), u128::from(!exact), e, bits));
+            return Some(Self::normal(
+                BigInt::from(root),
+                u128::from(!exact),
+                e,
+                bits,
+            ));
         }
         // x^(1/k) is concave: its change over δ is at most δ·x^(1/k) / (k·(x − δ)).
         let low = self.m.magnitude() - self.r;
@@ -424,13 +451,17 @@ mod tests {
             let sum = x.multiply(&y, bits).add(&z, bits);
             assert!(contains(&sum, &(&a * &b + &c)), "{a} * {b} + {c}");
             if let Some(quotient) = sum.divide(&z, bits) {
-                assert!(contains(&quotient, &((&a * &b + &c) / &c)), "({a} * {b} + {c}) / {c}");
+                assert!(
+                    contains(&quotient, &((&a * &b + &c) / &c)),
+                    "({a} * {b} + {c}) / {c}"
+                );
             }
             assert!(contains(&sum.abs(), &(&a * &b + &c).abs()));
             let square = x.multiply(&x, bits);
             for degree in [2, 3, 5] {
                 if let Some(root) = square.root(degree, bits) {
-                    let back = (1..degree).fold(root.clone(), |power, _| power.multiply(&root, bits));
+                    let back =
+                        (1..degree).fold(root.clone(), |power, _| power.multiply(&root, bits));
                     assert!(contains(&back, &(&a * &a)), "{a} {degree}");
                 }
             }
@@ -446,6 +477,10 @@ mod tests {
         assert_eq!(Ball::small(0).sign(), BallSign::Zero);
         assert!(third.differs(&Ball::rational(&rational(333, 1000), 40)));
         assert!(!third.differs(&Ball::rational(&rational(1, 3), 90)));
-        assert!(Ball::small(1).divide(&third.subtract(&third, 40), 40).is_none());
+        assert!(
+            Ball::small(1)
+                .divide(&third.subtract(&third, 40), 40)
+                .is_none()
+        );
     }
 }

@@ -227,7 +227,15 @@ mod tests {
     #[test]
     fn roots_powers_and_logarithms_belong_together() {
         let field = Field::new(128);
-        for (re, im) in [(3i64, 4i64), (-3, 4), (-3, -4), (0, 1), (0, -2), (5, 0), (-5, 0)] {
+        for (re, im) in [
+            (3i64, 4i64),
+            (-3, 4),
+            (-3, -4),
+            (0, 1),
+            (0, -2),
+            (5, 0),
+            (-5, 0),
+        ] {
             let z = Complex {
                 re: Ball::small(re),
                 im: Ball::small(im),

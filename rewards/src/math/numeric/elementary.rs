@@ -28,7 +28,11 @@ impl Field {
         Self { bits }
     }
 
-    fn kept<'a>(self, slots: &'a [OnceLock<Ball>; 3], make: impl Fn(Self) -> Ball) -> std::borrow::Cow<'a, Ball> {
+    fn kept<'a>(
+        self,
+        slots: &'a [OnceLock<Ball>; 3],
+        make: impl Fn(Self) -> Ball,
+    ) -> std::borrow::Cow<'a, Ball> {
         match KEPT_BITS.iter().position(|bits| *bits >= self.bits) {
             Some(index) => std::borrow::Cow::Borrowed(
                 slots[index].get_or_init(|| make(Self::new(KEPT_BITS[index]))),
@@ -53,15 +57,19 @@ impl Field {
     /// ln 2 = 2·atanh(1/3).
     pub(crate) fn ln2(self) -> Ball {
         static SLOTS: [OnceLock<Ball>; 3] = [const { OnceLock::new() }; 3];
-        self.kept(&SLOTS, |field| Self::new(field.bits + 16).inverse_series(3, true).scale(1))
-            .into_owned()
+        self.kept(&SLOTS, |field| {
+            Self::new(field.bits + 16).inverse_series(3, true).scale(1)
+        })
+        .into_owned()
     }
 
     /// e = exp(1).
     pub(crate) fn e(self) -> Ball {
         static SLOTS: [OnceLock<Ball>; 3] = [const { OnceLock::new() }; 3];
         self.kept(&SLOTS, |field| {
-            Self::new(field.bits + 16).exp(&Ball::small(1)).expect("1 is small enough")
+            Self::new(field.bits + 16)
+                .exp(&Ball::small(1))
+                .expect("1 is small enough")
         })
         .into_owned()
     }
@@ -237,7 +245,11 @@ impl Field {
         if x.log2_bound() > 2 && x.sign() != BallSign::Unknown {
             // atan x = ±π/2 − atan(1/x).
             let half_pi = self.pi().scale(-1);
-            let half_pi = if x.leans_negative() { half_pi.negate() } else { half_pi };
+            let half_pi = if x.leans_negative() {
+                half_pi.negate()
+            } else {
+                half_pi
+            };
             let inner = self.atan(&one.divide(x, bits)?)?;
             return Some(half_pi.subtract(&inner, bits));
         }
@@ -294,14 +306,26 @@ mod tests {
         assert!(close(&field.pi(), std::f64::consts::PI));
         assert!(close(&field.ln2(), std::f64::consts::LN_2));
         assert!(close(&field.e(), std::f64::consts::E));
-        let thousandth = |n: i64| Ball::rational(&num_rational::BigRational::new(n.into(), 1000.into()), 128);
-        for n in [-70_000, -3141, -1570, -999, -250, -1, 1, 3, 249, 785, 1000, 1571, 4000, 70_001] {
+        let thousandth =
+            |n: i64| Ball::rational(&num_rational::BigRational::new(n.into(), 1000.into()), 128);
+        for n in [
+            -70_000, -3141, -1570, -999, -250, -1, 1, 3, 249, 785, 1000, 1571, 4000, 70_001,
+        ] {
             let (ball, value) = (thousandth(n), n as f64 / 1000.0);
-            assert!(close(&field.atan(&ball).unwrap(), value.atan()), "atan {value}");
+            assert!(
+                close(&field.atan(&ball).unwrap(), value.atan()),
+                "atan {value}"
+            );
             let (sine, cosine) = field.sin_cos(&ball).unwrap();
-            assert!(close(&sine, value.sin()) && close(&cosine, value.cos()), "sin {value}");
+            assert!(
+                close(&sine, value.sin()) && close(&cosine, value.cos()),
+                "sin {value}"
+            );
             let exp = field.exp(&ball).unwrap();
-            assert!((exp.approximate() / value.exp() - 1.0).abs() < 1e-12, "exp {value}");
+            assert!(
+                (exp.approximate() / value.exp() - 1.0).abs() < 1e-12,
+                "exp {value}"
+            );
             if n > 0 {
                 assert!(close(&field.ln(&ball).unwrap(), value.ln()), "ln {value}");
             }
@@ -322,7 +346,9 @@ mod tests {
             let back = narrow.exp(&narrow.ln(&x(narrow)).unwrap()).unwrap();
             assert!(!back.differs(&x(wide)) && back.is_precise(bits - 10));
             let (sine, cosine) = narrow.sin_cos(&x(narrow)).unwrap();
-            let one = sine.multiply(&sine, bits).add(&cosine.multiply(&cosine, bits), bits);
+            let one = sine
+                .multiply(&sine, bits)
+                .add(&cosine.multiply(&cosine, bits), bits);
             assert!(!one.differs(&Ball::small(1)) && one.is_precise(bits - 10));
         }
     }
@@ -330,9 +356,21 @@ mod tests {
     #[test]
     fn angles_are_in_the_right_quarter() {
         let field = Field::new(128);
-        for (y, x) in [(1i64, 1i64), (1, -1), (-1, 1), (-1, -1), (5, 0), (-5, 0), (0, -2), (0, 2)] {
+        for (y, x) in [
+            (1i64, 1i64),
+            (1, -1),
+            (-1, 1),
+            (-1, -1),
+            (5, 0),
+            (-5, 0),
+            (0, -2),
+            (0, 2),
+        ] {
             let angle = field.atan2(&Ball::small(y), &Ball::small(x)).unwrap();
-            assert!((angle.approximate() - (y as f64).atan2(x as f64)).abs() < 1e-12, "{y} {x}");
+            assert!(
+                (angle.approximate() - (y as f64).atan2(x as f64)).abs() < 1e-12,
+                "{y} {x}"
+            );
         }
         assert!(field.atan2(&Ball::small(0), &Ball::small(0)).is_none());
     }

@@ -6,7 +6,9 @@ use num_traits::{Signed, Zero};
 use super::super::expression::{Binder, Constant, Expression, Function};
 use super::super::token::Token;
 use super::labels::{based_number, function_prefix};
-use super::names::{DECORATIONS, constant_named, function_named, inverse, is_english, is_letter_name};
+use super::names::{
+    DECORATIONS, constant_named, function_named, inverse, is_english, is_letter_name,
+};
 use super::operators::{is_proper_fraction, quotient};
 use super::{Parsed, Parser};
 
@@ -48,6 +50,7 @@ impl Parser<'_> {
             Token::Begin(_) => self.matrix(),
             Token::Currency(_) => {
                 // `5 + \$3`: a term begins here, in the middle of a product.
+                self.chain()?;
                 self.at += 1;
                 self.atom()
             }
@@ -142,7 +145,12 @@ impl Parser<'_> {
                     fraction
                 })
             }
-            Token::Command(name) if matches!(name.as_str(), "frac" | "dfrac" | "tfrac" | "cfrac" | "sfrac") => {
+            Token::Command(name)
+                if matches!(
+                    name.as_str(),
+                    "frac" | "dfrac" | "tfrac" | "cfrac" | "sfrac"
+                ) =>
+            {
                 let (fraction, length) = self.literal_fraction()?;
                 is_proper_fraction(&fraction).then(|| {
                     self.at += length;
@@ -221,7 +229,9 @@ impl Parser<'_> {
 
     fn plain_letter(&self, letter: &str) -> Expression {
         match constant_named(letter) {
-            Some(constant) if !self.bound.iter().any(|bound| bound == letter) => Expression::Constant(constant),
+            Some(constant) if !self.bound.iter().any(|bound| bound == letter) => {
+                Expression::Constant(constant)
+            }
             _ => Expression::Symbol(letter.to_owned()),
         }
     }
@@ -263,7 +273,7 @@ impl Parser<'_> {
                 self.at += 1;
                 Expression::Text(text)
             }
-            Some(Token::Word(word)) if word.len() > 1 => {
+            Some(Token::Word(word)) if word.chars().count() > 1 => {
                 // Without braces only the first letter stands below.
                 let word = word.clone();
                 let (first, rest) = word.split_at(word.chars().next().map_or(1, char::len_utf8));
@@ -273,8 +283,13 @@ impl Parser<'_> {
             _ => self.atom()?,
         };
         let literal = match &subscript {
-            Expression::Number(value) if value.is_integer() && !value.is_negative() => Some(value.to_string()),
-            Expression::Symbol(below) if !self.bound.contains(below) && !matches!(below.as_str(), "n" | "k" | "i" | "j" | "m") => {
+            Expression::Number(value) if value.is_integer() && !value.is_negative() => {
+                Some(value.to_string())
+            }
+            Expression::Symbol(below)
+                if !self.bound.contains(below)
+                    && !matches!(below.as_str(), "n" | "k" | "i" | "j" | "m") =>
+            {
                 Some(below.clone())
             }
             Expression::Text(text) => Some(text.clone()),
@@ -287,7 +302,11 @@ impl Parser<'_> {
         match &symbol {
             Expression::Symbol(_) if self.peek_sign() == Some('(') && !self.spaced() => {
                 let first = matches!(&symbol, Expression::Symbol(name) if FUNCTION_LETTERS.iter().any(|f| name.starts_with(f)));
-                if first { self.applied(symbol) } else { Ok(symbol) }
+                if first {
+                    self.applied(symbol)
+                } else {
+                    Ok(symbol)
+                }
             }
             _ => Ok(symbol),
         }
@@ -312,9 +331,9 @@ impl Parser<'_> {
                 Ok(Expression::Call(Function::Binomial, arguments))
             }
             "sum" | "prod" | "int" | "lim" => self.bound(name),
-            "mathbbR" | "mathbbZ" | "mathbbN" | "mathbbQ" | "mathbbC" => {
-                Ok(Expression::NamedSet(name.chars().next_back().unwrap_or('R')))
-            }
+            "mathbbR" | "mathbbZ" | "mathbbN" | "mathbbQ" | "mathbbC" => Ok(Expression::NamedSet(
+                name.chars().next_back().unwrap_or('R'),
+            )),
             "not" => Err(self.unexpected()),
             _ if DECORATIONS.contains(&name) => self.decorated(name),
             _ => {
@@ -354,7 +373,9 @@ impl Parser<'_> {
                 }) if digits.len() > 1 => {
                     // Only the first digit belongs to the command.
                     let (first, rest) = digits.split_at(1);
-                    let number = |digits: &str| BigRational::from_integer(digits.parse().unwrap_or_default());
+                    let number = |digits: &str| {
+                        BigRational::from_integer(digits.parse().unwrap_or_default())
+                    };
                     let (value, rest) = (number(first), rest.to_owned());
                     parser.lexemes[parser.at].token = Token::Number {
                         value: number(&rest),
@@ -466,7 +487,10 @@ impl Parser<'_> {
             '∛' | '∜' => {
                 self.at += 1;
                 let inner = self.deeper(Self::atom)?;
-                Ok(root(Expression::integer(if sign == '∛' { 3 } else { 4 }), inner))
+                Ok(root(
+                    Expression::integer(if sign == '∛' { 3 } else { 4 }),
+                    inner,
+                ))
             }
             '∞' => {
                 self.at += 1;
@@ -536,7 +560,11 @@ impl Parser<'_> {
                 Expression::Relation(element, rest) => {
                     // `\{x ∈ ℝ : x > 3\}`: reals unless the domain says more.
                     match rest.as_slice() {
-                        [(super::RelationKind::In, Expression::NamedSet('R'))] if matches!(*element, Expression::Symbol(_)) => condition,
+                        [(super::RelationKind::In, Expression::NamedSet('R'))]
+                            if matches!(*element, Expression::Symbol(_)) =>
+                        {
+                            condition
+                        }
                         _ => return Err(self.unexpected()),
                     }
                 }
@@ -558,7 +586,16 @@ impl Parser<'_> {
             let Some(Token::Begin(name)) = parser.peek() else {
                 return Err(parser.unexpected());
             };
-            let known = ["pmatrix", "bmatrix", "Bmatrix", "matrix", "smallmatrix", "array", "vmatrix", "Vmatrix"];
+            let known = [
+                "pmatrix",
+                "bmatrix",
+                "Bmatrix",
+                "matrix",
+                "smallmatrix",
+                "array",
+                "vmatrix",
+                "Vmatrix",
+            ];
             let (name, determinant) = (name.clone(), name == "vmatrix");
             if !known.contains(&name.as_str()) {
                 return Err(parser.unexpected());
@@ -581,7 +618,10 @@ impl Parser<'_> {
                         if let Some(row) = rows.last_mut() {
                             row.push(cell);
                         }
-                        if !matches!(parser.peek(), Some(Token::Sign('&') | Token::Break | Token::End(_))) {
+                        if !matches!(
+                            parser.peek(),
+                            Some(Token::Sign('&') | Token::Break | Token::End(_))
+                        ) {
                             return Err(parser.unexpected());
                         }
                     }
@@ -639,14 +679,20 @@ impl Parser<'_> {
         }
         let arguments = self.function_arguments()?;
         let (function, exponent) = match &exponent {
-            Some(Expression::Number(value)) if value.to_integer() == (-1).into() && value.is_integer() => match inverse(function) {
-                Some(inverse) => (inverse, None),
-                None => (function, exponent),
-            },
+            Some(Expression::Number(value))
+                if value.to_integer() == (-1).into() && value.is_integer() =>
+            {
+                match inverse(function) {
+                    Some(inverse) => (inverse, None),
+                    None => (function, exponent),
+                }
+            }
             _ => (function, exponent),
         };
         let call = match (function, arguments.len()) {
-            (Function::Min | Function::Max | Function::Gcd | Function::Lcm, 1..) => Expression::Call(function, arguments),
+            (Function::Min | Function::Max | Function::Gcd | Function::Lcm, 1..) => {
+                Expression::Call(function, arguments)
+            }
             (Function::Log, 1) => {
                 let mut arguments = arguments;
                 let base = base.unwrap_or_else(|| Expression::integer(10));
@@ -738,7 +784,11 @@ impl Parser<'_> {
                 if parser.accept('_') {
                     // The bound variable may be called i or e.
                     let letter = match (parser.peek(), parser.peek_at(1), parser.peek_at(2)) {
-                        (Some(Token::Sign('{')), Some(Token::Word(letter)), Some(Token::Sign('=' | '→'))) => Some(letter.clone()),
+                        (
+                            Some(Token::Sign('{')),
+                            Some(Token::Word(letter)),
+                            Some(Token::Sign('=' | '→')),
+                        ) => Some(letter.clone()),
                         _ => None,
                     };
                     parser.bound.extend(letter);
@@ -746,7 +796,9 @@ impl Parser<'_> {
                     match (binder, below) {
                         (Binder::Integral, below) => lower = Some(Box::new(below)),
                         (_, Expression::Relation(first, rest)) => {
-                            if let (Expression::Symbol(letter), [(_, from)]) = (*first, rest.as_slice()) {
+                            if let (Expression::Symbol(letter), [(_, from)]) =
+                                (*first, rest.as_slice())
+                            {
                                 variable = Some(letter);
                                 lower = Some(Box::new(from.clone()));
                             }
@@ -780,7 +832,12 @@ impl Parser<'_> {
     }
 
     /// Takes the `dx` off the end of an integral's body.
-    fn integral(&self, body: Expression, lower: Option<Box<Expression>>, upper: Option<Box<Expression>>) -> Parsed {
+    fn integral(
+        &self,
+        body: Expression,
+        lower: Option<Box<Expression>>,
+        upper: Option<Box<Expression>>,
+    ) -> Parsed {
         let symbol = |expression: &Expression| match expression {
             Expression::Symbol(name) => Some(name.clone()),
             _ => None,

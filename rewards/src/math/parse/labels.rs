@@ -24,14 +24,20 @@ impl Parser<'_> {
         let (first, rest) = lower.split_once(' ').unwrap_or((lower.as_str(), ""));
         if let Some(digits) = power_of_ten(first) {
             // Only this word is used up; a unit may follow.
-            factors.push(Expression::Number(BigRational::from_integer(BigInt::from(10).pow(digits))));
+            factors.push(Expression::Number(BigRational::from_integer(
+                BigInt::from(10).pow(digits),
+            )));
             self.at += 1;
-            if let (Some(Token::Text(_)), false) = (self.lexemes.get(self.at - 1).map(|l| &l.token), rest.is_empty()) {
+            if let (Some(Token::Text(_)), false) = (
+                self.lexemes.get(self.at - 1).map(|l| &l.token),
+                rest.is_empty(),
+            ) {
                 self.lexemes[self.at - 1].token = Token::Text(rest.to_owned());
                 self.at -= 1;
             }
             return Ok(true);
         }
+        self.chain()?;
         self.at += length;
         let value = Expression::product(std::mem::take(factors));
         let value = match value {
@@ -44,7 +50,9 @@ impl Parser<'_> {
             other => other,
         };
         factors.push(match lower.as_str() {
-            "percent" | "pct" | "per cent" | "percents" | "percentage" => Expression::Percent(Box::new(value)),
+            "percent" | "pct" | "per cent" | "percents" | "percentage" => {
+                Expression::Percent(Box::new(value))
+            }
             "degrees" | "degree" | "deg" => Expression::Degrees(Box::new(value)),
             _ => match based(&lower, &value) {
                 Some(based) => based,
@@ -73,7 +81,8 @@ impl Parser<'_> {
             }
             Token::Word(word) if matches!(word.as_str(), "base" | "in") => {
                 let skipped = usize::from(word == "in");
-                let base = matches!(self.peek_at(skipped), Some(Token::Word(word)) if word == "base");
+                let base =
+                    matches!(self.peek_at(skipped), Some(Token::Word(word)) if word == "base");
                 let name = match self.peek_at(skipped + 1) {
                     Some(Token::Word(name)) => name.clone(),
                     Some(Token::Number {
@@ -99,7 +108,9 @@ impl Parser<'_> {
                             words.push_str(next);
                             length += 1;
                         }
-                        Some(Token::Sign('/')) if matches!(self.peek_at(length + 1), Some(Token::Word(_))) => {
+                        Some(Token::Sign('/'))
+                            if matches!(self.peek_at(length + 1), Some(Token::Word(_))) =>
+                        {
                             words.push('/');
                             length += 1;
                         }
@@ -137,7 +148,8 @@ impl Parser<'_> {
         if connective_word(word).is_some() || glued_connective(word).is_some() {
             return false;
         }
-        if function_named(word).is_some() || constant_named(word).is_some() || is_letter_name(word) {
+        if function_named(word).is_some() || constant_named(word).is_some() || is_letter_name(word)
+        {
             return false;
         }
         let long = word.chars().count();
@@ -148,27 +160,38 @@ impl Parser<'_> {
         if function_prefix(word) {
             return false;
         }
-        let known = Unit::word(word).is_some() || matches!(word, "pct" | "percent" | "per" | "degrees" | "base");
+        let known = Unit::word(word).is_some()
+            || matches!(word, "pct" | "percent" | "per" | "degrees" | "base");
         if !numeric {
             return long >= 4 && self.spaced();
         }
-        known || long >= 4 || (long == 3 && self.spaced()) || power_of_ten(&word.to_ascii_lowercase()).is_some()
+        known
+            || long >= 4
+            || (long == 3 && self.spaced())
+            || power_of_ten(&word.to_ascii_lowercase()).is_some()
     }
 }
 
 /// `sinx`: a function and its argument without a space.
 pub(super) fn function_prefix(word: &str) -> bool {
-    ["sin", "cos", "tan", "cot", "sec", "csc", "ln", "log", "sqrt"]
-        .iter()
-        .any(|name| word.strip_prefix(name).is_some_and(|rest| rest.len() == 1))
+    [
+        "sin", "cos", "tan", "cot", "sec", "csc", "ln", "log", "sqrt",
+    ]
+    .iter()
+    .any(|name| word.strip_prefix(name).is_some_and(|rest| rest.len() == 1))
 }
 
 /// Whether an operand is made of numbers, so that a word after it measures something.
 fn is_numeric(operand: &Expression) -> bool {
     match operand {
-        Expression::Number(_) | Expression::Constant(_) | Expression::Quantity(..) | Expression::Percent(_) => true,
+        Expression::Number(_)
+        | Expression::Constant(_)
+        | Expression::Quantity(..)
+        | Expression::Percent(_) => true,
         Expression::Negate(inner) => is_numeric(inner),
-        Expression::Quotient(left, right) | Expression::Power(left, right) => is_numeric(left) && is_numeric(right),
+        Expression::Quotient(left, right) | Expression::Power(left, right) => {
+            is_numeric(left) && is_numeric(right)
+        }
         Expression::Product(parts) | Expression::Sum(parts) => parts.iter().all(is_numeric),
         Expression::Call(_, parts) => parts.iter().all(is_numeric),
         _ => false,
@@ -189,7 +212,10 @@ fn power_of_ten(word: &str) -> Option<u32> {
 
 /// `1011 base 2`, `52 in base eight`.
 fn based(words: &str, value: &Expression) -> Option<Expression> {
-    let name = words.strip_prefix("in ").unwrap_or(words).strip_prefix("base ")?;
+    let name = words
+        .strip_prefix("in ")
+        .unwrap_or(words)
+        .strip_prefix("base ")?;
     let base = match name.trim() {
         "two" => 2,
         "three" => 3,
@@ -211,7 +237,9 @@ fn based(words: &str, value: &Expression) -> Option<Expression> {
 
 /// Digits in a base, if they are digits of that base.
 pub(super) fn based_number(digits: &str, base: u32) -> Option<Expression> {
-    let valid = (2..=36).contains(&base) && !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(base));
+    let valid = (2..=36).contains(&base)
+        && !digits.is_empty()
+        && digits.chars().all(|digit| digit.is_digit(base));
     valid.then(|| Expression::Based {
         digits: digits.to_ascii_uppercase(),
         base,

@@ -94,6 +94,7 @@ pub(super) fn parse_with(
         bars: 0,
         bar_stops: false,
         bound: Vec::new(),
+        chained: 0,
         budget,
     };
     parser.trim_end();
@@ -119,6 +120,8 @@ pub(super) struct Parser<'a> {
     bar_stops: bool,
     /// Variables bound by Σ and its kin.
     bound: Vec<String>,
+    /// Levels that grew without brackets, as in `a / b / c`.
+    chained: usize,
     budget: &'a Budget,
 }
 
@@ -144,7 +147,9 @@ impl Parser<'_> {
 
     /// Whether white space stands before the next token.
     fn spaced(&self) -> bool {
-        self.lexemes.get(self.at).is_some_and(|lexeme| lexeme.spaced)
+        self.lexemes
+            .get(self.at)
+            .is_some_and(|lexeme| lexeme.spaced)
     }
 
     fn accept(&mut self, sign: char) -> bool {
@@ -185,6 +190,15 @@ impl Parser<'_> {
         result
     }
 
+    /// Counts a level that a loop has added to the tree.
+    fn chain(&mut self) -> Result<(), ParseError> {
+        self.chained += 1;
+        match self.chained > MAX_DEPTH {
+            true => Err(Doubt::TooDeep { limit: MAX_DEPTH }.into()),
+            false => Ok(()),
+        }
+    }
+
     /// Leaves out the full stop of a sentence and its kin.
     fn trim_end(&mut self) {
         while let Some(Lexeme { token, .. }) = self.lexemes.last() {
@@ -195,8 +209,13 @@ impl Parser<'_> {
                 _ => break,
             }
         }
-        let is_noise = |lexeme: &Lexeme| matches!(lexeme.token, Token::Sign('"' | ':' | ',') | Token::Break);
-        let leading = self.lexemes.iter().take_while(|lexeme| is_noise(lexeme)).count();
+        let is_noise =
+            |lexeme: &Lexeme| matches!(lexeme.token, Token::Sign('"' | ':' | ',') | Token::Break);
+        let leading = self
+            .lexemes
+            .iter()
+            .take_while(|lexeme| is_noise(lexeme))
+            .count();
         self.lexemes.drain(..leading);
     }
 
@@ -242,7 +261,10 @@ impl Parser<'_> {
                 _ => return found,
             };
             // A comma at the end, as in `(5,)`, separates nothing.
-            if matches!(self.peek_at(1), None | Some(Token::Sign(')' | '⦄' | '}' | ']'))) {
+            if matches!(
+                self.peek_at(1),
+                None | Some(Token::Sign(')' | '⦄' | '}' | ']'))
+            ) {
                 return found;
             }
             self.at += 1;
@@ -310,7 +332,9 @@ impl Parser<'_> {
             parts.push(self.sets()?);
         }
         if let Some(half) = self.half() {
-            return self.clock(start, Some(half)).ok_or_else(|| self.unexpected());
+            return self
+                .clock(start, Some(half))
+                .ok_or_else(|| self.unexpected());
         }
         Ok(Expression::Ratio(parts))
     }
@@ -328,12 +352,14 @@ impl Parser<'_> {
             Token::Word(word) | Token::Text(word) => (word.to_ascii_lowercase(), self.peek_at(1)),
             _ => return None,
         };
-        let after_number = self.at > 0 && matches!(self.lexemes[self.at - 1].token, Token::Number { .. });
+        let after_number =
+            self.at > 0 && matches!(self.lexemes[self.at - 1].token, Token::Number { .. });
         if !after_number {
             return None;
         }
         let dotted = next == Some(&Token::Sign('.'));
-        let second = matches!(self.peek_at(2), Some(Token::Word(word)) if word.eq_ignore_ascii_case("m"));
+        let second =
+            matches!(self.peek_at(2), Some(Token::Word(word)) if word.eq_ignore_ascii_case("m"));
         let (half, length) = match word.as_str() {
             "am" | "a.m." | "a.m" => (Half::Am, 1),
             "pm" | "p.m." | "p.m" => (Half::Pm, 1),
@@ -379,16 +405,21 @@ impl Parser<'_> {
                 Some(Token::Sign('∪')) => SetOperation::Union,
                 Some(Token::Sign('∩')) => SetOperation::Intersection,
                 Some(Token::Sign('∖')) => SetOperation::Difference,
-                Some(Token::Word(word)) if is_set(&left) && matches!(word.as_str(), "U" | "u" | "union") => {
+                Some(Token::Word(word))
+                    if is_set(&left) && matches!(word.as_str(), "U" | "u" | "union") =>
+                {
                     SetOperation::Union
                 }
                 Some(Token::Sign('-')) if is_set(&left) => SetOperation::Difference,
                 _ => return Ok(left),
             };
+            self.chain()?;
             self.at += 1;
             // `{5}` reads as 5, and is a set here.
             let right = match self.sum()? {
-                scalar if scalar.is_scalar() && !matches!(scalar, Expression::Symbol(_)) => Expression::Set(vec![scalar]),
+                scalar if scalar.is_scalar() && !matches!(scalar, Expression::Symbol(_)) => {
+                    Expression::Set(vec![scalar])
+                }
                 set => set,
             };
             left = Expression::SetOperation(operation, Box::new(left), Box::new(right));

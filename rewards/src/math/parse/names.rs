@@ -3,6 +3,7 @@
 use super::super::expression::{Constant, Function};
 
 /// Commands that the parser handles by itself.
+#[rustfmt::skip]
 const COMMANDS: &[&str] = &[
     "frac", "dfrac", "tfrac", "cfrac", "sfrac", "sqrt", "binom", "dbinom", "tbinom", "choose", "sum", "prod", "int", "lim", "pmod",
     "bmod", "mod", "pod", "overline", "overrightarrow", "vec", "hat", "bar", "tilde", "dot", "widehat", "underline", "limit", "not",
@@ -10,6 +11,7 @@ const COMMANDS: &[&str] = &[
 ];
 
 /// Names of greek letters that are variables. π is a constant.
+#[rustfmt::skip]
 const GREEK: &[&str] = &[
     "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota", "kappa", "lambda", "mu",
     "nu", "xi", "rho", "sigma", "tau", "upsilon", "phi", "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi",
@@ -18,7 +20,15 @@ const GREEK: &[&str] = &[
 
 /// Decorations of a letter.
 pub(super) const DECORATIONS: &[&str] = &[
-    "overline", "overrightarrow", "vec", "hat", "bar", "tilde", "dot", "widehat", "underline",
+    "overline",
+    "overrightarrow",
+    "vec",
+    "hat",
+    "bar",
+    "tilde",
+    "dot",
+    "widehat",
+    "underline",
 ];
 
 /// The function of a name, with or without a backslash.
@@ -99,6 +109,7 @@ pub(crate) fn is_known_command(name: &str) -> bool {
 
 /// Whether a short run of letters is an English word and no product of variables.
 pub(super) fn is_english(word: &str) -> bool {
+    #[rustfmt::skip]
     const WORDS: &[&str] = &[
         "the", "is", "it", "its", "of", "to", "so", "we", "if", "by", "as", "at", "be", "on", "no", "yes", "you", "not", "can", "all", "one",
         "two", "are", "for", "was", "has", "had", "his", "her", "he", "she", "us", "an", "but", "how", "who", "why", "odd", "six", "ten", "per",

@@ -51,7 +51,9 @@ impl Parser<'_> {
     }
 
     fn accept_sign(&mut self) -> Option<char> {
-        let sign = self.peek_sign().filter(|sign| matches!(sign, '+' | '-' | '±' | '∓'))?;
+        let sign = self
+            .peek_sign()
+            .filter(|sign| matches!(sign, '+' | '-' | '±' | '∓'))?;
         self.at += 1;
         Some(sign)
     }
@@ -82,13 +84,21 @@ impl Parser<'_> {
                     push_factor(&mut factors, factor);
                 }
                 Some(Token::Sign('/')) => {
+                    self.chain()?;
                     self.at += 1;
                     let divisor = self.signed_power()?;
                     let dividend = Expression::product(std::mem::take(&mut factors));
                     factors.push(quotient(dividend, divisor));
                 }
-                Some(Token::Command(name)) if matches!(name.as_str(), "pmod" | "mod" | "pod" | "bmod") => {
-                    let function = if name == "bmod" { Function::Mod } else { Function::Residue };
+                Some(Token::Command(name))
+                    if matches!(name.as_str(), "pmod" | "mod" | "pod" | "bmod") =>
+                {
+                    let function = if name == "bmod" {
+                        Function::Mod
+                    } else {
+                        Function::Residue
+                    };
+                    self.chain()?;
                     self.at += 1;
                     let modulus = self.argument()?;
                     let value = Expression::product(std::mem::take(&mut factors));
@@ -135,8 +145,13 @@ impl Parser<'_> {
                         Token::Number { .. } | Token::Word(_)
                     )
             }
-            Some(Token::Word(word)) => connective_word(word).is_none() && glued_connective(word).is_none(),
-            Some(Token::Command(name)) => !matches!(name.as_str(), "choose" | "over" | "pmod" | "mod" | "pod" | "bmod" | "not"),
+            Some(Token::Word(word)) => {
+                connective_word(word).is_none() && glued_connective(word).is_none()
+            }
+            Some(Token::Command(name)) => !matches!(
+                name.as_str(),
+                "choose" | "over" | "pmod" | "mod" | "pod" | "bmod" | "not"
+            ),
             Some(Token::Sign(sign)) => match sign {
                 '(' | '{' | '⌊' | '⌈' | '√' | '∞' => true,
                 '[' => self.brackets == 0,
@@ -209,7 +224,9 @@ impl Parser<'_> {
     fn ordinal(&mut self) -> bool {
         let braced = self.peek_sign() == Some('{');
         let ordinal = match self.peek_at(usize::from(braced)) {
-            Some(Token::Text(word) | Token::Word(word)) => matches!(word.as_str(), "th" | "st" | "nd" | "rd"),
+            Some(Token::Text(word) | Token::Word(word)) => {
+                matches!(word.as_str(), "th" | "st" | "nd" | "rd")
+            }
             _ => false,
         };
         if ordinal {
@@ -231,7 +248,11 @@ impl Parser<'_> {
                 Some('!') => {
                     self.at += 1;
                     let double = !self.spaced() && self.accept('!');
-                    let function = if double { Function::DoubleFactorial } else { Function::Factorial };
+                    let function = if double {
+                        Function::DoubleFactorial
+                    } else {
+                        Function::Factorial
+                    };
                     operand = Expression::Call(function, vec![operand]);
                 }
                 Some('%') => {
@@ -254,9 +275,7 @@ impl Parser<'_> {
                 },
                 _ => return Ok(operand),
             }
-            if self.depth_of(&operand) {
-                return Err(self.unexpected());
-            }
+            self.chain()?;
         }
     }
 
@@ -273,25 +292,6 @@ impl Parser<'_> {
         Expression::Degrees(Box::new(operand))
     }
 
-    /// Whether signs after an operand have made a tower that is too high: `5!!!!!!`.
-    fn depth_of(&self, operand: &Expression) -> bool {
-        let (mut height, mut part) = (0, operand);
-        loop {
-            part = match part {
-                Expression::Call(_, parts) => match parts.as_slice() {
-                    [only] => only,
-                    _ => return false,
-                },
-                Expression::Percent(inner) | Expression::Degrees(inner) => inner,
-                _ => return false,
-            };
-            height += 1;
-            if height > 8 {
-                return true;
-            }
-        }
-    }
-
     /// The argument of a function without brackets: `2x` in `\sin 2x`.
     pub(super) fn bare_argument(&mut self) -> Parsed {
         self.deeper(|parser| {
@@ -302,7 +302,9 @@ impl Parser<'_> {
                     Some(Token::Word(word)) => {
                         function_named(word).is_none() && parser.multiplies() && word.len() == 1
                     }
-                    Some(Token::Command(name)) => function_named(name).is_none() && parser.multiplies(),
+                    Some(Token::Command(name)) => {
+                        function_named(name).is_none() && parser.multiplies()
+                    }
                     Some(Token::Sign('{' | '√')) => true,
                     _ => false,
                 };
