@@ -262,12 +262,19 @@ fn main() {
                 println!("PANIC: gold {gold:?} pred {pred:?}");
             }
         }
-        over_1_ms += u64::from(spent > Duration::from_millis(1));
-        if spent > slowest {
-            // Once more: what else the machine does is no fault of the input.
+        if spent > Duration::from_millis(1) {
             let again = Instant::now();
             let _ = catch_unwind(AssertUnwindSafe(|| judge(&gold, &pred, &options)));
-            let best = spent.min(again.elapsed());
+            over_1_ms += u64::from(again.elapsed().min(spent) > Duration::from_millis(1));
+        }
+        if spent > slowest {
+            // A few times more: what else the machine does is no fault of the input.
+            let mut best = spent;
+            for _ in 0..5 {
+                let again = Instant::now();
+                let _ = catch_unwind(AssertUnwindSafe(|| judge(&gold, &pred, &options)));
+                best = best.min(again.elapsed());
+            }
             if best > slowest {
                 slowest = best;
                 slowest_input = format!("{gold:?} | {pred:?}");
@@ -278,7 +285,7 @@ fn main() {
             largest_input = format!("{gold:?} | {pred:?}");
         }
     }
-    let short = |text: &str| text.chars().take(160).collect::<String>();
+    let short = |text: &str| text.chars().take(1500).collect::<String>();
     println!("slowest: {}", short(&slowest_input));
     println!("largest: {}", short(&largest_input));
     let summary = serde_json::json!({

@@ -3,11 +3,17 @@
 //! What only concerns looks (spacing, sizes, fonts, dollar signs around formulas) is gone after this. Numbers are read whole,
 //! with their thousands separators.
 
+mod number;
+mod tables;
+
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{One, Zero};
+use num_traits::Zero;
 
-use super::budget::{Budget, Doubt, MAX_BITS};
+use super::budget::{Budget, Doubt};
+use tables::{
+    FONTS, GREEK, LOOKS, SIGNS, SKIPPED_ARGUMENT, SPACES, SUBSCRIPTS, SUPERSCRIPTS, TEXTS, VULGAR,
+};
 
 /// A piece of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,71 +59,6 @@ pub(crate) enum Commas {
     /// `1,234` are two numbers.
     Separators,
 }
-
-/// Commands that are written as one character.
-#[rustfmt::skip]
-const SIGNS: &[(&str, char)] = &[
-    ("cdot", '*'), ("times", '*'), ("ast", '*'), ("star", '*'), ("bullet", '*'), ("div", '/'), ("pm", '±'), ("mp", '∓'),
-    ("le", '≤'), ("leq", '≤'), ("leqslant", '≤'), ("leqq", '≤'), ("ge", '≥'), ("geq", '≥'), ("geqslant", '≥'), ("geqq", '≥'),
-    ("lt", '<'), ("gt", '>'), ("ne", '≠'), ("neq", '≠'), ("approx", '≈'), ("approxeq", '≈'), ("simeq", '≈'), ("in", '∈'),
-    ("cup", '∪'), ("bigcup", '∪'), ("cap", '∩'), ("bigcap", '∩'), ("setminus", '∖'), ("backslash", '∖'), ("smallsetminus", '∖'),
-    ("infty", '∞'), ("infin", '∞'), ("emptyset", '∅'), ("varnothing", '∅'), ("ldots", '…'), ("cdots", '…'), ("dots", '…'),
-    ("dotsc", '…'), ("dotsb", '…'), ("vdots", '…'), ("ddots", '…'), ("land", '∧'), ("wedge", '∧'), ("lor", '∨'), ("vee", '∨'),
-    ("colon", ':'), ("prime", '\''), ("mid", '|'), ("vert", '|'), ("lvert", '|'), ("rvert", '|'), ("Vert", '|'), ("lVert", '|'),
-    ("rVert", '|'), ("lfloor", '⌊'), ("rfloor", '⌋'), ("lceil", '⌈'), ("rceil", '⌉'), ("langle", '⟨'), ("rangle", '⟩'),
-    ("lbrace", '⦃'), ("rbrace", '⦄'), ("lparen", '('), ("rparen", ')'), ("lbrack", '['), ("rbrack", ']'), ("degree", '°'),
-    ("textdegree", '°'), ("circ", '°'), ("to", '→'), ("rightarrow", '→'), ("longrightarrow", '→'), ("sim", '∼'), ("perp", '⊥'),
-    ("parallel", '∥'), ("equiv", '≡'), ("cong", '≅'), ("propto", '∝'), ("subset", '⊂'), ("subseteq", '⊆'), ("notin", '∉'),
-    ("implies", '⇒'), ("Rightarrow", '⇒'), ("iff", '⇔'), ("Leftrightarrow", '⇔'), ("neg", '¬'), ("lnot", '¬'), ("surd", '√'),
-    ("partial", '∂'), ("nabla", '∇'), ("pounds", '£'),
-];
-
-/// Commands that only concern looks.
-#[rustfmt::skip]
-const LOOKS: &[&str] = &[
-    "left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr", "Biggl", "Biggr", "middle",
-    "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "rm", "bf", "it", "boxed", "fbox", "mathstrut", "strut",
-    "hline", "noindent", "normalsize", "large", "Large", "small", "centering", "allowbreak", "nobreak", "relax", "ensuremath",
-];
-
-/// Commands that are white space.
-#[rustfmt::skip]
-const SPACES: &[&str] = &["quad", "qquad", "enspace", "thinspace", "space", "newline", "nonumber", "medspace", "negthinspace"];
-
-/// Commands whose argument is a word or is set in another font.
-#[rustfmt::skip]
-const FONTS: &[&str] = &[
-    "mathrm", "mathbf", "mathit", "mathsf", "mathtt", "mathcal", "mathscr", "mathfrak", "boldsymbol", "bm", "operatorname", "mathop",
-    "pmb", "cal",
-];
-
-/// Commands whose argument is text.
-#[rustfmt::skip]
-const TEXTS: &[&str] = &["text", "textbf", "textit", "textrm", "texttt", "textsf", "textnormal", "mbox", "hbox", "emph", "textup", "textsc"];
-
-/// Commands whose argument says nothing.
-#[rustfmt::skip]
-const SKIPPED_ARGUMENT: &[&str] = &["hspace", "vspace", "color", "textcolor", "phantom", "hphantom", "vphantom", "label", "tag", "kern"];
-
-/// Greek letters in unicode and their commands.
-#[rustfmt::skip]
-const GREEK: &[(char, &str)] = &[
-    ('π', "pi"), ('α', "alpha"), ('β', "beta"), ('γ', "gamma"), ('δ', "delta"), ('ε', "epsilon"), ('ϵ', "epsilon"), ('ζ', "zeta"),
-    ('η', "eta"), ('θ', "theta"), ('ϑ', "theta"), ('ι', "iota"), ('κ', "kappa"), ('λ', "lambda"), ('μ', "mu"), ('µ', "mu"),
-    ('ν', "nu"), ('ξ', "xi"), ('ρ', "rho"), ('σ', "sigma"), ('τ', "tau"), ('υ', "upsilon"), ('φ', "phi"), ('ϕ', "phi"),
-    ('χ', "chi"), ('ψ', "psi"), ('ω', "omega"), ('Γ', "Gamma"), ('Δ', "Delta"), ('Θ', "Theta"), ('Λ', "Lambda"), ('Ξ', "Xi"),
-    ('Π', "Pi"), ('Σ', "Sigma"), ('Φ', "Phi"), ('Ψ', "Psi"), ('Ω', "Omega"), ('ℓ', "ell"), ('∑', "sum"), ('∏', "prod"), ('∫', "int"),
-];
-
-/// Fractions that are one character.
-#[rustfmt::skip]
-const VULGAR: &[(char, i64, i64)] = &[
-    ('½', 1, 2), ('⅓', 1, 3), ('⅔', 2, 3), ('¼', 1, 4), ('¾', 3, 4), ('⅕', 1, 5), ('⅖', 2, 5), ('⅗', 3, 5), ('⅘', 4, 5),
-    ('⅙', 1, 6), ('⅚', 5, 6), ('⅐', 1, 7), ('⅛', 1, 8), ('⅜', 3, 8), ('⅝', 5, 8), ('⅞', 7, 8), ('⅑', 1, 9), ('⅒', 1, 10),
-];
-
-const SUPERSCRIPTS: &str = "⁰¹²³⁴⁵⁶⁷⁸⁹";
-const SUBSCRIPTS: &str = "₀₁₂₃₄₅₆₇₈₉";
 
 /// Splits `text` into tokens.
 ///
@@ -530,149 +471,6 @@ impl<'a> Lexer<'a> {
         self.at = text.len();
         &text[start..]
     }
-
-    fn number(&mut self) -> Result<(), Doubt> {
-        let mut digits = self.digits();
-        let whole = digits.len();
-        let mut plain = true;
-        // `0,111` has a decimal comma.
-        let decimal_comma = digits == "0"
-            && self.commas == Commas::Thousands
-            && self.depth == 0
-            && self.peek(0) == Some(b',')
-            && self.peek(1).is_some_and(|next| next.is_ascii_digit());
-        if !decimal_comma && (1..=3).contains(&whole) && !digits.starts_with('0') {
-            while let Some(length) = self.separator() {
-                self.at += length;
-                digits.push_str(&self.digits());
-                plain = false;
-            }
-        }
-        let mut decimals = 0;
-        if decimal_comma
-            || (self.peek(0) == Some(b'.')
-                && self.peek(1).is_some_and(|next| next.is_ascii_digit()))
-        {
-            self.at += 1;
-            let fraction = self.digits();
-            decimals = fraction.len();
-            digits.push_str(&fraction);
-            plain = false;
-        }
-        let repeating = self.repeating(decimals > 0);
-        let mut value = BigRational::new(
-            parse_digits(&digits, self.budget)?,
-            power_of_ten(decimals as u64, self.budget)?,
-        );
-        if let Some(period) = &repeating {
-            // The period p of length n after d decimals adds p / ((10^n − 1)·10^d).
-            let nines = power_of_ten(period.len() as u64, self.budget)? - BigInt::one();
-            let scale = power_of_ten(decimals as u64, self.budget)?;
-            value += BigRational::new(parse_digits(period, self.budget)?, nines * scale);
-            plain = false;
-        }
-        if let Some(exponent) = self.exponent() {
-            let limit = MAX_BITS / 4;
-            if exponent.unsigned_abs() > limit {
-                return Err(Doubt::TooLarge {
-                    log2_bits: 64 - exponent.unsigned_abs().leading_zeros() as u64,
-                    limit: MAX_BITS,
-                });
-            }
-            let scale =
-                BigRational::from_integer(power_of_ten(exponent.unsigned_abs(), self.budget)?);
-            value = if exponent < 0 {
-                value / scale
-            } else {
-                value * scale
-            };
-            plain = false;
-        }
-        let digits = plain.then_some(digits);
-        self.push(Token::Number { value, digits });
-        Ok(())
-    }
-
-    fn digits(&mut self) -> String {
-        let length = self.bytes[self.at..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        let digits = self.text[self.at..self.at + length].to_owned();
-        self.at += length;
-        digits
-    }
-
-    /// The length of a thousands separator here, if exactly three digits follow it.
-    fn separator(&self) -> Option<usize> {
-        let rest = &self.text[self.at..];
-        let open = self.commas == Commas::Thousands && self.depth == 0;
-        let mut length = if rest.starts_with("{,}") {
-            3
-        } else if rest.starts_with(",\\!") || rest.starts_with(",\\,") {
-            3
-        } else if rest.starts_with("{,\\!}") || rest.starts_with("{\\,}") {
-            rest.find('}')? + 1
-        } else if rest.starts_with("\\,") || (rest.starts_with("\\ ") && open) {
-            2
-        } else if open && rest.starts_with([',', ' ']) {
-            1
-        } else if open && rest.starts_with(['\u{a0}', '\u{202f}', '\u{2009}']) {
-            rest.chars().next()?.len_utf8()
-        } else {
-            return None;
-        };
-        if rest.as_bytes().get(length) == Some(&b' ') && length > 2 {
-            length += 1;
-        }
-        let after = &rest.as_bytes()[length..];
-        let three = after.len() >= 3 && after[..3].iter().all(u8::is_ascii_digit);
-        let fourth = after.get(3).is_some_and(u8::is_ascii_digit);
-        (three && !fourth).then_some(length)
-    }
-
-    /// The period of a repeating decimal here: `\overline{3}`, `\bar{3}`, `\dot{3}`, or `(3)` after decimals.
-    fn repeating(&mut self, after_decimals: bool) -> Option<String> {
-        let rest = &self.text[self.at..];
-        let (dot, rest) = match rest.strip_prefix('.') {
-            Some(rest) if !after_decimals => (1, rest),
-            _ if after_decimals => (0, rest),
-            _ => return None,
-        };
-        let (open, close) = ["\\overline{", "\\bar{", "\\dot{"]
-            .iter()
-            .find(|open| rest.starts_with(**open))
-            .map(|open| (open.len(), '}'))
-            .or_else(|| rest.starts_with('(').then_some((1, ')')))?;
-        let end = rest[open..].find(close)?;
-        let period = &rest[open..open + end];
-        if period.is_empty()
-            || period.len() > 200
-            || !period.bytes().all(|byte| byte.is_ascii_digit())
-        {
-            return None;
-        }
-        let period = period.to_owned();
-        self.at += dot + open + end + 1;
-        Some(period)
-    }
-
-    /// The exponent of `1.5e-3`.
-    fn exponent(&mut self) -> Option<i64> {
-        if !matches!(self.peek(0), Some(b'e' | b'E')) {
-            return None;
-        }
-        let sign = usize::from(matches!(self.peek(1), Some(b'+' | b'-')));
-        let rest = &self.bytes[self.at + 1 + sign..];
-        let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let next = rest.get(length);
-        if length == 0 || next.is_some_and(|byte| byte.is_ascii_alphabetic()) {
-            return None;
-        }
-        let text = &self.text[self.at + 1..self.at + 1 + sign + length];
-        self.at += 1 + sign + length;
-        Some(text.parse().unwrap_or(i64::MAX))
-    }
 }
 
 /// Whether something multiplied could follow this token.
@@ -715,21 +513,4 @@ fn is_known_command(name: &str) -> bool {
             || FONTS.contains(&name)
             || ["begin", "end", "mathbb"].contains(&name)
             || super::parse::is_known_command(name))
-}
-
-/// The integer that decimal digits write.
-fn parse_digits(digits: &str, budget: &Budget) -> Result<BigInt, Doubt> {
-    budget.spend_bits(digits.len() as u64 * 4, digits.len() as u64 * 4)?;
-    if digits.len() <= 18 {
-        return Ok(BigInt::from(digits.parse::<i64>().unwrap_or(0)));
-    }
-    Ok(digits.parse().unwrap_or_else(|_| BigInt::zero()))
-}
-
-fn power_of_ten(exponent: u64, budget: &Budget) -> Result<BigInt, Doubt> {
-    budget.spend_bits(exponent * 4, exponent * 4)?;
-    if exponent <= 18 {
-        return Ok(BigInt::from(10i64.pow(exponent as u32)));
-    }
-    Ok(num_traits::Pow::pow(BigInt::from(10), exponent))
 }

@@ -2,7 +2,8 @@
 //!
 //! - this file: lists, relations, ratios, sets
 //! - `operators`: sums, products, powers, signs after an operand
-//! - `atoms`: numbers, names, brackets, matrices, commands with arguments
+//! - `atoms`: numbers, names, commands with arguments; `brackets`: groups, tuples, intervals, sets, matrices
+//! - `functions`: functions with their arguments, roots, sums and integrals
 //! - `names`: which word or command means what
 //! - `labels`: units and other words after a number
 //!
@@ -18,6 +19,8 @@
 //! ```
 
 mod atoms;
+mod brackets;
+mod functions;
 mod labels;
 mod names;
 mod operators;
