@@ -1,9 +1,12 @@
 //! Where the final answer stands in a completion.
+//!
+//! Every search is one pass over the text, whatever stands in it.
 
-use std::sync::LazyLock;
+mod phrase;
 
-use regex::Regex;
 use serde::{Deserialize, Serialize};
+
+use phrase::{answer_phrase, bold, last_math};
 
 /// A way of finding the final answer. Each takes the last occurrence of what it looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -11,12 +14,20 @@ use serde::{Deserialize, Serialize};
 pub enum Extraction {
     /// What stands between `<answer>` and `</answer>`. Both tags must be there.
     AnswerTag,
-    /// What stands in `\boxed{…}`, braces within it balanced. The brace must be closed.
+    /// What stands in `\boxed{…}` or `\fbox{…}`, braces within it balanced. The brace must be closed. Several boxes with
+    /// nothing but commas, `and`, `or` and spacing between them are one answer, found as they stand, boxes included; if all
+    /// say the same, the last is taken.
     Boxed,
     /// The rest of the line after `####`, as GSM8K writes it.
     Hashes,
+    /// What follows "the answer is", "Answer:", "Final answer:" or a line's "A:", up to the end of the sentence.
+    AnswerPhrase,
+    /// What stands between `**` and `**`, if there is a digit in it.
+    Bold,
+    /// The last formula: `$…$`, `$$…$$`, `\(…\)` or `\[…\]`. A dollar sign before an amount of money opens none.
+    LastMath,
     /// The last number. `1,234.5` is one number; a minus counts as a sign unless it follows a
-    /// letter, a digit or a closing bracket.
+    /// letter, a digit or a closing bracket. Digits within a word, as in `B2B`, are no number.
     LastNumber,
     /// All of the text.
     Whole,
@@ -24,11 +35,16 @@ pub enum Extraction {
 
 impl Extraction {
     /// Whether the answer's end is marked. If not, cutting a completion short can turn a wrong
-    /// answer into a right one: `123` into `12`.
+    /// answer into a right one: `123` into `12`, or a formula on the way into the last one.
     pub fn is_delimited(self) -> bool {
         match self {
             Self::AnswerTag | Self::Boxed => true,
-            Self::Hashes | Self::LastNumber | Self::Whole => false,
+            Self::Hashes
+            | Self::AnswerPhrase
+            | Self::Bold
+            | Self::LastMath
+            | Self::LastNumber
+            | Self::Whole => false,
         }
     }
 }
@@ -47,20 +63,28 @@ impl Extraction {
 /// assert_eq!(extract(text, &[Extraction::AnswerTag]), None);
 /// ```
 pub fn extract<'a>(text: &'a str, order: &[Extraction]) -> Option<&'a str> {
-    let spoken = outside_of_thought(text);
+    extract_from(visible_part(text), order)
+}
+
+/// [`extract`] without leaving out thoughts.
+pub(crate) fn extract_from<'a>(text: &'a str, order: &[Extraction]) -> Option<&'a str> {
     order.iter().find_map(|extraction| {
         let found = match extraction {
-            Extraction::AnswerTag => answer_tag(spoken),
-            Extraction::Boxed => boxed(spoken),
-            Extraction::Hashes => hashes(spoken),
-            Extraction::LastNumber => last_number(spoken),
-            Extraction::Whole => Some(spoken),
+            Extraction::AnswerTag => answer_tag(text),
+            Extraction::Boxed => boxed(text),
+            Extraction::Hashes => hashes(text),
+            Extraction::AnswerPhrase => answer_phrase(text),
+            Extraction::Bold => bold(text),
+            Extraction::LastMath => last_math(text),
+            Extraction::LastNumber => last_number(text),
+            Extraction::Whole => Some(text),
         };
         found.map(str::trim).filter(|answer| !answer.is_empty())
     })
 }
 
-fn outside_of_thought(text: &str) -> &str {
+/// What a completion says outside of its thoughts.
+pub(crate) fn visible_part(text: &str) -> &str {
     let after = text
         .rsplit_once("</think>")
         .map_or(text, |(_, after)| after);
@@ -74,41 +98,103 @@ fn answer_tag(text: &str) -> Option<&str> {
     before.rsplit_once("<answer>").map(|(_, answer)| answer)
 }
 
+/// A box: where its command begins, its content, and its end.
+#[derive(Clone, Copy)]
+struct Span {
+    command: usize,
+    start: usize,
+    end: usize,
+}
+
 /// One pass with a stack of open braces, so that hostile text costs no more than other text.
 /// An escaped brace such as `\{` is no brace.
 fn boxed(text: &str) -> Option<&str> {
-    const COMMAND: &str = r"\boxed";
-    // For every open brace, whether it belongs to the command, and where its content begins.
-    let mut open: Vec<(bool, usize)> = Vec::new();
-    let mut last: Option<(usize, usize)> = None;
+    const COMMANDS: [&str; 2] = [r"\boxed", r"\fbox"];
+    let first = COMMANDS
+        .iter()
+        .filter_map(|command| text.find(command))
+        .min()?;
+    // For every open brace, where its command begins if it is one, and where its content begins.
+    let mut open: Vec<(Option<usize>, usize)> = Vec::new();
+    let mut last: Option<Span> = None;
+    // Where a run of neighbouring boxes begins, and whether they all say the same.
+    let mut run: Option<(usize, bool)> = None;
     let bytes = text.as_bytes();
-    let mut at = 0;
+    let mut at = first;
     while at < bytes.len() {
         match bytes[at] {
-            b'\\' if text[at..].starts_with(COMMAND) => {
-                at += COMMAND.len();
-                let gap = text[at..].len() - text[at..].trim_start_matches(' ').len();
-                if bytes.get(at + gap) == Some(&b'{') {
-                    at += gap + 1;
-                    open.push((true, at));
-                }
-                continue;
-            }
-            // Skips an ASCII character that is escaped; of any other, the next loop skips it.
-            b'\\' if bytes.get(at + 1).is_some_and(u8::is_ascii) => at += 1,
-            b'{' => open.push((false, at + 1)),
-            b'}' => {
-                if let Some((true, start)) = open.pop()
-                    && last.is_none_or(|(latest, _)| start > latest)
+            b'\\' => {
+                if let Some(command) = COMMANDS
+                    .iter()
+                    .find(|command| text[at..].starts_with(**command))
                 {
-                    last = Some((start, at));
+                    let begin = at;
+                    at += command.len();
+                    let gap = text[at..].len() - text[at..].trim_start_matches(' ').len();
+                    if bytes.get(at + gap) == Some(&b'{') {
+                        at += gap + 1;
+                        open.push((Some(begin), at));
+                    }
+                    continue;
+                }
+                // Skips an ASCII character that is escaped; of any other, the next loop skips it.
+                if bytes.get(at + 1).is_some_and(u8::is_ascii) {
+                    at += 1;
+                }
+            }
+            b'{' => open.push((None, at + 1)),
+            b'}' => {
+                if let Some((Some(command), start)) = open.pop()
+                    && last.is_none_or(|latest| start > latest.start)
+                {
+                    let next = Span {
+                        command,
+                        start,
+                        end: at,
+                    };
+                    run = Some(match (last, run) {
+                        (Some(before), Some((begin, same))) if joins(text, before, next) => {
+                            let repeated =
+                                text[before.start..before.end].trim() == text[start..at].trim();
+                            (begin, same && repeated)
+                        }
+                        _ => (command, true),
+                    });
+                    last = Some(next);
                 }
             }
             _ => {}
         }
         at += 1;
     }
-    last.map(|(start, end)| &text[start..end])
+    let (last, (begin, same)) = (last?, run?);
+    if same {
+        return Some(&text[last.start..last.end]);
+    }
+    Some(&text[begin..=last.end])
+}
+
+/// Whether only separators stand between two boxes.
+fn joins(text: &str, before: Span, next: Span) -> bool {
+    const LONGEST: usize = 48;
+    if next.command <= before.end || next.command - before.end > LONGEST {
+        return false;
+    }
+    let mut between = &text[before.end + 1..next.command];
+    const SEPARATORS: [&str; 20] = [
+        " ", "\n", "\t", ",", ";", "$", "\\quad", "\\qquad", "\\text", "{", "}", "and", "or",
+        "\\,", "\\;", "\\ ", "\\(", "\\)", "\\[", "\\]",
+    ];
+    while !between.is_empty() {
+        let Some(separator) = SEPARATORS
+            .iter()
+            .find(|separator| between.starts_with(**separator))
+        else {
+            return false;
+        };
+        between = &between[separator.len()..];
+    }
+    true
 }
 
 fn hashes(text: &str) -> Option<&str> {
@@ -116,19 +202,84 @@ fn hashes(text: &str) -> Option<&str> {
     after.lines().next()
 }
 
+/// The last number, searched from the end.
 fn last_number(text: &str) -> Option<&str> {
-    static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"[0-9][0-9,]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+")
-            .expect("the pattern is a constant")
-    });
-    let found = NUMBER.find_iter(text).last()?;
-    let number = found.as_str().trim_end_matches(',');
-    let end = found.start() + number.len();
-    let start = match number.rfind(',') {
+    let bytes = text.as_bytes();
+    let part = |byte: u8| byte.is_ascii_digit() || matches!(byte, b',' | b'.');
+    let mut end = bytes.len();
+    loop {
+        while end > 0 && !bytes[end - 1].is_ascii_digit() {
+            end -= 1;
+        }
+        if end == 0 {
+            return None;
+        }
+        let mut start = end;
+        while start > 0 && part(bytes[start - 1]) {
+            start -= 1;
+        }
+        let run_start = start;
+        // A point or comma in front of the digits belongs to the sentence, unless it is the point of `.5`.
+        while matches!(bytes[start], b',' | b'.')
+            && !(bytes[start] == b'.' && bytes[start + 1].is_ascii_digit())
+        {
+            start += 1;
+        }
+        // `1.5e-3`: the digits found are an exponent.
+        let exponent = exponent_start(bytes, start);
+        if let Some(mantissa) =
+            exponent.filter(|_| bytes[start..end].iter().all(u8::is_ascii_digit))
+        {
+            start = mantissa;
+        }
+        let word = text[..start]
+            .chars()
+            .next_back()
+            .is_some_and(|c| c.is_ascii_alphabetic());
+        if word && start == run_start.min(start) {
+            // Within a word: `B2B`.
+            end = start;
+            continue;
+        }
+        return Some(with_sign(text, start, end));
+    }
+}
+
+/// Where the mantissa begins, if an exponent's digits begin at `start`.
+fn exponent_start(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    if at > 0 && matches!(bytes[at - 1], b'+' | b'-') {
+        at -= 1;
+    }
+    if at == 0 || !matches!(bytes[at - 1], b'e' | b'E') {
+        return None;
+    }
+    at -= 1;
+    let mut mantissa = at;
+    while mantissa > 0
+        && (bytes[mantissa - 1].is_ascii_digit() || matches!(bytes[mantissa - 1], b'.' | b','))
+    {
+        mantissa -= 1;
+    }
+    (mantissa < at && bytes[at - 1].is_ascii_digit()).then_some(mantissa)
+}
+
+/// The number from `start` to `end`, without what a list puts before it, and with its sign.
+fn with_sign(text: &str, start: usize, end: usize) -> &str {
+    let number = &text[start..end];
+    if let Some(comma) = number.rfind(',')
+        && !well_grouped(number)
+    {
         // In a list such as `3,45` the last number is 45, and has no sign.
-        Some(comma) if !well_grouped(number) => return Some(&number[comma + 1..]),
-        _ => found.start(),
-    };
+        return &number[comma + 1..];
+    }
+    // `3.1.4` is no number; its end is.
+    let points = number.bytes().filter(|byte| *byte == b'.').count();
+    if points > 1 {
+        let last = number.rfind('.').unwrap_or(0);
+        let before = number[..last].rfind('.').map_or(0, |point| point + 1);
+        return &number[before..];
+    }
     let mut before = text[..start].chars().rev();
     let sign = before
         .next()
@@ -137,7 +288,7 @@ fn last_number(text: &str) -> Option<&str> {
         .next()
         .is_some_and(|c| c.is_alphanumeric() || matches!(c, ')' | ']' | '}'));
     let sign_len = sign.filter(|_| !operand).map_or(0, char::len_utf8);
-    Some(&text[start - sign_len..end])
+    &text[start - sign_len..end]
 }
 
 /// Whether the commas of a number stand where thousands are parted: `1,234,567.8`.
@@ -151,7 +302,7 @@ pub(crate) fn well_grouped(number: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Extraction::{AnswerTag, Boxed, Hashes, LastNumber, Whole};
+    use Extraction::{AnswerPhrase, AnswerTag, Bold, Boxed, Hashes, LastMath, LastNumber, Whole};
 
     #[test]
     fn each_extraction_finds_its_last_occurrence() {
@@ -168,7 +319,15 @@ mod tests {
             (AnswerTag, "<answer><answer>1</answer>", Some("1")),
             (AnswerTag, "<answer> </answer>", None),
             (AnswerTag, "<answer>äöü 顿悟</answer>", Some("äöü 顿悟")),
-            (Boxed, r"\boxed{1} \boxed{2}", Some("2")),
+            (Boxed, r"\boxed{1} or rather \boxed{2}", Some("2")),
+            (Boxed, r"\boxed{1} \boxed{2}", Some(r"\boxed{1} \boxed{2}")),
+            (
+                Boxed,
+                r"\boxed{2}, so $\boxed{1}$ and $\boxed{2}$",
+                Some(r"\boxed{1}$ and $\boxed{2}"),
+            ),
+            (Boxed, r"\boxed{2} \boxed{2}", Some("2")),
+            (Boxed, r"\fbox{3}", Some("3")),
             (Boxed, r"\boxed{\frac{1}{2}}", Some(r"\frac{1}{2}")),
             (Boxed, r"\boxed{\{1, 2\}}", Some(r"\{1, 2\}")),
             (Boxed, r"\boxed {3}", Some("3")),
@@ -197,6 +356,12 @@ mod tests {
             (LastNumber, ".5", Some(".5")),
             (LastNumber, "Arabic digits ٣ are left alone", None),
             (LastNumber, "none", None),
+            (LastNumber, "5 of B2B", Some("5")),
+            (LastNumber, "2x", Some("2")),
+            (LastNumber, "step 3.1.4", Some("1.4")),
+            (LastNumber, "from 7... on", Some("7")),
+            (LastNumber, "x=.25.", Some(".25")),
+            (LastNumber, "1e5 or 2E+3", Some("2E+3")),
             (Whole, "  19 \n", Some("19")),
             (Whole, " \n", None),
         ];
@@ -251,6 +416,13 @@ mod tests {
             "}",
             "\\",
             "####",
+            "**",
+            "$",
+            r"\(",
+            r"\]",
+            "answer is",
+            "A:",
+            ". ",
             "1",
             "23",
             ",",
@@ -273,7 +445,16 @@ mod tests {
             let text: String = (0..count)
                 .map(|_| pieces[rng.random_range(0..pieces.len())])
                 .collect();
-            for extraction in [AnswerTag, Boxed, Hashes, LastNumber, Whole] {
+            for extraction in [
+                AnswerTag,
+                Boxed,
+                Hashes,
+                AnswerPhrase,
+                Bold,
+                LastMath,
+                LastNumber,
+                Whole,
+            ] {
                 if let Some(found) = extract(&text, &[extraction]) {
                     assert!(text.contains(found) && !found.is_empty());
                     assert_eq!(found, found.trim());
@@ -287,7 +468,18 @@ mod tests {
         // A quadratic search would take 10^11 steps here.
         let text = r"\boxed{".repeat(100_000);
         assert_eq!(
-            extract(&text, &[AnswerTag, Boxed, Hashes, LastNumber]),
+            extract(
+                &text,
+                &[
+                    AnswerTag,
+                    Boxed,
+                    Hashes,
+                    AnswerPhrase,
+                    Bold,
+                    LastMath,
+                    LastNumber
+                ]
+            ),
             None
         );
     }

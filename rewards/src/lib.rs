@@ -30,23 +30,34 @@
 //! - `rubric`: [`Rubric`] and its config
 //! - `formula`: the language of a rubric's total
 //! - `extract`: where the final answer stands in a completion
-//! - `exact`: the answer equals the gold
+//! - [`math`]: the answer is mathematically the same as the gold
+//! - `exact`: the answer equals the gold as a text or integer
+//! - `countdown`, `procedural`: the checkers of generated tasks
 //! - `format`: the completion has the right shape
-//! - `length`: the completion is not too long
+//! - `length`, `repetition`, `language`: it is not too long, does not repeat itself, stays in one script
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod countdown;
 mod exact;
 mod extract;
 mod format;
 mod formula;
+mod language;
 mod length;
+pub mod math;
+mod procedural;
+mod repetition;
 mod reward;
 mod rubric;
 
+pub use countdown::{Countdown, CountdownConfig, solves_countdown};
 pub use exact::{Exact, ExactConfig, same_answer};
 pub use extract::{Extraction, extract};
 pub use format::{Format, FormatConfig};
 pub use formula::FormulaError;
+pub use language::{Language, LanguageConfig, Part, Script};
 pub use length::{Length, LengthConfig};
+pub use procedural::{Procedural, ProceduralConfig};
+pub use repetition::{Repetition, RepetitionConfig};
 pub use reward::{Reward, RewardError, Sample};
 pub use rubric::{Component, ComponentConfig, RewardOutcome, Rubric, RubricConfig, RubricError};

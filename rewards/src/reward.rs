@@ -67,6 +67,16 @@ pub enum RewardError {
         /// What went wrong.
         reason: String,
     },
+    /// A judge can tell neither right nor wrong. That is no fault of its own, and is counted apart.
+    #[error("task {task}: {name} is undecided: {reason}")]
+    Undecided {
+        /// The task's id.
+        task: String,
+        /// The judge's name.
+        name: String,
+        /// Why it cannot tell.
+        reason: String,
+    },
     /// A judge failed for a reason of its own.
     #[error("task {task}: {name}: {reason}")]
     Judge {
@@ -77,4 +87,11 @@ pub enum RewardError {
         /// What went wrong.
         reason: String,
     },
+}
+
+impl RewardError {
+    /// Whether a judge could tell neither right nor wrong.
+    pub fn is_undecided(&self) -> bool {
+        matches!(self, Self::Undecided { .. })
+    }
 }

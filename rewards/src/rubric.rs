@@ -4,10 +4,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::countdown::{Countdown, CountdownConfig};
 use crate::exact::{Exact, ExactConfig};
 use crate::format::{Format, FormatConfig};
 use crate::formula::{Formula, FormulaError, is_usable_name};
+use crate::language::{Language, LanguageConfig};
 use crate::length::{Length, LengthConfig};
+use crate::math::{Math, MathConfig};
+use crate::procedural::{Procedural, ProceduralConfig};
+use crate::repetition::{Repetition, RepetitionConfig};
 use crate::reward::{Reward, RewardError, Sample};
 
 /// A formula is tried on every combination of low and high scores of this many components; any
@@ -33,10 +38,20 @@ pub struct RubricConfig {
 pub enum ComponentConfig {
     /// The final answer equals the task's.
     Exact(ExactConfig),
+    /// The final answer is mathematically the same as the task's.
+    Math(MathConfig),
+    /// The final answer is an expression that makes the task's target out of its numbers.
+    Countdown(CountdownConfig),
+    /// The final answer passes the checker of the family that the task comes from.
+    Procedural(ProceduralConfig),
     /// The completion has the right shape.
     Format(FormatConfig),
     /// The completion is not too long.
     Length(LengthConfig),
+    /// The completion does not repeat itself.
+    Repetition(RepetitionConfig),
+    /// The completion stays in one script.
+    Language(LanguageConfig),
 }
 
 impl ComponentConfig {
@@ -61,8 +76,13 @@ impl ComponentConfig {
                 }
                 (config.weight, Box::new(exact))
             }
+            Self::Math(config) => (config.weight, Box::new(Math::from_config(config)?)),
+            Self::Countdown(config) => (config.weight, Box::new(Countdown::from_config(config)?)),
+            Self::Procedural(config) => (config.weight, Box::new(Procedural::from_config(config)?)),
             Self::Format(config) => (config.weight, Box::new(Format::from_config(config)?)),
             Self::Length(config) => (config.weight, Box::new(Length::from_config(config)?)),
+            Self::Repetition(config) => (config.weight, Box::new(Repetition::from_config(config)?)),
+            Self::Language(config) => (config.weight, Box::new(Language::from_config(config))),
         };
         Ok(Component { weight, reward })
     }
@@ -253,6 +273,17 @@ impl Rubric {
             total,
             components: names.zip(scores).collect(),
         })
+    }
+
+    /// What each component says of `sample`, failures included, in the rubric's order. For people who debug a reward: the
+    /// total is [`Self::score`]'s business.
+    pub fn inspect(&self, sample: &Sample) -> Vec<(&str, Result<Option<f64>, RewardError>)> {
+        let judge = |component: &Component| component.reward.score(sample);
+        let names = self
+            .components
+            .iter()
+            .map(|component| component.reward.name());
+        names.zip(self.components.iter().map(judge)).collect()
     }
 
     fn weighted_sum(&self, task: &str, scores: &[Option<f64>]) -> Result<f64, RewardError> {

@@ -9,6 +9,7 @@ mod eval;
 mod export;
 mod generate;
 mod model;
+mod reward;
 mod score;
 mod train;
 
@@ -36,6 +37,7 @@ enum Command {
     Generate(generate::Generate),
     Chat(generate::Chat),
     Score(score::Score),
+    Reward(reward::Reward),
     Data(data::Data),
     Check(check::Check),
     Export(export::Export),
@@ -77,6 +79,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Generate(command) => command.run(),
         Command::Chat(command) => command.run(),
         Command::Score(command) => command.run(),
+        Command::Reward(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Export(command) => command.run(),

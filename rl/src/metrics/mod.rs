@@ -63,8 +63,10 @@ pub struct GrpoMetrics {
     pub zero_variance_groups: f64,
     /// Share of completions cut off at `max_tokens`.
     pub truncated: f64,
-    /// Completions without a verdict.
+    /// Completions without a verdict because a judge failed.
     pub failed_judgements: usize,
+    /// Completions of which a judge could tell neither right nor wrong.
+    pub undecided_judgements: usize,
     /// Completions sampled.
     pub completions: usize,
     /// Their tokens.
@@ -117,6 +119,7 @@ pub struct RewardStatistics {
     pub(crate) zero_variance_groups: f64,
     pub(crate) truncated: f64,
     pub(crate) failed_judgements: usize,
+    pub(crate) undecided_judgements: usize,
     pub(crate) completions: usize,
     pub(crate) completion_tokens: usize,
     pub(crate) length_mean: f64,
@@ -133,6 +136,7 @@ impl RewardStatistics {
             zero_variance_groups: self.zero_variance_groups,
             truncated: self.truncated,
             failed_judgements: self.failed_judgements,
+            undecided_judgements: self.undecided_judgements,
             completions: self.completions,
             completion_tokens: self.completion_tokens,
             length_mean: self.length_mean,

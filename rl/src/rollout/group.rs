@@ -27,6 +27,16 @@ impl Completion {
         self.outcome.as_ref().ok().map(|outcome| outcome.total)
     }
 
+    /// Whether a judge could tell neither right nor wrong.
+    pub fn undecided(&self) -> bool {
+        self.outcome.as_ref().is_err_and(JudgeError::is_undecided)
+    }
+
+    /// Whether a judge failed; undecided is no failure.
+    pub fn failed(&self) -> bool {
+        self.outcome.is_err() && !self.undecided()
+    }
+
     /// The value of the reward component `name`, if it was judged and applies.
     pub fn component(&self, name: &str) -> Option<f64> {
         let outcome = self.outcome.as_ref().ok()?;

@@ -24,6 +24,13 @@ pub enum JudgeError {
     Panic(String),
 }
 
+impl JudgeError {
+    /// Whether no judge failed, but one could tell neither right nor wrong.
+    pub fn is_undecided(&self) -> bool {
+        matches!(self, Self::Reward(error) if error.is_undecided())
+    }
+}
+
 /// What a judge is shown; owned, since it crosses threads.
 #[derive(Debug, Clone)]
 pub struct Submission {

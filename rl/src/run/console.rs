@@ -141,6 +141,9 @@ impl Bar {
         if metrics.failed_judgements > 0 {
             line += &format!("  FAILED JUDGEMENTS {}", metrics.failed_judgements);
         }
+        if metrics.undecided_judgements > 0 {
+            line += &format!("  undecided {}", metrics.undecided_judgements);
+        }
         self.0.set_position(step);
         self.print(&line);
         self.finish_at(step);

@@ -1,0 +1,183 @@
+//! Whether two answers of any kind are the same.
+
+mod collections;
+mod measures;
+mod relations;
+
+use super::Verdict;
+use super::budget::{Doubt, MAX_DEPTH};
+use super::decide::Context;
+use super::expression::{Expression, Function, RelationKind};
+use super::realset::speaks_of_sets;
+use super::text::same_text;
+
+/// All verdicts together: one difference is enough, and one doubt is a doubt.
+fn all_of(verdicts: impl IntoIterator<Item = Result<Verdict, Doubt>>) -> Result<Verdict, Doubt> {
+    let mut doubt = None;
+    for verdict in verdicts {
+        match verdict {
+            Ok(Verdict::Equal) => {}
+            Ok(Verdict::Different) => return Ok(Verdict::Different),
+            Ok(Verdict::Undecided { why }) | Err(why) => {
+                let spent = matches!(why, Doubt::Budget { .. });
+                doubt = Some(why);
+                if spent {
+                    break;
+                }
+            }
+        }
+    }
+    match doubt {
+        Some(doubt) => Err(doubt),
+        None => Ok(Verdict::Equal),
+    }
+}
+
+/// The last side of a chain of equations that says what a name is: `x = 5`, `f(x) = x²`, `|AB| = 1`.
+fn assigned(expression: &Expression) -> Option<(&Expression, &Expression)> {
+    let Expression::Relation(first, rest) = expression else {
+        return None;
+    };
+    let says =
+        |kind: &RelationKind| matches!(kind, RelationKind::Equal | RelationKind::Approximately);
+    if !rest.iter().all(|(kind, _)| says(kind)) {
+        return None;
+    }
+    let (_, value) = rest.last()?;
+    let sides =
+        std::iter::once(first.as_ref()).chain(rest[..rest.len() - 1].iter().map(|(_, side)| side));
+    let name = sides
+        .into_iter()
+        .find(|side| is_name(side) && !shares_symbols(side, value))?;
+    Some((name, value))
+}
+
+/// Whether a side of an equation is a name and no formula.
+fn is_name(side: &Expression) -> bool {
+    match side {
+        Expression::Symbol(_)
+        | Expression::Apply(..)
+        | Expression::Text(_)
+        | Expression::Indexed(..) => true,
+        Expression::Constant(_) => false,
+        Expression::Call(Function::Abs, parts) => parts.iter().all(is_name),
+        Expression::Degrees(inner) => is_name(inner),
+        Expression::Product(parts) | Expression::Ratio(parts) | Expression::Tuple(parts) => {
+            !parts.is_empty()
+                && parts
+                    .iter()
+                    .all(|part| is_name(part) || matches!(part, Expression::Constant(_)))
+        }
+        // `\frac{a}{b} = 2`, `\frac{dy}{dx} = …`
+        Expression::Quotient(left, right) => is_name(left) && is_name(right),
+        _ => false,
+    }
+}
+
+fn shares_symbols(name: &Expression, value: &Expression) -> bool {
+    if matches!(name, Expression::Apply(..) | Expression::Indexed(..)) {
+        return false;
+    }
+    let known = value.symbols();
+    name.symbols().iter().any(|symbol| known.contains(symbol))
+}
+
+/// Whether something with two signs is in an answer.
+fn has_two_signs(expression: &Expression) -> bool {
+    expression.any(&|part| matches!(part, Expression::PlusMinus(_) | Expression::MinusPlus(_)))
+}
+
+/// The expression with the upper signs (`+` for `±`) or the lower ones.
+fn with_signs(expression: &Expression, upper: bool) -> Expression {
+    match expression {
+        Expression::PlusMinus(part) if upper => with_signs(part, upper),
+        Expression::PlusMinus(part) => with_signs(part, upper).negated(),
+        Expression::MinusPlus(part) if upper => with_signs(part, upper).negated(),
+        Expression::MinusPlus(part) => with_signs(part, upper),
+        other => other.map_parts(&|part| with_signs(part, upper)),
+    }
+}
+
+impl Context<'_> {
+    /// Compares two answers.
+    pub(super) fn answers(&self, gold: &Expression, pred: &Expression) -> Result<Verdict, Doubt> {
+        self.budget.spend(20)?;
+        if gold == pred {
+            return Ok(Verdict::Equal);
+        }
+        let depth = self.depth.get();
+        if depth > MAX_DEPTH {
+            return Err(Doubt::TooDeep { limit: MAX_DEPTH });
+        }
+        self.depth.set(depth + 1);
+        let verdict = self.kinds(gold, pred);
+        self.depth.set(depth);
+        verdict
+    }
+
+    fn kinds(&self, gold: &Expression, pred: &Expression) -> Result<Verdict, Doubt> {
+        if let Some(verdict) = self.texts(gold, pred) {
+            return Ok(verdict);
+        }
+        if let Some(verdict) = self.as_sets(gold, pred)? {
+            return Ok(verdict);
+        }
+        match (gold, pred) {
+            (Expression::Relation(..), Expression::Relation(..)) => self.relations(gold, pred),
+            (Expression::Relation(..), _) => self.relation_and_value(gold, pred, true),
+            (_, Expression::Relation(..)) => self.relation_and_value(pred, gold, false),
+            (Expression::Ratio(_) | Expression::Clock { .. }, _)
+            | (_, Expression::Ratio(_) | Expression::Clock { .. }) => {
+                self.ratios_and_times(gold, pred)
+            }
+            _ => self.values(gold, pred),
+        }
+    }
+
+    fn texts(&self, gold: &Expression, pred: &Expression) -> Option<Verdict> {
+        let word = |expression: &Expression| match expression {
+            Expression::Text(text) => Some(text.clone()),
+            Expression::Symbol(name) => Some(name.clone()),
+            Expression::Constant(_) => Some(expression.to_string()),
+            _ => None,
+        };
+        match (gold, pred) {
+            (Expression::Text(_), _) | (_, Expression::Text(_)) => {
+                Some(match (word(gold), word(pred)) {
+                    (Some(gold), Some(pred)) => Verdict::of(same_text(&gold, &pred)),
+                    // `x = \text{even}`
+                    _ => match (assigned(gold), assigned(pred)) {
+                        (Some((_, value)), None) => return self.answers(value, pred).ok(),
+                        (None, Some((_, value))) => return self.answers(gold, value).ok(),
+                        _ => Verdict::Different,
+                    },
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Compares answers that are sets of real numbers, if both can be read as such.
+    fn as_sets(&self, gold: &Expression, pred: &Expression) -> Result<Option<Verdict>, Doubt> {
+        let (left, right) = (speaks_of_sets(gold), speaks_of_sets(pred));
+        if !left && !right {
+            return Ok(None);
+        }
+        // A list of values or an equation is no set of numbers unless the other side is one.
+        let readable = |expression: &Expression, speaks: bool| {
+            speaks || matches!(expression, Expression::Tuple(_) | Expression::Set(_))
+        };
+        if !readable(gold, left) || !readable(pred, right) {
+            return Ok(None);
+        }
+        let (Some(left), Some(right)) = (self.real_set(gold)?, self.real_set(pred)?) else {
+            return Ok(None);
+        };
+        if let (Some(left), Some(right)) = (&left.variable, &right.variable)
+            && left != right
+        {
+            return Ok(Some(Verdict::Different));
+        }
+        self.same_sets(&left, &right).map(Some)
+    }
+}

@@ -1,0 +1,238 @@
+//! Scalars with what they are measured in: units, percent, degrees, ratios, times.
+
+use super::all_of;
+use crate::math::budget::Doubt;
+use crate::math::decide::Context;
+use crate::math::expression::{Expression, Half};
+use crate::math::units::Unit;
+use crate::math::{PercentPolicy, Verdict};
+
+impl Context<'_> {
+    pub(super) fn ratios_and_times(
+        &self,
+        gold: &Expression,
+        pred: &Expression,
+    ) -> Result<Verdict, Doubt> {
+        let clock = |expression: &Expression| match expression {
+            Expression::Clock { seconds, half } => Some((*seconds, *half)),
+            Expression::Ratio(parts) => {
+                let mut seconds = 0;
+                for (part, (unit, limit)) in parts.iter().zip([(3600, 24), (60, 59), (1, 59)]) {
+                    let Expression::Number(value) = part else {
+                        return None;
+                    };
+                    let value = crate::math::exact::whole(value)
+                        .filter(|value| (0..=limit).contains(value))?;
+                    seconds += u32::try_from(value).ok()? * unit;
+                }
+                (parts.len() <= 3).then_some((seconds, None))
+            }
+            _ => None,
+        };
+        match (gold, pred) {
+            (Expression::Ratio(left), Expression::Ratio(right)) => {
+                if left.len() != right.len() {
+                    return Ok(Verdict::Different);
+                }
+                // a : b = c : d if a·d = b·c.
+                let (first, others) = (&left[0], &right[0]);
+                let cross = left.iter().zip(right).skip(1).map(|(a, b)| {
+                    let product = |x: &Expression, y: &Expression| {
+                        Expression::Product(vec![x.clone(), y.clone()])
+                    };
+                    self.scalars(&product(first, b), &product(a, others))
+                });
+                all_of(cross.collect::<Vec<_>>())
+            }
+            (Expression::Clock { .. }, _) | (_, Expression::Clock { .. }) => {
+                match (clock(gold), clock(pred)) {
+                    (Some((left, left_half)), Some((right, right_half))) => {
+                        Ok(same_time((left, left_half), (right, right_half)))
+                    }
+                    _ => Ok(Verdict::Different),
+                }
+            }
+            (Expression::Ratio(parts), value) | (value, Expression::Ratio(parts)) => match parts
+                .as_slice()
+            {
+                [a, b] if value.is_scalar() => {
+                    let quotient = Expression::Quotient(Box::new(a.clone()), Box::new(b.clone()));
+                    self.scalars(&quotient, value)
+                }
+                _ => Ok(Verdict::Different),
+            },
+            _ => Ok(Verdict::Different),
+        }
+    }
+
+    /// Scalars with what they are measured in.
+    pub(super) fn measures(&self, gold: &Expression, pred: &Expression) -> Result<Verdict, Doubt> {
+        use Expression::{Degrees, Percent, Quantity};
+        let percent_of = |expression: &Expression| match expression {
+            Percent(inner) => Some((**inner).clone()),
+            // `−28\%`
+            Expression::Negate(inner) => match inner.as_ref() {
+                Percent(inner) => Some((**inner).clone().negated()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let plain = |expression: &Expression| !matches!(expression, Quantity(..) | Degrees(_));
+        match (percent_of(gold), percent_of(pred)) {
+            (Some(left), Some(right)) => return self.measures(&left, &right),
+            (Some(inner), None) if plain(pred) => return self.percents(&inner, gold, pred, true),
+            (None, Some(inner)) if plain(gold) => return self.percents(&inner, pred, gold, false),
+            _ => {}
+        }
+        // `5 m` is a product until the other side has a unit.
+        if let (Quantity(..), Some((value, unit))) = (gold, letter_unit(pred)) {
+            return self.measures(gold, &Quantity(Box::new(value.clone()), unit));
+        }
+        if let (Some((value, unit)), Quantity(..)) = (letter_unit(gold), pred) {
+            return self.measures(&Quantity(Box::new(value.clone()), unit), pred);
+        }
+        match (gold, pred) {
+            (Quantity(_, unit), other) | (other, Quantity(_, unit))
+                if self.options.strict && unit.is_known() && plain(other) =>
+            {
+                Ok(Verdict::Different)
+            }
+            (Quantity(left, left_unit), Quantity(right, right_unit)) => {
+                self.quantities((left, left_unit), (right, right_unit))
+            }
+            (Degrees(left), Degrees(right)) => self.scalars(left, right),
+            (Quantity(left, unit), Degrees(right)) | (Degrees(right), Quantity(left, unit))
+                if unit.is_degrees() =>
+            {
+                self.scalars(left, right)
+            }
+            // A unit that only one of them names.
+            (Quantity(left, _), right) if !right.is_scalar() || !matches!(right, Degrees(_)) => {
+                self.answers(left, right)
+            }
+            (left, Quantity(right, _)) if !matches!(left, Degrees(_)) => self.answers(left, right),
+            (Degrees(inner), other) => self.degrees(inner, gold, other),
+            (other, Degrees(inner)) => self.degrees(inner, pred, other),
+            _ if gold.is_scalar() && pred.is_scalar() => self.scalars_or_units(gold, pred),
+            _ => Ok(Verdict::Different),
+        }
+    }
+
+    /// A percentage against a plain number.
+    fn percents(
+        &self,
+        inner: &Expression,
+        percent: &Expression,
+        number: &Expression,
+        percent_is_gold: bool,
+    ) -> Result<Verdict, Doubt> {
+        if !number.is_scalar() {
+            return Ok(Verdict::Different);
+        }
+        let compare = |left: &Expression, right: &Expression| match percent_is_gold {
+            true => self.scalars(left, right),
+            false => self.scalars(right, left),
+        };
+        let hundredths = || compare(percent, number);
+        let points = || compare(inner, number);
+        match self.options.percent {
+            PercentPolicy::Hundredths => hundredths(),
+            PercentPolicy::Unit => points(),
+            PercentPolicy::Either => match hundredths()? {
+                Verdict::Equal => Ok(Verdict::Equal),
+                _ => points(),
+            },
+        }
+    }
+
+    /// Degrees against a plain number: the number may be in degrees too, or in radians.
+    fn degrees(
+        &self,
+        inner: &Expression,
+        degrees: &Expression,
+        number: &Expression,
+    ) -> Result<Verdict, Doubt> {
+        if !number.is_scalar() {
+            return Ok(Verdict::Different);
+        }
+        match self.scalars(inner, number)? {
+            Verdict::Equal => Ok(Verdict::Equal),
+            _ => self.scalars(degrees, number),
+        }
+    }
+
+    fn quantities(
+        &self,
+        gold: (&Expression, &Unit),
+        pred: (&Expression, &Unit),
+    ) -> Result<Verdict, Doubt> {
+        let ((left, left_unit), (right, right_unit)) = (gold, pred);
+        if self.options.strict && left_unit.is_known() != right_unit.is_known() {
+            return Ok(Verdict::Different);
+        }
+        if !left_unit.is_known() || !right_unit.is_known() {
+            return self.answers(left, right);
+        }
+        match right_unit.to(left_unit) {
+            Some(factor) => {
+                let converted =
+                    Expression::Product(vec![Expression::Number(factor), right.clone()]);
+                self.scalars(left, &converted)
+            }
+            None => Ok(Verdict::Different),
+        }
+    }
+
+    /// `5m` against `5`: a letter that is a unit, where the gold answer has no variable.
+    fn scalars_or_units(&self, gold: &Expression, pred: &Expression) -> Result<Verdict, Doubt> {
+        let verdict = self.scalars(gold, pred);
+        if verdict == Ok(Verdict::Equal) || !gold.symbols().is_empty() {
+            return verdict;
+        }
+        match letter_unit(pred) {
+            Some((number, _)) if !self.options.strict => self.scalars(gold, number),
+            _ => verdict,
+        }
+    }
+}
+
+/// The number and the unit of `5m` or `5m²`, whose unit could be a variable.
+fn letter_unit(expression: &Expression) -> Option<(&Expression, Unit)> {
+    let Expression::Product(factors) = expression else {
+        return None;
+    };
+    let [number, unit] = factors.as_slice() else {
+        return None;
+    };
+    let (letter, exponent) = match unit {
+        Expression::Power(base, exponent) => match exponent.as_ref() {
+            Expression::Number(value) => (
+                base.as_ref(),
+                crate::math::exact::whole(value).filter(|exponent| (1..=3).contains(exponent))?,
+            ),
+            _ => return None,
+        },
+        other => (other, 1),
+    };
+    match letter {
+        Expression::Symbol(name)
+            if number.symbols().is_empty()
+                && matches!(name.as_str(), "m" | "g" | "s" | "h" | "L" | "l") =>
+        {
+            Some((number, Unit::word(name)?.power(exponent as i8)))
+        }
+        _ => None,
+    }
+}
+
+/// Times agree if they are the same, and so are the halves of the day where both are given.
+fn same_time(left: (u32, Option<Half>), right: (u32, Option<Half>)) -> Verdict {
+    let day = |(seconds, half): (u32, Option<Half>)| match half {
+        None => seconds,
+        Some(Half::Am) => seconds % (12 * 3600),
+        Some(Half::Pm) => seconds % (12 * 3600) + 12 * 3600,
+    };
+    Verdict::of(
+        day(left) == day(right) || ((left.1.is_none() || right.1.is_none()) && left.0 == right.0),
+    )
+}
