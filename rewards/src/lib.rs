@@ -33,8 +33,10 @@
 //! - `exact`: the answer equals the gold
 //! - `format`: the completion has the right shape
 //! - `length`: the completion is not too long
+//! - `code`: the program in the completion passes the task's tests, in the sandbox
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod code;
 mod exact;
 mod extract;
 mod format;
@@ -43,10 +45,14 @@ mod length;
 mod reward;
 mod rubric;
 
+pub use code::{
+    Code, CodeConfig, CodeExtraction, CodeVerdict, StdioCase, Tests, TestsError, Unverified, extract_code,
+    same_output, tests_of,
+};
 pub use exact::{Exact, ExactConfig, same_answer};
 pub use extract::{Extraction, extract};
 pub use format::{Format, FormatConfig};
 pub use formula::FormulaError;
 pub use length::{Length, LengthConfig};
-pub use reward::{Reward, RewardError, Sample};
+pub use reward::{Reward, RewardError, Sample, Score};
 pub use rubric::{Component, ComponentConfig, RewardOutcome, Rubric, RubricConfig, RubricError};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::code::{Code, CodeConfig};
 use crate::exact::{Exact, ExactConfig};
 use crate::format::{Format, FormatConfig};
 use crate::formula::{Formula, FormulaError, is_usable_name};
@@ -37,6 +38,8 @@ pub enum ComponentConfig {
     Format(FormatConfig),
     /// The completion is not too long.
     Length(LengthConfig),
+    /// The program in the completion passes the task's tests.
+    Code(CodeConfig),
 }
 
 impl ComponentConfig {
@@ -63,6 +66,7 @@ impl ComponentConfig {
             }
             Self::Format(config) => (config.weight, Box::new(Format::from_config(config)?)),
             Self::Length(config) => (config.weight, Box::new(Length::from_config(config)?)),
+            Self::Code(config) => (config.weight, Box::new(Code::from_config(config)?)),
         };
         Ok(Component { weight, reward })
     }
@@ -149,6 +153,12 @@ pub struct RewardOutcome {
     /// Each component's name and score, before any weight, in the rubric's order; no score where
     /// the component does not apply.
     pub components: Vec<(String, Option<f64>)>,
+    /// What components say beyond their scores, as `component/part` and a number. Never added up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<(String, f64)>,
+    /// What components say in words, as `component: note`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Several judges whose scores make one total.
@@ -236,12 +246,17 @@ impl Rubric {
     pub fn score(&self, sample: &Sample) -> Result<RewardOutcome, RewardError> {
         let task = &sample.task.id;
         let mut scores = Vec::with_capacity(self.components.len());
+        let (mut parts, mut notes) = (Vec::new(), Vec::new());
         for Component { reward, .. } in &self.components {
-            let score = reward.score(sample)?;
-            if let Some(value) = score {
-                expect_finite(task, reward.name(), value)?;
+            let name = reward.name();
+            let score = reward.score_in_parts(sample)?;
+            scores.push(score.as_ref().map(|score| score.value));
+            if let Some(score) = score {
+                expect_finite(task, name, score.value)?;
+                let named = |(part, value): (String, f64)| (format!("{name}/{part}"), value);
+                parts.extend(score.parts.into_iter().map(named));
+                notes.extend(score.note.map(|note| format!("{name}: {note}")));
             }
-            scores.push(score);
         }
         let total = match &self.total {
             Some(formula) => self.formula_total(formula, task, &scores)?,
@@ -252,6 +267,8 @@ impl Rubric {
         Ok(RewardOutcome {
             total,
             components: names.zip(scores).collect(),
+            parts,
+            notes,
         })
     }
 
