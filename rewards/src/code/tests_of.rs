@@ -140,6 +140,16 @@ pub fn tests_of(task: &Task) -> Result<Option<Tests>, TestsError> {
             setup.push_str(text("test_imports", import)?);
         }
     }
+    // Imports are meant for the solution as well; other statements are a part of every test.
+    let only_imports = setup.lines().map(str::trim).all(|line| {
+        line.is_empty() || line.starts_with("import ") || line.starts_with("from ")
+    });
+    if !only_imports {
+        for case in &mut cases {
+            case.code = format!("{setup}\n{}", case.code);
+        }
+        setup.clear();
+    }
     Ok(Some(Tests::Python(Suite {
         prelude_in_solution: !setup.trim().is_empty(),
         setup,

@@ -191,6 +191,8 @@ def encode(value, held):
         if len(items) > ITERATOR_ITEMS:
             raise _CannotCross(f"an iterator with more than {ITERATOR_ITEMS} items")
         return {"n": [encode(item, held) for item in items]}
+    if kind is type and getattr(builtins, value.__name__, None) is value:
+        return {"type": value.__name__}
     if held is None:
         raise _CannotCross(f"an object of type {kind.__name__}")
     held.append(value)
@@ -238,6 +240,8 @@ def decode(value, opaque):
         return collections.deque([decode(item, opaque) for item in part])
     if tag in ("datetime", "date", "time"):
         return getattr(datetime, tag).fromisoformat(part)
+    if tag == "type" and isinstance(getattr(builtins, part, None), type):
+        return getattr(builtins, part)
     if tag == "timedelta":
         return datetime.timedelta(*part)
     if tag == "n":
@@ -292,6 +296,11 @@ def _get(request):
 
 def _attribute(request):
     return _answer(lambda: getattr(_held[request["of"]], request["name"]))
+
+
+def _assign(request):
+    value = decode(request["to"], lambda number, *_: _held[number])
+    return _answer(lambda: setattr(_held[request["of"]], request["name"], value))
 
 
 def _call(request):
@@ -371,7 +380,9 @@ class Remote:
             raise Unverifiable(f"{name} of an object of the solution's own type {object.__getattribute__(self, '_type')}")
         return decode(_ask({"op": "attribute", "of": object.__getattribute__(self, "_number"), "name": name})["value"], Remote)
 
-    __setattr__ = _cannot("an assignment to an attribute")
+    def __setattr__(self, name, value):
+        _ask({"op": "assign", "of": object.__getattribute__(self, "_number"), "name": name, "to": _encode_argument(value)})
+
     __hash__ = _cannot("the hash")
 
 
@@ -580,7 +591,7 @@ def _judge(request):
         return {"verdict": "failed", "reason": f"{type(error).__name__}: {str(error)[:300]}"}
 
 
-_OPERATIONS = {"run": _run, "load": _load, "get": _get, "attribute": _attribute, "call": _call, "judge": _judge}
+_OPERATIONS = {"run": _run, "load": _load, "get": _get, "attribute": _attribute, "assign": _assign, "call": _call, "judge": _judge}
 
 
 class WitWorld(wit_world.WitWorld):
