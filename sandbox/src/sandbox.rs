@@ -4,10 +4,10 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::python::install::{self, Stage};
-use crate::python::{CaseOutcome, Python, TestRequest};
+use crate::python::install::Stage;
+use crate::python::{self, CaseOutcome, TestRequest};
 use crate::worker::{Job, Reply, Request, Worker};
-use crate::{Engine, Execution, Limits, ModuleCache, SandboxError, cache_dir};
+use crate::{Execution, Limits, SandboxError};
 
 /// A program that a sandbox can run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ impl Sandbox {
     pub fn prepare_python(&self, progress: &mut dyn FnMut(Stage)) -> Result<(), SandboxError> {
         let mut ready = lock(&self.python_ready);
         if !*ready {
-            prepare_python(Limits::default().stack_bytes, progress)?;
+            python::prepare(progress)?;
             *ready = true;
         }
         Ok(())
@@ -153,24 +153,6 @@ impl Sandbox {
             reply => Ok(reply),
         }
     }
-}
-
-/// Makes and compiles the Python runtime, so that every later process finds both on disk.
-///
-/// # Errors
-/// [`SandboxError::Install`] saying what is missing.
-pub(crate) fn prepare_python(
-    stack_bytes: u64,
-    progress: &mut dyn FnMut(Stage),
-) -> Result<(), SandboxError> {
-    let wasm = install::component(progress)?;
-    let engine = Engine::new(stack_bytes)?;
-    let cache = ModuleCache::open(&cache_dir()?)?;
-    if !cache.path(&engine, &wasm).is_file() {
-        progress(Stage::Compile);
-        Python::load(&engine, &cache, &wasm)?;
-    }
-    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -5,9 +5,11 @@
 mod check;
 mod data;
 mod eval;
+mod exec;
 mod export;
 mod generate;
 mod model;
+mod sandbox;
 mod score;
 mod train;
 
@@ -38,6 +40,8 @@ enum Command {
     Data(data::Data),
     Check(check::Check),
     Export(export::Export),
+    Exec(exec::Exec),
+    Sandbox(sandbox::SandboxCommand),
 }
 
 /// What went wrong, by exit code.
@@ -78,6 +82,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Data(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Export(command) => command.run(),
+        Command::Exec(command) => command.run(),
+        Command::Sandbox(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,7 +13,7 @@ mod testing;
 use serde::Deserialize;
 use wasmtime::component::{InstancePre, Linker};
 
-use crate::cache::{Compiled, ModuleCache};
+use crate::cache::{Compiled, ModuleCache, cache_dir};
 use crate::guest::Guest;
 use crate::wasi::preview2;
 use crate::{Engine, Execution, Exit, Limits, SandboxError};
@@ -62,6 +62,22 @@ impl Ended {
             End::Uncaught => Exit::Uncaught(self.exception),
         }
     }
+}
+
+/// Makes the Python runtime and compiles it, if that has not been done on this machine, so that
+/// every process finds both on disk. `progress` is told of every stage.
+///
+/// # Errors
+/// [`SandboxError::Install`] saying what is missing.
+pub fn prepare(progress: &mut dyn FnMut(install::Stage)) -> Result<(), SandboxError> {
+    let wasm = install::component(progress)?;
+    let engine = Engine::new(Limits::default().stack_bytes)?;
+    let cache = ModuleCache::open(&cache_dir()?)?;
+    if !cache.path(&engine, &wasm).is_file() {
+        progress(install::Stage::Compile);
+        Python::load(&engine, &cache, &wasm)?;
+    }
+    Ok(())
 }
 
 impl Python {
