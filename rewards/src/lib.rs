@@ -34,6 +34,7 @@
 //! - `format`: the completion has the right shape
 //! - `length`: the completion is not too long
 //! - `code`: the program in the completion passes the task's tests, in the sandbox
+//! - `plugin`: judges that people bring: WebAssembly components, processes, servers
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod code;
@@ -42,6 +43,7 @@ mod extract;
 mod format;
 mod formula;
 mod length;
+mod plugin;
 mod reward;
 mod rubric;
 
@@ -54,5 +56,9 @@ pub use extract::{Extraction, extract};
 pub use format::{Format, FormatConfig};
 pub use formula::FormulaError;
 pub use length::{Length, LengthConfig};
+pub use plugin::{
+    CommandConfig, CommandReward, HttpConfig, HttpReward, PluginLifetime, WasmConfig, WasmReward,
+    WireSample, WireScore,
+};
 pub use reward::{Reward, RewardError, Sample, Score};
 pub use rubric::{Component, ComponentConfig, RewardOutcome, Rubric, RubricConfig, RubricError};

@@ -49,6 +49,15 @@ pub trait Reward: Send + Sync {
         }))
     }
 
+    /// The scores of several samples, in their order. Judges for which a batch is cheaper than its
+    /// samples one by one take it as a whole.
+    fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
+        samples
+            .iter()
+            .map(|sample| self.score_in_parts(sample))
+            .collect()
+    }
+
     /// A low and a high score of this judge, typical of it. A rubric tries its formula on both.
     fn typical_scores(&self) -> [f64; 2] {
         [0.0, 1.0]

@@ -9,7 +9,10 @@ use crate::exact::{Exact, ExactConfig};
 use crate::format::{Format, FormatConfig};
 use crate::formula::{Formula, FormulaError, is_usable_name};
 use crate::length::{Length, LengthConfig};
-use crate::reward::{Reward, RewardError, Sample};
+use crate::plugin::{
+    CommandConfig, CommandReward, HttpConfig, HttpReward, WasmConfig, WasmReward,
+};
+use crate::reward::{Reward, RewardError, Sample, Score};
 
 /// A formula is tried on every combination of low and high scores of this many components; any
 /// further ones stay low. 2⁸ evaluations take well under a millisecond.
@@ -40,6 +43,12 @@ pub enum ComponentConfig {
     Length(LengthConfig),
     /// The program in the completion passes the task's tests.
     Code(CodeConfig),
+    /// A WebAssembly component says, in the sandbox.
+    Wasm(WasmConfig),
+    /// A process says, by JSON lines.
+    Command(CommandConfig),
+    /// A server says.
+    Http(HttpConfig),
 }
 
 impl ComponentConfig {
@@ -67,6 +76,9 @@ impl ComponentConfig {
             Self::Format(config) => (config.weight, Box::new(Format::from_config(config)?)),
             Self::Length(config) => (config.weight, Box::new(Length::from_config(config)?)),
             Self::Code(config) => (config.weight, Box::new(Code::from_config(config)?)),
+            Self::Wasm(config) => (config.weight, Box::new(WasmReward::from_config(config)?)),
+            Self::Command(config) => (config.weight, Box::new(CommandReward::from_config(config)?)),
+            Self::Http(config) => (config.weight, Box::new(HttpReward::from_config(config)?)),
         };
         Ok(Component { weight, reward })
     }
@@ -244,12 +256,47 @@ impl Rubric {
     /// applies, or if the formula reads one that does not. There is no total then: a failure is
     /// not a score of 0.
     pub fn score(&self, sample: &Sample) -> Result<RewardOutcome, RewardError> {
+        let scores = self
+            .components
+            .iter()
+            .map(|component| component.reward.score_in_parts(sample))
+            .collect::<Result<_, _>>()?;
+        self.outcome(sample, scores)
+    }
+
+    /// Judges several samples, in their order; each judge sees them as one batch.
+    ///
+    /// # Errors
+    /// Each sample has its own, as for [`Rubric::score`].
+    pub fn score_batch(&self, samples: &[Sample]) -> Vec<Result<RewardOutcome, RewardError>> {
+        let mut columns: Vec<_> = self
+            .components
+            .iter()
+            .map(|component| component.reward.score_batch(samples).into_iter())
+            .collect();
+        samples
+            .iter()
+            .map(|sample| {
+                let row = columns
+                    .iter_mut()
+                    .map(|column| column.next().expect("a score for each sample"))
+                    .collect::<Vec<_>>();
+                self.outcome(sample, row.into_iter().collect::<Result<_, _>>()?)
+            })
+            .collect()
+    }
+
+    /// The total of what the components said, in their order.
+    fn outcome(
+        &self,
+        sample: &Sample,
+        said: Vec<Option<Score>>,
+    ) -> Result<RewardOutcome, RewardError> {
         let task = &sample.task.id;
-        let mut scores = Vec::with_capacity(self.components.len());
+        let mut scores = Vec::with_capacity(said.len());
         let (mut parts, mut notes) = (Vec::new(), Vec::new());
-        for Component { reward, .. } in &self.components {
+        for (Component { reward, .. }, score) in self.components.iter().zip(said) {
             let name = reward.name();
-            let score = reward.score_in_parts(sample)?;
             scores.push(score.as_ref().map(|score| score.value));
             if let Some(score) = score {
                 expect_finite(task, name, score.value)?;

@@ -98,4 +98,19 @@ fn mbpp_reference_solutions_pass() {
     });
     eprintln!("MBPP: {} of {} accepted; rejected: {rejected:#?}", rows.len() - rejected.len(), rows.len());
     assert!(rejected.len() * 100 <= rows.len(), "more than one in a hundred was rejected");
+
+    let with_return: Vec<Value> = rows.into_iter().filter(|row| row["code"].as_str().unwrap().contains("return ")).collect();
+    let accepted = odd_ones(&with_return, false, |row| {
+        judge(&code, &task(row, row["text"].as_str().unwrap()), &broken(row["code"].as_str().unwrap()))
+    });
+    eprintln!("MBPP: {} of {} broken accepted: {accepted:#?}", accepted.len(), with_return.len());
+    let found: Vec<&str> = accepted.iter().map(|said| said.split(':').next().unwrap()).collect();
+    let unexpected: Vec<_> = found.iter().filter(|id| !HARMLESS.contains(id)).collect();
+    assert!(unexpected.is_empty(), "{unexpected:?}");
 }
+
+/// Rows of MBPP whose tests never reach the last `return`: CPython itself, running the same broken solution and the same
+/// assertions in one process, accepts exactly these.
+const HARMLESS: [&str; 19] = [
+    "9", "20", "29", "34", "177", "223", "351", "382", "404", "485", "617", "627", "631", "802", "823", "838", "842", "916", "928",
+];

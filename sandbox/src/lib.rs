@@ -31,7 +31,7 @@ mod error;
 mod execution;
 mod guest;
 mod limits;
-//pub mod plugin;
+pub mod plugin;
 mod program;
 pub mod python;
 mod sandbox;

@@ -23,7 +23,7 @@ pub struct Limits {
     /// Bytes kept of the guest's standard output and, apart from it, of its standard error.
     /// Default: 64 KiB.
     pub output_bytes: u64,
-    /// Native stack that the guest may use, in bytes. Default: 16 MiB. (Python guards itself: too
+    /// Native stack that the guest may use, in bytes. Default: 64 MiB. (Python guards itself: too
     /// deep a recursion is a `RecursionError` long before.)
     pub stack_bytes: u64,
 }
@@ -35,7 +35,7 @@ impl Default for Limits {
             memory_bytes: 256 << 20,
             wall_time: Duration::from_secs(30),
             output_bytes: 64 << 10,
-            stack_bytes: 16 << 20,
+            stack_bytes: 64 << 20,
         }
     }
 }

@@ -20,7 +20,8 @@ import encodings.utf_16_le, encodings.utf_16_be, encodings.utf_32, encodings.cp1
 import encodings.rot_13, encodings.hex_codec, encodings.base64_codec, encodings.punycode, encodings.raw_unicode_escape  # noqa: E401, F401
 
 for _name in ("socket", "ssl", "zoneinfo", "tomllib", "zipfile", "http", "urllib.request", "multiprocessing", "sqlite3", "_pydatetime",
-              "_strptime", "_pydecimal", "doctest", "pdb", "cProfile", "profile", "this", "turtle", "ctypes", "zlib", "gzip", "bz2", "lzma",
+              "_strptime", "_pydecimal", "doctest", "pdb", "cProfile", "profile", "this", "turtle", "ctypes", "zlib", "__future__", "_pylong", "_ast_unparse", "_threading_local",
+              "bdb", "filecmp", "mimetypes", "http.client", "html.entities", "xml.dom.minidom", "zipimport", "_pyio", "_compat_pickle", "gzip", "bz2", "lzma",
               "mmap", "resource", "code", "codeop", "trace", "tracemalloc", "imaplib", "plistlib", "modulefinder", "runpy", "importlib.util",
               "importlib.metadata", "importlib.resources", "concurrent.futures.thread", "json.tool", "unittest.mock", "annotationlib",
               "string.templatelib", "_colorize", "collections.abc", "nturl2path", "ntpath", "stringprep", "rlcompleter", "sysconfig"):
@@ -494,13 +495,12 @@ def same_answer(found, expected):
     return type(found) is type(expected) and found == expected
 
 
-_HELPERS = (math, collections, itertools, functools, operator, re, copy, string, statistics, fractions, decimal, datetime, heapq, bisect,
-            random, json, typing)
+_HELPERS = (math, collections, itertools, functools, copy, fractions, decimal, datetime, typing)
 
 
-def _standard(name):
-    """The standard library's own `name`: a module, or a function that tests use without importing it."""
-    if name in sys.modules and not name.startswith("_"):
+def _standard(name, tree):
+    """The standard library's own `name`, which tests use without importing it: a module, or a function or class."""
+    if name in sys.modules and not name.startswith("_") and not _calls(tree, {name}):
         return sys.modules[name]
     for module in _HELPERS:
         if name in getattr(module, "__all__", ()) or module is math and hasattr(math, name):
@@ -540,13 +540,16 @@ def _resolve(tree, namespace, entry_point):
     if entry_point is not None:
         free -= {"candidate", entry_point}
     unknown = {name for name in free if not hasattr(builtins, name)}
-    remote = {name for name in unknown if _standard(name) is None}
+    remote = {name for name in unknown if _standard(name, tree) is None}
     if entry_point is not None:
         remote.add(entry_point)
-    elif not remote and (name := _entry_called(tree)) in free:
-        remote.add(name)
+    elif not _calls(tree, remote):
+        # The function under test may be called as something in the standard library is: `gcd`, or even `sum`.
+        remote |= {name for name in unknown if _calls(tree, {name})}
+        if not remote and (name := _entry_called(tree)) in free:
+            remote.add(name)
     for name in sorted(unknown - remote):
-        namespace[name] = _standard(name)
+        namespace[name] = _standard(name, tree)
     if _lets_solution_judge(tree, remote | ({"candidate"} if entry_point is not None else set())):
         raise Unverifiable("the test would let the solution judge itself")
     for name in sorted(remote):
