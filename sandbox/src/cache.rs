@@ -7,6 +7,7 @@
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
@@ -101,7 +102,10 @@ fn check_private(_path: &Path) -> Result<(), SandboxError> {
 /// Writes `bytes` to `path` as a whole or not at all, readable by this user only.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), SandboxError> {
     use std::io::Write;
-    let partial = path.with_extension(format!("partial.{}", std::process::id()));
+    // Several threads of several processes may write the same file at once.
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let write = WRITES.fetch_add(1, Ordering::Relaxed);
+    let partial = path.with_extension(format!("partial.{}.{write}", std::process::id()));
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
