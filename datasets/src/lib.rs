@@ -43,7 +43,8 @@ mod task;
 pub use error::DatasetError;
 pub use generators::{
     Addition, AdditionConfig, ChainSum, ChainSumConfig, Countdown, CountdownConfig, Generator,
-    GeneratorConfig, OperandRange, Program, ProgramConfig, ProgramOperations, ProgramStyle, TraceMix,
+    GeneratorConfig, OperandRange, Program, ProgramConfig, ProgramOperations, ProgramStyle,
+    TraceMix,
 };
 pub use jsonl::{
     AnswerFormat, JsonlConfig, JsonlSource, PromptStyle, read_demonstrations, read_tasks,

@@ -48,8 +48,8 @@ mod reward;
 mod rubric;
 
 pub use code::{
-    Code, CodeConfig, CodeExtraction, CodeVerdict, StdioCase, Tests, TestsError, Unverified, extract_code,
-    same_output, tests_of,
+    Code, CodeConfig, CodeExtraction, CodeVerdict, StdioCase, Tests, TestsError, Unverified,
+    extract_code, same_output, tests_of,
 };
 pub use exact::{Exact, ExactConfig, same_answer};
 pub use extract::{Extraction, extract};

@@ -9,9 +9,7 @@ use crate::exact::{Exact, ExactConfig};
 use crate::format::{Format, FormatConfig};
 use crate::formula::{Formula, FormulaError, is_usable_name};
 use crate::length::{Length, LengthConfig};
-use crate::plugin::{
-    CommandConfig, CommandReward, HttpConfig, HttpReward, WasmConfig, WasmReward,
-};
+use crate::plugin::{CommandConfig, CommandReward, HttpConfig, HttpReward, WasmConfig, WasmReward};
 use crate::reward::{Reward, RewardError, Sample, Score};
 
 /// A formula is tried on every combination of low and high scores of this many components; any

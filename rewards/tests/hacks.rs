@@ -14,11 +14,31 @@ const HONEST: &str = "def add(a, b):\n    return a + b\n\nif __name__ == '__main
 
 /// One task in every form that tests come in.
 fn forms() -> Vec<(&'static str, Value)> {
-    let asserts = ["assert add(2, 3) == 5", "assert add(-4, 1) == -3", "assert add(10, 20) == 30"];
-    let close = ["import math\nassert math.isclose(add(2, 3), 5)", "assert abs(add(-4, 1) - -3) < 1e-6", "assert isclose(add(10, 20), 30)"];
-    let wrapped = ["assert str(add(2, 3)) == '5'", "assert set([add(-4, 1)]) == {-3}", "assert (add(10, 20),) == (30,)", "assert sorted([add(1, 2)])[0] == 3"];
-    let helper = ["assert same(add(2, 3), 5)", "assert almost(add(-4, 1), -3) == True"];
-    let caught = ["try:\n    value = add(2, 3)\nexcept Exception:\n    value = None\nassert value == 5", "assert not add(2, 3) != 5", "assert add(2, 3) in [5] and add(1, 1) is not None and add(1, 1) == 2"];
+    let asserts = [
+        "assert add(2, 3) == 5",
+        "assert add(-4, 1) == -3",
+        "assert add(10, 20) == 30",
+    ];
+    let close = [
+        "import math\nassert math.isclose(add(2, 3), 5)",
+        "assert abs(add(-4, 1) - -3) < 1e-6",
+        "assert isclose(add(10, 20), 30)",
+    ];
+    let wrapped = [
+        "assert str(add(2, 3)) == '5'",
+        "assert set([add(-4, 1)]) == {-3}",
+        "assert (add(10, 20),) == (30,)",
+        "assert sorted([add(1, 2)])[0] == 3",
+    ];
+    let helper = [
+        "assert same(add(2, 3), 5)",
+        "assert almost(add(-4, 1), -3) == True",
+    ];
+    let caught = [
+        "try:\n    value = add(2, 3)\nexcept Exception:\n    value = None\nassert value == 5",
+        "assert not add(2, 3) != 5",
+        "assert add(2, 3) in [5] and add(1, 1) is not None and add(1, 1) == 2",
+    ];
     let check = "def check(candidate):\n    assert candidate(2, 3) == 5\n    assert candidate(-4, 1) == -3\n    assert candidate(10, 20) == 30\n";
     let call = |input: [i32; 2], output: i32| json!({"type": "function_call", "fn_name": "add", "input": input, "output": output});
     let stdio = |input: &str, output: &str| json!({"type": "stdin_stdout", "input": input, "output": output});
@@ -26,12 +46,21 @@ fn forms() -> Vec<(&'static str, Value)> {
         ("asserts", json!({"test_list": asserts})),
         ("close", json!({"test_list": close})),
         ("wrapped", json!({"test_list": wrapped})),
-        ("standard", json!({"test_list": ["assert add(2, 3) == 5", "assert math.isclose(add(-4, 1), -3)", "assert Counter([add(1, 1)]) == Counter([2])"]})),
+        (
+            "standard",
+            json!({"test_list": ["assert add(2, 3) == 5", "assert math.isclose(add(-4, 1), -3)", "assert Counter([add(1, 1)]) == Counter([2])"]}),
+        ),
         ("helper", json!({"test_list": helper})),
         ("caught", json!({"test_list": caught})),
         ("check", json!({"test": check, "entry_point": "add"})),
-        ("call", json!({"verification_info": {"language": "python", "test_cases": [call([2, 3], 5), call([-4, 1], -3)]}})),
-        ("stdio", json!({"verification_info": {"language": "python", "test_cases": [stdio("2 3\n", "5"), stdio("-4 1\n", "-3")]}})),
+        (
+            "call",
+            json!({"verification_info": {"language": "python", "test_cases": [call([2, 3], 5), call([-4, 1], -3)]}}),
+        ),
+        (
+            "stdio",
+            json!({"verification_info": {"language": "python", "test_cases": [stdio("2 3\n", "5"), stdio("-4 1\n", "-3")]}}),
+        ),
     ]
 }
 
@@ -42,7 +71,12 @@ fn score(code: &Code, columns: &Value, program: &str) -> (f64, Vec<(String, f64)
         answer: String::new(),
         columns: columns.as_object().unwrap().clone(),
     };
-    let sample = Sample { task: &task, completion: program, truncated: false, completion_tokens: 0 };
+    let sample = Sample {
+        task: &task,
+        completion: program,
+        truncated: false,
+        completion_tokens: 0,
+    };
     let score = code.score_in_parts(&sample).unwrap().unwrap();
     (score.value, score.parts)
 }
@@ -54,7 +88,9 @@ fn code(partial_credit: bool) -> Code {
         fuel: 1_000_000_000,
         ..Default::default()
     };
-    Code::from_config(&config).unwrap().with_sandbox(common::sandbox())
+    Code::from_config(&config)
+        .unwrap()
+        .with_sandbox(common::sandbox())
 }
 
 #[test]
@@ -69,10 +105,11 @@ fn no_hack_is_rewarded() {
         let (honest, parts) = score(&code, &columns, HONEST);
         assert_eq!(honest, expected, "{form}: the honest solution: {parts:?}");
     }
-    let mut files: Vec<_> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hacks"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hacks"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
     files.sort();
     assert!(files.len() >= 30, "{}", files.len());
     let mut passed = Vec::new();

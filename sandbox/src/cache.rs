@@ -202,13 +202,11 @@ impl ModuleCache {
             reason: format!("{error:#}"),
         };
         let (bytes, compiled) = if is_component {
-            let component =
-                Component::from_binary(engine.wasmtime(), wasm).map_err(invalid)?;
+            let component = Component::from_binary(engine.wasmtime(), wasm).map_err(invalid)?;
             let bytes = component.serialize().map_err(invalid)?;
             (bytes, Compiled::Component(component))
         } else {
-            let module =
-                wasmtime::Module::from_binary(engine.wasmtime(), wasm).map_err(invalid)?;
+            let module = wasmtime::Module::from_binary(engine.wasmtime(), wasm).map_err(invalid)?;
             let bytes = module.serialize().map_err(invalid)?;
             (bytes, Compiled::Module(module))
         };

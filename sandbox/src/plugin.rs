@@ -53,7 +53,10 @@ pub enum Lifetime {
 }
 
 type ScoreBatch = TypedFunc<(Vec<PluginSample>,), (Result<Vec<PluginScore>, String>,)>;
-type Batch = (Vec<PluginSample>, Sender<Result<Vec<PluginScore>, SandboxError>>);
+type Batch = (
+    Vec<PluginSample>,
+    Sender<Result<Vec<PluginScore>, SandboxError>>,
+);
 
 /// A loaded plugin. It has a thread of its own, with a stack that is long enough; batches wait for
 /// each other.
@@ -139,7 +142,10 @@ impl Plugin {
     ///
     /// # Errors
     /// [`SandboxError::Plugin`] if it fails, in whatever way.
-    pub fn score_batch(&self, samples: Vec<PluginSample>) -> Result<Vec<PluginScore>, SandboxError> {
+    pub fn score_batch(
+        &self,
+        samples: Vec<PluginSample>,
+    ) -> Result<Vec<PluginScore>, SandboxError> {
         let (reply, replies) = channel();
         let lost = || SandboxError::WorkerLost {
             reason: format!("the thread of {}", self.name),
@@ -202,7 +208,8 @@ impl Host {
                 instance.get_typed_func(&mut store, "describe")?,
             ))
         };
-        let (score_batch, describe) = { make }().map_err(|error| self.failed(format!("{error:#}")))?;
+        let (score_batch, describe) =
+            { make }().map_err(|error| self.failed(format!("{error:#}")))?;
         self.live = Some(Live {
             store,
             score_batch,
@@ -224,7 +231,10 @@ impl Host {
         }
     }
 
-    fn score_batch(&mut self, samples: Vec<PluginSample>) -> Result<Vec<PluginScore>, SandboxError> {
+    fn score_batch(
+        &mut self,
+        samples: Vec<PluginSample>,
+    ) -> Result<Vec<PluginScore>, SandboxError> {
         let expected = samples.len();
         self.live()?;
         let live = self.live.as_mut().expect("just made");

@@ -111,8 +111,7 @@ fn run_command(
     let function = interface
         .and_then(|interface| instance.get_export_index(&mut *store, Some(&interface), "run"))
         .ok_or_else(|| wasmtime::Error::msg(format!("{run} has no function run")))?;
-    let function =
-        instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, &function)?;
+    let function = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, &function)?;
     let (result,) = function.call(store, ())?;
     Ok(match result {
         Ok(()) => Exit::Finished,

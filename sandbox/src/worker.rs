@@ -71,7 +71,10 @@ static SERVING_PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 ///
 /// Call it first thing in `main`, before threads are started and arguments parsed.
 pub fn serve_if_asked() {
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT) {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == ARGUMENT)
+    {
         std::process::exit(match serve() {
             Ok(()) => 0,
             Err(error) => {
@@ -270,7 +273,6 @@ pub(crate) enum Worker {
     Thread(HashMap<u64, Station>),
     Process(Process),
 }
-
 
 impl Worker {
     pub(crate) fn start() -> Result<Self, SandboxError> {

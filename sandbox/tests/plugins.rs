@@ -72,7 +72,10 @@ fn componentize(mut core: Vec<u8>, path: &Path) {
     let world = resolve.select_world(&[package], Some("reward")).unwrap();
     let encoding = wit_component::StringEncoding::UTF8;
     wit_component::embed_component_metadata(&mut core, &resolve, world, encoding).unwrap();
-    let mut encoder = wit_component::ComponentEncoder::default().validate(true).module(&core).unwrap();
+    let mut encoder = wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(&core)
+        .unwrap();
     std::fs::write(path, encoder.encode().unwrap()).unwrap();
 }
 
@@ -87,7 +90,11 @@ fn sample(completion: &str) -> PluginSample {
 }
 
 fn limits() -> Limits {
-    Limits { fuel: 100_000_000, wall_time: Duration::from_secs(5), ..Limits::default() }
+    Limits {
+        fuel: 100_000_000,
+        wall_time: Duration::from_secs(5),
+        ..Limits::default()
+    }
 }
 
 fn plugin(dir: &Path, lifetime: Lifetime) -> Plugin {
@@ -99,12 +106,20 @@ fn plugin(dir: &Path, lifetime: Lifetime) -> Plugin {
 #[test]
 fn scores_come_back_in_order_and_state_lives_as_long_as_it_may() {
     let dir = tempfile::tempdir().unwrap();
-    for (lifetime, calls) in [(Lifetime::Batch, [1.0, 1.0]), (Lifetime::UntilFailure, [1.0, 2.0])] {
+    for (lifetime, calls) in [
+        (Lifetime::Batch, [1.0, 1.0]),
+        (Lifetime::UntilFailure, [1.0, 2.0]),
+    ] {
         let plugin = plugin(dir.path(), lifetime);
         assert_eq!(plugin.description(), "length");
         for calls in calls {
-            let scores = plugin.score_batch(vec![sample("a"), sample("abc"), sample("")]).unwrap();
-            assert_eq!(scores.iter().map(|score| score.value).collect::<Vec<_>>(), [1.0, 3.0, 0.0]);
+            let scores = plugin
+                .score_batch(vec![sample("a"), sample("abc"), sample("")])
+                .unwrap();
+            assert_eq!(
+                scores.iter().map(|score| score.value).collect::<Vec<_>>(),
+                [1.0, 3.0, 0.0]
+            );
             assert_eq!(scores[0].parts, [("calls".to_owned(), calls)]);
         }
     }
@@ -115,18 +130,27 @@ fn a_plugin_that_fails_is_an_error_and_works_again() {
     let dir = tempfile::tempdir().unwrap();
     let plugin = plugin(dir.path(), Lifetime::UntilFailure);
     for (completion, expected) in [
-        ("trap", "trapped: wasm trap: wasm `unreachable` instruction executed"),
+        (
+            "trap",
+            "trapped: wasm trap: wasm `unreachable` instruction executed",
+        ),
         ("loop", "out of fuel"),
         ("memory", "out of memory"),
         ("error", "it is broken"),
         ("wrong", "1 scores for 2 samples"),
     ] {
         match plugin.score_batch(vec![sample(completion), sample("a")]) {
-            Err(SandboxError::Plugin { reason, .. }) => assert!(reason.contains(expected), "{completion}: {reason}"),
+            Err(SandboxError::Plugin { reason, .. }) => {
+                assert!(reason.contains(expected), "{completion}: {reason}")
+            }
             other => panic!("{completion}: {other:?}"),
         }
         let scores = plugin.score_batch(vec![sample("ab")]).unwrap();
-        assert_eq!((scores[0].value, scores[0].parts[0].1), (2.0, 1.0), "a new instance after {completion}");
+        assert_eq!(
+            (scores[0].value, scores[0].parts[0].1),
+            (2.0, 1.0),
+            "a new instance after {completion}"
+        );
     }
 }
 
@@ -134,13 +158,28 @@ fn a_plugin_that_fails_is_an_error_and_works_again() {
 fn what_is_no_plugin_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.wasm");
-    let load = || Plugin::load(&path, Lifetime::Batch, &limits()).unwrap_err().to_string();
+    let load = || {
+        Plugin::load(&path, Lifetime::Batch, &limits())
+            .unwrap_err()
+            .to_string()
+    };
     assert!(load().contains("x.wasm"), "{}", load());
     std::fs::write(&path, "no wasm").unwrap();
-    assert!(load().contains("neither a WebAssembly module nor a component"), "{}", load());
+    assert!(
+        load().contains("neither a WebAssembly module nor a component"),
+        "{}",
+        load()
+    );
     std::fs::write(&path, wat::parse_str("(module)").unwrap()).unwrap();
     assert!(load().contains("core module"), "{}", load());
-    std::fs::write(&path, wat::parse_str("(component (import \"host:evil/files\" (instance (export \"read\" (func)))))").unwrap()).unwrap();
+    std::fs::write(
+        &path,
+        wat::parse_str(
+            "(component (import \"host:evil/files\" (instance (export \"read\" (func)))))",
+        )
+        .unwrap(),
+    )
+    .unwrap();
     assert!(load().contains("imports host:evil/files"), "{}", load());
 }
 
@@ -148,9 +187,17 @@ fn what_is_no_plugin_is_refused() {
 fn check_example(path: &Path, name: &str) {
     for lifetime in [Lifetime::UntilFailure, Lifetime::Batch] {
         let plugin = Plugin::load(path, lifetime, &Limits::default()).unwrap();
-        assert_eq!(plugin.description(), "the share of the reference's words that the completion has");
-        let scores = plugin.score_batch(vec![sample("a quick brown fox"), sample("no no")]).unwrap();
-        assert!((scores[0].value - 2.0 / 3.0).abs() < 1e-12 && scores[1].value == 0.0, "{name}: {scores:?}");
+        assert_eq!(
+            plugin.description(),
+            "the share of the reference's words that the completion has"
+        );
+        let scores = plugin
+            .score_batch(vec![sample("a quick brown fox"), sample("no no")])
+            .unwrap();
+        assert!(
+            (scores[0].value - 2.0 / 3.0).abs() < 1e-12 && scores[1].value == 0.0,
+            "{name}: {scores:?}"
+        );
         assert_eq!(scores[1].parts, [("words".to_owned(), 1.0)], "{name}");
         let mut without = sample("x");
         without.reference = None;
@@ -158,7 +205,9 @@ fn check_example(path: &Path, name: &str) {
         assert!(error.contains("no reference"), "{name}: {error}");
 
         // Completions of about 1 KB, as in the bar.
-        let batch: Vec<_> = (0..64).map(|number| sample(&format!("word{number} quick ").repeat(70))).collect();
+        let batch: Vec<_> = (0..64)
+            .map(|number| sample(&format!("word{number} quick ").repeat(70)))
+            .collect();
         let mut times: Vec<f64> = (0..100)
             .map(|_| {
                 let batch = batch.clone();
@@ -182,7 +231,13 @@ fn the_c_example_works() {
     let dir = tempfile::tempdir().unwrap();
     let core = dir.path().join("core.wasm");
     let built = Command::new(&clang)
-        .args(["--target=wasm32-unknown-unknown", "-O2", "-nostdlib", "-Wl,--no-entry", "-o"])
+        .args([
+            "--target=wasm32-unknown-unknown",
+            "-O2",
+            "-nostdlib",
+            "-Wl,--no-entry",
+            "-o",
+        ])
         .arg(&core)
         .arg(examples().join("c-plugin/plugin.c"))
         .output();
@@ -204,7 +259,11 @@ fn the_python_example_works() {
     };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("python_plugin.wasm");
-    std::fs::copy(examples().join("python-plugin/app.py"), dir.path().join("app.py")).unwrap();
+    std::fs::copy(
+        examples().join("python-plugin/app.py"),
+        dir.path().join("app.py"),
+    )
+    .unwrap();
     let built = Command::new(tool)
         .current_dir(dir.path())
         .arg("-d")
@@ -213,7 +272,11 @@ fn the_python_example_works() {
         .arg(&path)
         .output()
         .unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
     check_example(&path, "Python");
 }
 
@@ -221,7 +284,10 @@ fn the_python_example_works() {
 fn the_rust_example_works() {
     let prebuilt = std::env::var_os("DUNWU_TEST_RUST_PLUGIN").map(PathBuf::from);
     let target = "wasm32-wasip2";
-    let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output().unwrap();
+    let libraries = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", target])
+        .output()
+        .unwrap();
     let libraries = PathBuf::from(String::from_utf8_lossy(&libraries.stdout).trim());
     let dir = tempfile::tempdir().unwrap();
     let path = match prebuilt {
@@ -233,7 +299,11 @@ fn the_rust_example_works() {
                 .env("CARGO_TARGET_DIR", dir.path())
                 .output()
                 .unwrap();
-            assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+            assert!(
+                built.status.success(),
+                "{}",
+                String::from_utf8_lossy(&built.stderr)
+            );
             dir.path().join(target).join("release/rust_plugin.wasm")
         }
         None => {

@@ -159,9 +159,18 @@ impl Step {
         match self {
             Self::Add(n) => (format!("{}+{n}", within(Binding::Sum)), Binding::Sum),
             Self::Subtract(n) => (format!("{}-{n}", within(Binding::Sum)), Binding::Sum),
-            Self::Times(n) => (format!("{}*{n}", within(Binding::Product)), Binding::Product),
-            Self::Remainder(n) => (format!("{}%{n}", within(Binding::Product)), Binding::Product),
-            Self::Divide(n) => (format!("{}//{n}", within(Binding::Product)), Binding::Product),
+            Self::Times(n) => (
+                format!("{}*{n}", within(Binding::Product)),
+                Binding::Product,
+            ),
+            Self::Remainder(n) => (
+                format!("{}%{n}", within(Binding::Product)),
+                Binding::Product,
+            ),
+            Self::Divide(n) => (
+                format!("{}//{n}", within(Binding::Product)),
+                Binding::Product,
+            ),
             Self::Square => (format!("{}**2", within(Binding::Atom)), Binding::Product),
             Self::Absolute => (format!("abs({text})"), Binding::Atom),
             Self::AtLeast(n) => (format!("max({text},{n})"), Binding::Atom),
@@ -344,7 +353,10 @@ mod tests {
         assert_eq!(Step::Divide(3).apply(x), -3);
         assert_eq!(Step::Remainder(3).apply(x), 2);
         assert_eq!(Step::Square.apply(x), 49);
-        assert_eq!((Step::AtLeast(4).apply(x), Step::AtMost(4).apply(x)), (4, -7));
+        assert_eq!(
+            (Step::AtLeast(4).apply(x), Step::AtMost(4).apply(x)),
+            (4, -7)
+        );
         assert_eq!(Step::Absolute.apply(x), 7);
     }
 

@@ -44,10 +44,12 @@ pub fn extract_code(
     match extraction {
         CodeExtraction::Whole | CodeExtraction::Continuation => whole(),
         CodeExtraction::LastBlock => last_block(spoken, truncated),
-        CodeExtraction::LastBlockOrWhole => match spoken.lines().any(|line| fence(line).is_some()) {
-            true => last_block(spoken, truncated),
-            false => whole(),
-        },
+        CodeExtraction::LastBlockOrWhole => {
+            match spoken.lines().any(|line| fence(line).is_some()) {
+                true => last_block(spoken, truncated),
+                false => whole(),
+            }
+        }
     }
 }
 
@@ -64,7 +66,10 @@ struct Fence<'a> {
 fn fence(line: &str) -> Option<Fence<'_>> {
     let text = line.trim_start_matches([' ', '\t']);
     let indent = line.len() - text.len();
-    let mark = text.chars().next().filter(|mark| ['`', '~'].contains(mark))?;
+    let mark = text
+        .chars()
+        .next()
+        .filter(|mark| ['`', '~'].contains(mark))?;
     let marks = text.chars().take_while(|other| *other == mark).count();
     let info = text[marks..].trim();
     (marks >= 3 && !(mark == '`' && info.contains('`'))).then_some(Fence {
@@ -105,8 +110,14 @@ fn last_block(text: &str, truncated: bool) -> Option<String> {
 }
 
 fn keep(last: &mut Option<String>, opening: &Fence<'_>, body: String) {
-    let language = opening.info.split([' ', ',', '{', '}']).find(|word| !word.is_empty());
-    let language = language.unwrap_or("").trim_start_matches('.').to_ascii_lowercase();
+    let language = opening
+        .info
+        .split([' ', ',', '{', '}'])
+        .find(|word| !word.is_empty());
+    let language = language
+        .unwrap_or("")
+        .trim_start_matches('.')
+        .to_ascii_lowercase();
     let is_python = ["", "python", "python3", "py", "py3", "python2"].contains(&language.as_str());
     if is_python && !body.trim().is_empty() {
         *last = Some(body);
@@ -125,8 +136,14 @@ mod tests {
             ("```python\na\n```\n```bash\nls\n```", Some("a\n")),
             ("```Python3 title=x\na\n```", Some("a\n")),
             ("~~~py\na\n~~~", Some("a\n")),
-            ("````python\na = '''\n```\n'''\n````", Some("a = '''\n```\n'''\n")),
-            ("1. so:\n   ```python\n   if a:\n       b\n   ```", Some("if a:\n    b\n")),
+            (
+                "````python\na = '''\n```\n'''\n````",
+                Some("a = '''\n```\n'''\n"),
+            ),
+            (
+                "1. so:\n   ```python\n   if a:\n       b\n   ```",
+                Some("if a:\n    b\n"),
+            ),
             ("```python\na", Some("a\n")),
             ("```python\n\n```", None),
             ("use `a` or ```a``` here", None),
@@ -152,7 +169,13 @@ mod tests {
 
     #[test]
     fn extraction_never_panics() {
-        for text in ["```", "```\n", "~~~`\n```é\nü", "   ```\n é\n   ```", "```python\n\u{a0}x\n"] {
+        for text in [
+            "```",
+            "```\n",
+            "~~~`\n```é\nü",
+            "   ```\n é\n   ```",
+            "```python\n\u{a0}x\n",
+        ] {
             for extraction in [
                 CodeExtraction::LastBlock,
                 CodeExtraction::LastBlockOrWhole,

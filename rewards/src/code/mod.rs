@@ -163,7 +163,11 @@ impl Code {
         }
         let limits = config.limits();
         if let Err(error) = limits.validate() {
-            return invalid("limits", error.to_string(), "limits that a program can run in");
+            return invalid(
+                "limits",
+                error.to_string(),
+                "limits that a program can run in",
+            );
         }
         Ok(Self {
             config: config.clone(),
@@ -242,11 +246,13 @@ impl Code {
             return Err(too_busy(&exit.to_string()));
         }
         let stdout = String::from_utf8_lossy(&stdout);
-        Ok(match (exit.is_success(), same_output(&stdout, &case.output)) {
-            (true, true) => Verdict::Passed,
-            (true, false) => Verdict::Failed("the output differs".to_owned()),
-            (false, _) => Verdict::Failed(format!("the program: {exit}")),
-        })
+        Ok(
+            match (exit.is_success(), same_output(&stdout, &case.output)) {
+                (true, true) => Verdict::Passed,
+                (true, false) => Verdict::Failed("the output differs".to_owned()),
+                (false, _) => Verdict::Failed(format!("the program: {exit}")),
+            },
+        )
     }
 
     fn python(
@@ -293,7 +299,9 @@ impl Code {
 
 fn too_busy(reason: &str) -> SandboxError {
     SandboxError::WorkerLost {
-        reason: format!("{reason}, {ATTEMPTS} times in a row; hint: raise wall_time_s, or lower fuel"),
+        reason: format!(
+            "{reason}, {ATTEMPTS} times in a row; hint: raise wall_time_s, or lower fuel"
+        ),
     }
 }
 

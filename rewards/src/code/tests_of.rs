@@ -141,9 +141,10 @@ pub fn tests_of(task: &Task) -> Result<Option<Tests>, TestsError> {
         }
     }
     // Imports are meant for the solution as well; other statements are a part of every test.
-    let only_imports = setup.lines().map(str::trim).all(|line| {
-        line.is_empty() || line.starts_with("import ") || line.starts_with("from ")
-    });
+    let only_imports = setup
+        .lines()
+        .map(str::trim)
+        .all(|line| line.is_empty() || line.starts_with("import ") || line.starts_with("from "));
     if !only_imports {
         for case in &mut cases {
             case.code = format!("{setup}\n{}", case.code);
@@ -201,7 +202,10 @@ fn verification_info(value: &Value) -> Result<Tests, TestsError> {
     if let Some(language) = info.language.as_deref()
         && !["python", "python3", "py"].contains(&language.to_ascii_lowercase().as_str())
     {
-        return Err(wrong(COLUMN, format!("language is {language:?}: expected \"python\"")));
+        return Err(wrong(
+            COLUMN,
+            format!("language is {language:?}: expected \"python\""),
+        ));
     }
     if info.test_cases.is_empty() {
         return Err(wrong(COLUMN, "test_cases is empty"));
@@ -265,7 +269,10 @@ fn lines(value: &Value) -> Result<String, TestsError> {
 /// as JSON would have it: a tuple is a list.
 fn call(case: &InfoCase, name: &str) -> Result<Case, TestsError> {
     if case.fn_name.as_deref().is_some_and(|other| other != name) {
-        return Err(wrong("verification_info", "two values of fn_name in one task"));
+        return Err(wrong(
+            "verification_info",
+            "two values of fn_name in one task",
+        ));
     }
     let arguments = match &case.input {
         Value::String(text) => match serde_json::from_str::<Value>(text) {
@@ -273,13 +280,18 @@ fn call(case: &InfoCase, name: &str) -> Result<Case, TestsError> {
             _ => Value::Array(
                 text.lines()
                     .filter(|line| !line.trim().is_empty())
-                    .map(|line| serde_json::from_str(line).unwrap_or(Value::String(line.to_owned())))
+                    .map(|line| {
+                        serde_json::from_str(line).unwrap_or(Value::String(line.to_owned()))
+                    })
                     .collect(),
             ),
         },
         value @ Value::Array(_) => value.clone(),
         _ => {
-            return Err(wrong("verification_info", "input must be a list of arguments"));
+            return Err(wrong(
+                "verification_info",
+                "input must be a list of arguments",
+            ));
         }
     };
     let expected = match &case.output {
@@ -328,7 +340,10 @@ mod tests {
         let Some(Tests::Stdio(cases)) = tests_of(&task(stdio)).unwrap() else {
             panic!("stdio");
         };
-        assert_eq!((cases[0].input.as_str(), cases[0].output.as_str()), ("1\n", "2"));
+        assert_eq!(
+            (cases[0].input.as_str(), cases[0].output.as_str()),
+            ("1\n", "2")
+        );
 
         let call = r#"{"verification_info":"{\"test_cases\":[{\"fn_name\":\"f\",\"input\":[1,\"a\\n\"],\"output\":[2]}]}"}"#;
         let Some(Tests::Python(suite)) = tests_of(&task(call)).unwrap() else {
@@ -344,14 +359,20 @@ mod tests {
         let Some(Tests::Python(suite)) = tests_of(&task(asserts)).unwrap() else {
             panic!("asserts");
         };
-        assert_eq!((suite.setup.as_str(), suite.cases.len()), ("import math", 1));
+        assert_eq!(
+            (suite.setup.as_str(), suite.cases.len()),
+            ("import math", 1)
+        );
         assert!(tests_of(&task("{}")).unwrap().is_none());
     }
 
     #[test]
     fn broken_columns_are_errors() {
         let cases = [
-            (r#"{"test_list":"assert 1"}"#, "column test_list: expected a list of assertions"),
+            (
+                r#"{"test_list":"assert 1"}"#,
+                "column test_list: expected a list of assertions",
+            ),
             (r#"{"test_list":[]}"#, "column test_list: is empty"),
             (
                 r#"{"verification_info":{"language":"cpp","test_cases":[]}}"#,

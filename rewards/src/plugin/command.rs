@@ -123,7 +123,9 @@ impl CommandReward {
             Err(RecvTimeoutError::Timeout) => {
                 *running = None;
                 let seconds = self.config.timeout_s;
-                return Err(Failure::Final(format!("no answer in {seconds} s; it was ended")));
+                return Err(Failure::Final(format!(
+                    "no answer in {seconds} s; it was ended"
+                )));
             }
         };
         let answer: Result<Answer, _> = serde_json::from_str(&line);

@@ -138,8 +138,9 @@ impl HttpReward {
                 _ => Failure::Final(reason),
             });
         }
-        let answer: Answer = serde_json::from_str(&body)
-            .map_err(|error| Failure::Final(format!("its answer is not what it should be: {error}")))?;
+        let answer: Answer = serde_json::from_str(&body).map_err(|error| {
+            Failure::Final(format!("its answer is not what it should be: {error}"))
+        })?;
         answer.into_scores(count).map_err(Failure::Final)
     }
 }

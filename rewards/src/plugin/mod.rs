@@ -142,6 +142,11 @@ fn invalid(component: &str, option: &'static str, value: String, expected: &str)
 fn check_seconds(component: &str, option: &'static str, seconds: f64) -> Result<(), RubricError> {
     match seconds > 0.0 && seconds <= 86_400.0 {
         true => Ok(()),
-        false => Err(invalid(component, option, seconds.to_string(), "above 0, at most 86400")),
+        false => Err(invalid(
+            component,
+            option,
+            seconds.to_string(),
+            "above 0, at most 86400",
+        )),
     }
 }

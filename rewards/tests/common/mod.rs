@@ -36,5 +36,9 @@ pub(crate) fn rows(name: &str) -> Option<Vec<Value>> {
         eprintln!("skipped: {name} is not there; DUNWU_SHARED_DATA names its directory");
         return None;
     };
-    Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    Some(
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect(),
+    )
 }

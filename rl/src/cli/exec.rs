@@ -134,7 +134,10 @@ impl Exec {
     }
 
     fn one(&self, file: &Path, limits: &Limits) -> Result<(), Failure> {
-        let by_name = match file.extension().is_some_and(|extension| extension == "wasm") {
+        let by_name = match file
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+        {
             true => Language::Wasm,
             false => Language::Python,
         };
@@ -206,13 +209,17 @@ impl Exec {
         })?;
         match failed {
             0 => Ok(()),
-            count => Err(anyhow::anyhow!("{count} rows could not be run; see their \"error\"").into()),
+            count => {
+                Err(anyhow::anyhow!("{count} rows could not be run; see their \"error\"").into())
+            }
         }
     }
 }
 
 /// Prints results by their index; how many are errors.
-fn print_in_order(results: &mpsc::Receiver<(usize, Result<Report, String>)>) -> Result<usize, Failure> {
+fn print_in_order(
+    results: &mpsc::Receiver<(usize, Result<Report, String>)>,
+) -> Result<usize, Failure> {
     let mut waiting = BTreeMap::new();
     let (mut next, mut failed) = (0, 0);
     for (index, result) in results {

@@ -46,13 +46,17 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
                     String::from_utf8_lossy(&run.stdout),
                     String::from_utf8_lossy(&run.stderr),
                 );
-                println!("{:?} fuel {} {:?}\n{out}{err}", run.exit, run.fuel_used, run.wall_time);
+                println!(
+                    "{:?} fuel {} {:?}\n{out}{err}",
+                    run.exit, run.fuel_used, run.wall_time
+                );
                 return Ok(());
             }
             other => path = Some(other.to_owned()),
         }
     }
-    let path = path.ok_or("usage: dunwu-sandbox-bench PROGRAMS.jsonl [--workers N] [--repeat N]")?;
+    let path =
+        path.ok_or("usage: dunwu-sandbox-bench PROGRAMS.jsonl [--workers N] [--repeat N]")?;
     let rows: Vec<Row> = std::fs::read_to_string(path)?
         .lines()
         .map(serde_json::from_str)

@@ -94,9 +94,8 @@ impl Python {
             });
         };
         let mut linker = Linker::new(engine.wasmtime());
-        let mut link = || -> wasmtime::Result<()> {
-            linker.root().func_wrap("call-out", instance::call_out)
-        };
+        let mut link =
+            || -> wasmtime::Result<()> { linker.root().func_wrap("call-out", instance::call_out) };
         link().map_err(|error| SandboxError::engine(&error))?;
         preview2::define(&mut linker, engine, &component, NAME, &["call-out"])?;
         let prepared = linker

@@ -182,7 +182,13 @@ fn random_get(mut caller: Caller<'_, Guest>, at: u32, count: u32) -> u32 {
 }
 
 /// Every subscription is ready at once; a wait for a time moves the guest's clock there.
-fn poll_oneoff(mut caller: Caller<'_, Guest>, from: u32, to: u32, count: u32, events_at: u32) -> u32 {
+fn poll_oneoff(
+    mut caller: Caller<'_, Guest>,
+    from: u32,
+    to: u32,
+    count: u32,
+    events_at: u32,
+) -> u32 {
     const SUBSCRIPTION: u32 = 48;
     const EVENT: u32 = 32;
     let mut poll = || -> Result<()> {
@@ -204,7 +210,11 @@ fn poll_oneoff(mut caller: Caller<'_, Guest>, from: u32, to: u32, count: u32, ev
             if kind == 0 && !absolute {
                 longest = longest.max(timeout);
             }
-            put(bytes, to.checked_add(index * EVENT).ok_or(Errno::Fault)?, &event)?;
+            put(
+                bytes,
+                to.checked_add(index * EVENT).ok_or(Errno::Fault)?,
+                &event,
+            )?;
         }
         guest.sleep(longest);
         put(bytes, events_at, &count.to_le_bytes())
@@ -234,7 +244,11 @@ pub(crate) fn linker(
             return Err(foreign(name, import.module(), import.name()));
         }
         let absent = linker
-            .get(&mut store_for_lookup(engine), import.module(), import.name())
+            .get(
+                &mut store_for_lookup(engine),
+                import.module(),
+                import.name(),
+            )
             .is_err();
         let returns_status = signature.results().len() == 1
             && signature
@@ -242,10 +256,15 @@ pub(crate) fn linker(
                 .all(|result| matches!(result, ValType::I32));
         if absent && returns_status {
             linker
-                .func_new(import.module(), import.name(), signature, |_, _, results| {
-                    results[0] = Val::I32(Errno::NotSupported as i32);
-                    Ok(())
-                })
+                .func_new(
+                    import.module(),
+                    import.name(),
+                    signature,
+                    |_, _, results| {
+                        results[0] = Val::I32(Errno::NotSupported as i32);
+                        Ok(())
+                    },
+                )
                 .map_err(|error| SandboxError::engine(&error))?;
         }
     }
@@ -275,26 +294,40 @@ fn define(linker: &mut Linker<Guest>, library: &str) -> wasmtime::Result<()> {
         .func_wrap(library, "clock_time_get", clock_time_get)?
         .func_wrap(library, "random_get", random_get)?
         .func_wrap(library, "poll_oneoff", poll_oneoff)?
-        .func_wrap(library, "clock_res_get", |caller: Caller<'_, Guest>, _: u32, at: u32| {
-            reply(caller, &[(at, &1_u64.to_le_bytes())])
-        })?
+        .func_wrap(
+            library,
+            "clock_res_get",
+            |caller: Caller<'_, Guest>, _: u32, at: u32| {
+                reply(caller, &[(at, &1_u64.to_le_bytes())])
+            },
+        )?
         .func_wrap(library, "args_sizes_get", no_strings)?
         .func_wrap(library, "environ_sizes_get", no_strings)?
         .func_wrap(library, "args_get", |_: u32, _: u32| Errno::Success as u32)?
-        .func_wrap(library, "environ_get", |_: u32, _: u32| Errno::Success as u32)?
-        .func_wrap(library, "fd_prestat_get", |_: u32, _: u32| Errno::BadDescriptor as u32)?
+        .func_wrap(library, "environ_get", |_: u32, _: u32| {
+            Errno::Success as u32
+        })?
+        .func_wrap(library, "fd_prestat_get", |_: u32, _: u32| {
+            Errno::BadDescriptor as u32
+        })?
         .func_wrap(library, "fd_close", |fd: u32| match fd {
             0..=2 => Errno::Success as u32,
             _ => Errno::BadDescriptor as u32,
         })?
-        .func_wrap(library, "fd_seek", |fd: u32, _: u64, _: u32, _: u32| match fd {
-            0..=2 => Errno::SeekOnPipe as u32,
-            _ => Errno::BadDescriptor as u32,
-        })?
+        .func_wrap(
+            library,
+            "fd_seek",
+            |fd: u32, _: u64, _: u32, _: u32| match fd {
+                0..=2 => Errno::SeekOnPipe as u32,
+                _ => Errno::BadDescriptor as u32,
+            },
+        )?
         .func_wrap(library, "sched_yield", || Errno::Success as u32)?
-        .func_wrap(library, "proc_exit", |status: u32| -> wasmtime::Result<()> {
-            Err(Stop::Exited(status as i32).into())
-        })?;
+        .func_wrap(
+            library,
+            "proc_exit",
+            |status: u32| -> wasmtime::Result<()> { Err(Stop::Exited(status as i32).into()) },
+        )?;
     Ok(())
 }
 

@@ -269,9 +269,7 @@ fn answer<T: 'static>(
         "wasi:io/poll#[method]pollable.block" => return Ok(None),
         "wasi:io/poll#[method]pollable.ready" => Val::Bool(true),
         "wasi:io/poll#poll" => match params.first() {
-            Some(Val::List(polled)) => {
-                Val::List((0..polled.len() as u32).map(Val::U32).collect())
-            }
+            Some(Val::List(polled)) => Val::List((0..polled.len() as u32).map(Val::U32).collect()),
             _ => Val::List(Vec::new()),
         },
         "wasi:clocks/monotonic-clock#now" => Val::U64(store.data_mut().now_ns()),
@@ -292,9 +290,7 @@ fn answer<T: 'static>(
         "wasi:random/random#get-random-u64" | "wasi:random/insecure#get-insecure-random-u64" => {
             Val::U64(store.data_mut().random_u64())
         }
-        "wasi:random/insecure-seed#insecure-seed" => {
-            Val::Tuple(vec![Val::U64(0), Val::U64(0)])
-        }
+        "wasi:random/insecure-seed#insecure-seed" => Val::Tuple(vec![Val::U64(0), Val::U64(0)]),
         _ if function.ends_with(".subscribe") => pollable(store)?,
         _ => match signature.results().next() {
             // A handle to nothing: what is done with it is refused.

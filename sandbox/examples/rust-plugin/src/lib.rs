@@ -7,7 +7,6 @@
 
 wit_bindgen::generate!({ path: "../../wit", world: "reward" });
 
-use dunwu::reward::types::{Sample, Score};
 use std::collections::HashSet;
 
 struct Overlap;
