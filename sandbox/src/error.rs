@@ -68,6 +68,12 @@ pub enum SandboxError {
         /// What was unexpected.
         reason: String,
     },
+    /// A worker's host failed; its own words.
+    #[error("{reason}")]
+    Worker {
+        /// What it said.
+        reason: String,
+    },
     /// A reward plugin trapped, ran into a limit or said that it failed.
     #[error("plugin {plugin}: {reason}")]
     Plugin {

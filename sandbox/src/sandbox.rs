@@ -149,7 +149,7 @@ impl Sandbox {
         lock(&self.idle).push(worker);
         self.freed.notify_one();
         match reply? {
-            Reply::Failed(reason) => Err(SandboxError::Protocol { reason }),
+            Reply::Failed(reason) => Err(SandboxError::Worker { reason }),
             reply => Ok(reply),
         }
     }
