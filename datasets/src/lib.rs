@@ -27,7 +27,7 @@
 //! - `source`: [`TaskSource`], [`Cursor`], and the source over a generator
 //! - `split`: which problems are held out
 //! - `seed`: how every random draw gets its seed
-//! - `generators`: chain sums, two-operand addition with a curriculum, countdown
+//! - `generators`: chain sums, two-operand addition with a curriculum, countdown, small programs
 //! - `jsonl`: strict readers for tasks and demonstrations, and the source over a file
 //! - `error`: [`DatasetError`]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -43,7 +43,8 @@ mod task;
 pub use error::DatasetError;
 pub use generators::{
     Addition, AdditionConfig, ChainSum, ChainSumConfig, Countdown, CountdownConfig, Generator,
-    GeneratorConfig, OperandRange, TraceMix,
+    GeneratorConfig, OperandRange, Program, ProgramConfig, ProgramOperations, ProgramStyle,
+    TraceMix,
 };
 pub use jsonl::{
     AnswerFormat, JsonlConfig, JsonlSource, PromptStyle, read_demonstrations, read_tasks,

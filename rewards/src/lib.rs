@@ -35,8 +35,11 @@
 //! - `countdown`, `procedural`: the checkers of generated tasks
 //! - `format`: the completion has the right shape
 //! - `length`, `repetition`, `language`: it is not too long, does not repeat itself, stays in one script
+//! - `code`: the program in the completion passes the task's tests, in the sandbox
+//! - `plugin`: judges that people bring: WebAssembly components, processes, servers
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod code;
 mod countdown;
 mod exact;
 mod extract;
@@ -45,11 +48,16 @@ mod formula;
 mod language;
 mod length;
 pub mod math;
+mod plugin;
 mod procedural;
 mod repetition;
 mod reward;
 mod rubric;
 
+pub use code::{
+    Code, CodeConfig, CodeExtraction, CodeVerdict, StdioCase, Tests, TestsError, Unverified,
+    extract_code, same_output, tests_of,
+};
 pub use countdown::{Countdown, CountdownConfig, solves_countdown};
 pub use exact::{Exact, ExactConfig, same_answer};
 pub use extract::{Extraction, extract};
@@ -57,7 +65,11 @@ pub use format::{Format, FormatConfig};
 pub use formula::FormulaError;
 pub use language::{Language, LanguageConfig, Part, Script};
 pub use length::{Length, LengthConfig};
+pub use plugin::{
+    CommandConfig, CommandReward, HttpConfig, HttpReward, PluginLifetime, WasmConfig, WasmReward,
+    WireSample, WireScore,
+};
 pub use procedural::{Procedural, ProceduralConfig};
 pub use repetition::{Repetition, RepetitionConfig};
-pub use reward::{Reward, RewardError, Sample};
+pub use reward::{Reward, RewardError, Sample, Score};
 pub use rubric::{Component, ComponentConfig, RewardOutcome, Rubric, RubricConfig, RubricError};

@@ -15,6 +15,17 @@ pub struct Sample<'a> {
     pub completion_tokens: usize,
 }
 
+/// A score with what it is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// The score itself.
+    pub value: f64,
+    /// Numbers that explain it, by name. They are logged and never added up.
+    pub parts: Vec<(String, f64)>,
+    /// A word for people, such as why a test failed.
+    pub note: Option<String>,
+}
+
 /// A judge of completions.
 pub trait Reward: Send + Sync {
     /// The name under which scores are logged and formulas speak of them.
@@ -25,6 +36,27 @@ pub trait Reward: Send + Sync {
     /// # Errors
     /// When the judge itself fails. A failure is never a score: not 0, not any other number.
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError>;
+
+    /// The score of `sample` with what it is made of, for judges that have more to say than a number.
+    ///
+    /// # Errors
+    /// As for [`Reward::score`].
+    fn score_in_parts(&self, sample: &Sample) -> Result<Option<Score>, RewardError> {
+        Ok(self.score(sample)?.map(|value| Score {
+            value,
+            parts: Vec::new(),
+            note: None,
+        }))
+    }
+
+    /// The scores of several samples, in their order. Judges for which a batch is cheaper than its
+    /// samples one by one take it as a whole.
+    fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
+        samples
+            .iter()
+            .map(|sample| self.score_in_parts(sample))
+            .collect()
+    }
 
     /// A low and a high score of this judge, typical of it. A rubric tries its formula on both.
     fn typical_scores(&self) -> [f64; 2] {

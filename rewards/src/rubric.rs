@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::code::{Code, CodeConfig};
 use crate::countdown::{Countdown, CountdownConfig};
 use crate::exact::{Exact, ExactConfig};
 use crate::format::{Format, FormatConfig};
@@ -11,9 +12,10 @@ use crate::formula::{Formula, FormulaError, is_usable_name};
 use crate::language::{Language, LanguageConfig};
 use crate::length::{Length, LengthConfig};
 use crate::math::{Math, MathConfig};
+use crate::plugin::{CommandConfig, CommandReward, HttpConfig, HttpReward, WasmConfig, WasmReward};
 use crate::procedural::{Procedural, ProceduralConfig};
 use crate::repetition::{Repetition, RepetitionConfig};
-use crate::reward::{Reward, RewardError, Sample};
+use crate::reward::{Reward, RewardError, Sample, Score};
 
 /// A formula is tried on every combination of low and high scores of this many components; any
 /// further ones stay low. 2⁸ evaluations take well under a millisecond.
@@ -52,6 +54,14 @@ pub enum ComponentConfig {
     Repetition(RepetitionConfig),
     /// The completion stays in one script.
     Language(LanguageConfig),
+    /// The program in the completion passes the task's tests.
+    Code(CodeConfig),
+    /// A WebAssembly component says, in the sandbox.
+    Wasm(WasmConfig),
+    /// A process says, by JSON lines.
+    Command(CommandConfig),
+    /// A server says.
+    Http(HttpConfig),
 }
 
 impl ComponentConfig {
@@ -83,6 +93,10 @@ impl ComponentConfig {
             Self::Length(config) => (config.weight, Box::new(Length::from_config(config)?)),
             Self::Repetition(config) => (config.weight, Box::new(Repetition::from_config(config)?)),
             Self::Language(config) => (config.weight, Box::new(Language::from_config(config))),
+            Self::Code(config) => (config.weight, Box::new(Code::from_config(config)?)),
+            Self::Wasm(config) => (config.weight, Box::new(WasmReward::from_config(config)?)),
+            Self::Command(config) => (config.weight, Box::new(CommandReward::from_config(config)?)),
+            Self::Http(config) => (config.weight, Box::new(HttpReward::from_config(config)?)),
         };
         Ok(Component { weight, reward })
     }
@@ -169,6 +183,12 @@ pub struct RewardOutcome {
     /// Each component's name and score, before any weight, in the rubric's order; no score where
     /// the component does not apply.
     pub components: Vec<(String, Option<f64>)>,
+    /// What components say beyond their scores, as `component/part` and a number. Never added up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<(String, f64)>,
+    /// What components say in words, as `component: note`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Several judges whose scores make one total.
@@ -254,14 +274,54 @@ impl Rubric {
     /// applies, or if the formula reads one that does not. There is no total then: a failure is
     /// not a score of 0.
     pub fn score(&self, sample: &Sample) -> Result<RewardOutcome, RewardError> {
+        let scores = self
+            .components
+            .iter()
+            .map(|component| component.reward.score_in_parts(sample))
+            .collect::<Result<_, _>>()?;
+        self.outcome(sample, scores)
+    }
+
+    /// Judges several samples, in their order; each judge sees them as one batch.
+    ///
+    /// # Errors
+    /// Each sample has its own, as for [`Rubric::score`].
+    pub fn score_batch(&self, samples: &[Sample]) -> Vec<Result<RewardOutcome, RewardError>> {
+        let mut columns: Vec<_> = self
+            .components
+            .iter()
+            .map(|component| component.reward.score_batch(samples).into_iter())
+            .collect();
+        samples
+            .iter()
+            .map(|sample| {
+                let row = columns
+                    .iter_mut()
+                    .map(|column| column.next().expect("a score for each sample"))
+                    .collect::<Vec<_>>();
+                self.outcome(sample, row.into_iter().collect::<Result<_, _>>()?)
+            })
+            .collect()
+    }
+
+    /// The total of what the components said, in their order.
+    fn outcome(
+        &self,
+        sample: &Sample,
+        said: Vec<Option<Score>>,
+    ) -> Result<RewardOutcome, RewardError> {
         let task = &sample.task.id;
-        let mut scores = Vec::with_capacity(self.components.len());
-        for Component { reward, .. } in &self.components {
-            let score = reward.score(sample)?;
-            if let Some(value) = score {
-                expect_finite(task, reward.name(), value)?;
+        let mut scores = Vec::with_capacity(said.len());
+        let (mut parts, mut notes) = (Vec::new(), Vec::new());
+        for (Component { reward, .. }, score) in self.components.iter().zip(said) {
+            let name = reward.name();
+            scores.push(score.as_ref().map(|score| score.value));
+            if let Some(score) = score {
+                expect_finite(task, name, score.value)?;
+                let named = |(part, value): (String, f64)| (format!("{name}/{part}"), value);
+                parts.extend(score.parts.into_iter().map(named));
+                notes.extend(score.note.map(|note| format!("{name}: {note}")));
             }
-            scores.push(score);
         }
         let total = match &self.total {
             Some(formula) => self.formula_total(formula, task, &scores)?,
@@ -272,6 +332,8 @@ impl Rubric {
         Ok(RewardOutcome {
             total,
             components: names.zip(scores).collect(),
+            parts,
+            notes,
         })
     }
 

@@ -8,5 +8,7 @@ mod cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    // This program is its own sandbox worker.
+    dunwu_sandbox::worker::serve_if_asked();
     cli::main()
 }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Limits of one run of a guest program.
 ///
 /// Fuel decides: it counts the guest's instructions, so a program is stopped at the same place on
 /// every machine. Wall time is a safety net for the host, and a verdict that rests on it can differ
 /// from one run to the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Instructions that the guest may execute, in units of fuel (about one per WebAssembly
     /// instruction). Default: 10 000 000 000, on the order of ten seconds
@@ -21,6 +23,9 @@ pub struct Limits {
     /// Bytes kept of the guest's standard output and, apart from it, of its standard error.
     /// Default: 64 KiB.
     pub output_bytes: u64,
+    /// Native stack that the guest may use, in bytes. Default: 64 MiB. (Python guards itself: too
+    /// deep a recursion is a `RecursionError` long before.)
+    pub stack_bytes: u64,
 }
 
 impl Default for Limits {
@@ -30,6 +35,7 @@ impl Default for Limits {
             memory_bytes: 256 << 20,
             wall_time: Duration::from_secs(30),
             output_bytes: 64 << 10,
+            stack_bytes: 64 << 20,
         }
     }
 }
@@ -39,6 +45,10 @@ impl Limits {
     const PAGE_BYTES: u64 = 64 << 10;
     /// What a 32-bit guest can address, in bytes.
     const ADDRESSABLE_BYTES: u64 = 4 << 30;
+    /// Stacks below this do not even start an interpreter.
+    const SMALLEST_STACK_BYTES: u64 = 64 << 10;
+    /// Stacks above this serve nobody but a guest that wants to waste memory.
+    const LARGEST_STACK_BYTES: u64 = 256 << 20;
 
     /// Checks that a program could run at all within these limits.
     ///
@@ -50,6 +60,7 @@ impl Limits {
             memory_bytes,
             wall_time,
             output_bytes: _,
+            stack_bytes,
         } = *self;
         if fuel == 0 {
             return Err(LimitsError::NoFuel);
@@ -59,6 +70,9 @@ impl Limits {
         }
         if wall_time.is_zero() {
             return Err(LimitsError::NoTime);
+        }
+        if !(Self::SMALLEST_STACK_BYTES..=Self::LARGEST_STACK_BYTES).contains(&stack_bytes) {
+            return Err(LimitsError::Stack { stack_bytes });
         }
         Ok(())
     }
@@ -79,6 +93,12 @@ pub enum LimitsError {
     /// Every run would be over time before it starts.
     #[error("wall_time is 0 s: expected more")]
     NoTime,
+    /// A stack that is of no use.
+    #[error("stack_bytes is {stack_bytes}: expected from 65536 (64 KiB) to 268435456 (256 MiB)")]
+    Stack {
+        /// The limit given, in bytes.
+        stack_bytes: u64,
+    },
 }
 
 #[cfg(test)]
@@ -109,6 +129,13 @@ mod tests {
                     ..Limits::default()
                 },
                 "wall_time is 0 s: expected more",
+            ),
+            (
+                Limits {
+                    stack_bytes: 1,
+                    ..Limits::default()
+                },
+                "stack_bytes is 1: expected from 65536 (64 KiB) to 268435456 (256 MiB)",
             ),
         ];
         for (limits, expected) in cases {

@@ -3,6 +3,7 @@
 mod addition;
 mod chain_sum;
 mod countdown;
+mod program;
 mod traces;
 
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ use crate::task::{Demonstration, Prompt, Task};
 pub use addition::{Addition, AdditionConfig, OperandRange};
 pub use chain_sum::{ChainSum, ChainSumConfig};
 pub use countdown::{Countdown, CountdownConfig};
+pub use program::{Program, ProgramConfig, ProgramOperations, ProgramStyle};
 pub use traces::TraceMix;
 
 /// Draws after which a generator gives up looking for a problem on one side of the split. With one
@@ -47,6 +49,8 @@ pub enum GeneratorConfig {
     Addition(AdditionConfig),
     /// Reach a target from a few numbers with the four operations.
     Countdown(CountdownConfig),
+    /// Small Python functions from a description, with tests.
+    Program(ProgramConfig),
 }
 
 /// A family of problems, ready to draw from.
@@ -58,6 +62,8 @@ pub enum Generator {
     Addition(Addition),
     /// See [`Countdown`].
     Countdown(Countdown),
+    /// See [`Program`].
+    Program(Program),
 }
 
 /// One problem, before it becomes a task.
@@ -81,6 +87,7 @@ impl Generator {
             GeneratorConfig::ChainSum(config) => Self::ChainSum(ChainSum::from_config(config)?),
             GeneratorConfig::Addition(config) => Self::Addition(Addition::from_config(config)?),
             GeneratorConfig::Countdown(config) => Self::Countdown(Countdown::from_config(config)?),
+            GeneratorConfig::Program(config) => Self::Program(Program::from_config(config)?),
         };
         for stage in 0..generator.stage_count() {
             generator.draw(&mut rng(0), stage, Split::Train)?;
@@ -97,6 +104,7 @@ impl Generator {
             Self::ChainSum(_) => "chain-sum",
             Self::Addition(_) => "addition",
             Self::Countdown(_) => "countdown",
+            Self::Program(_) => "program",
         }
     }
 
@@ -168,7 +176,7 @@ impl Generator {
     }
 
     /// The `index`-th demonstration of the stream that `seed` starts, for a training problem. See
-    /// [`ChainSum::demonstration`].
+    /// [`ChainSum`] and [`Program`].
     ///
     /// # Errors
     /// [`DatasetError::NoDemonstrations`] for a generator that has none;
@@ -181,6 +189,7 @@ impl Generator {
     ) -> Result<Demonstration, DatasetError> {
         match self {
             Self::ChainSum(chain_sum) => chain_sum.demonstration(seed, index, mix),
+            Self::Program(program) => program.demonstration(seed, index, mix),
             Self::Addition(_) | Self::Countdown(_) => Err(DatasetError::NoDemonstrations {
                 generator: self.name(),
             }),
@@ -191,7 +200,7 @@ impl Generator {
     fn stage_count(&self) -> usize {
         match self {
             Self::Addition(addition) => addition.stage_count(),
-            Self::ChainSum(_) | Self::Countdown(_) => 1,
+            Self::ChainSum(_) | Self::Countdown(_) | Self::Program(_) => 1,
         }
     }
 
@@ -200,6 +209,7 @@ impl Generator {
             Self::ChainSum(chain_sum) => chain_sum.heldout_fraction(),
             Self::Addition(addition) => addition.heldout_fraction(),
             Self::Countdown(countdown) => countdown.heldout_fraction(),
+            Self::Program(program) => program.heldout_fraction(),
         }
     }
 
@@ -215,6 +225,7 @@ impl Generator {
                 Self::ChainSum(chain_sum) => Some(chain_sum.problem(&chain_sum.terms(rng))),
                 Self::Addition(addition) => Some(addition.problem(rng, stage)),
                 Self::Countdown(countdown) => countdown.problem(rng),
+                Self::Program(program) => program.problem(rng),
             }?;
             Some((problem.canonical.clone(), problem))
         })
@@ -295,6 +306,7 @@ mod tests {
             GeneratorConfig::ChainSum(ChainSumConfig::default()),
             GeneratorConfig::Addition(AdditionConfig::default()),
             GeneratorConfig::Countdown(CountdownConfig::default()),
+            GeneratorConfig::Program(ProgramConfig::default()),
         ];
         configs
             .iter()
@@ -388,12 +400,12 @@ mod tests {
     }
 
     #[test]
-    fn only_chain_sum_demonstrates() {
+    fn only_some_demonstrate() {
         let outcomes: Vec<bool> = all()
             .iter()
             .map(|generator| generator.demonstration(1, 0, &TraceMix::default()).is_ok())
             .collect();
-        assert_eq!(outcomes, [true, false, false]);
+        assert_eq!(outcomes, [true, false, false, true]);
     }
 
     #[test]

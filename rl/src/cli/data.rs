@@ -10,7 +10,7 @@ use super::{Failure, model::print_json, usage};
 /// The i-th task depends on the seed and on i alone: a longer list begins with the shorter one.
 #[derive(Debug, Args)]
 pub(crate) struct Data {
-    /// Which generator: chain-sum, addition, countdown
+    /// Which generator: chain-sum, addition, countdown, program
     generator: String,
     /// Tasks to write
     #[arg(long, default_value_t = 10)]

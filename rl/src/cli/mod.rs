@@ -6,10 +6,12 @@ mod bench;
 mod check;
 mod data;
 mod eval;
+mod exec;
 mod export;
 mod generate;
 mod model;
 mod reward;
+mod sandbox;
 mod score;
 mod train;
 
@@ -42,6 +44,8 @@ enum Command {
     Check(check::Check),
     Export(export::Export),
     Bench(bench::BenchCommand),
+    Exec(exec::Exec),
+    Sandbox(sandbox::SandboxCommand),
 }
 
 /// What went wrong, by exit code.
@@ -84,6 +88,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Exec(command) => command.run(),
+        Command::Sandbox(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

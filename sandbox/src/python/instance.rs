@@ -1,0 +1,108 @@
+//! One interpreter: an instance of the Python component with its store.
+
+use serde_json::Value;
+use wasmtime::component::{InstancePre, TypedFunc};
+use wasmtime::{Store, StoreContextMut};
+
+use crate::guest::{self, Guest};
+use crate::{Engine, Execution, Exit, Limits, SandboxError};
+
+/// What the host keeps beside an interpreter that runs tests: the one that holds the solution.
+#[derive(Default)]
+pub(crate) struct Side {
+    pub(crate) solution: Option<Box<Interpreter>>,
+    /// How the solution's instance ended, if it did.
+    pub(crate) died: Option<Exit>,
+}
+
+type Handle = TypedFunc<(Vec<u8>,), (Vec<u8>,)>;
+
+/// A live instance.
+pub(crate) struct Interpreter {
+    store: Store<Guest<Side>>,
+    handle: Handle,
+}
+
+impl Interpreter {
+    pub(crate) fn new(
+        engine: &Engine,
+        prepared: &InstancePre<Guest<Side>>,
+        limits: &Limits,
+    ) -> Result<Self, SandboxError> {
+        let mut store = guest::store(engine, Guest::new(Vec::new(), *limits, Side::default()))?;
+        let mut make = || -> wasmtime::Result<Handle> {
+            let instance = prepared.instantiate(&mut store)?;
+            instance.get_typed_func(&mut store, "handle")
+        };
+        let handle = make().map_err(|error| match guest::memory_was_refused(store.data()) {
+            true => SandboxError::MemoryTooSmall {
+                name: "Python".to_owned(),
+                memory_bytes: limits.memory_bytes,
+                reason: format!("{:#}", error),
+            },
+            false => SandboxError::engine(&error),
+        })?;
+        // Instantiation is the host's work: the guest's fuel starts here.
+        guest::rearm(&mut store, limits)?;
+        Ok(Self { store, handle })
+    }
+
+    pub(crate) fn give_stdin(&mut self, stdin: Vec<u8>) {
+        self.store.data_mut().stdin = stdin;
+    }
+
+    pub(crate) fn restart_clock(&mut self, limits: &Limits) -> Result<(), SandboxError> {
+        guest::rearm(&mut self.store, limits)
+    }
+
+    pub(crate) fn memory_was_refused(&self) -> bool {
+        guest::memory_was_refused(self.store.data())
+    }
+
+    pub(crate) fn side(&mut self) -> &mut Side {
+        &mut self.store.data_mut().host
+    }
+
+    /// Sends a request to the harness; how the guest ended if it did not answer.
+    pub(crate) fn ask(&mut self, request: &Value) -> Result<Vec<u8>, Exit> {
+        self.ask_bytes(request.to_string().into_bytes())
+    }
+
+    pub(crate) fn ask_bytes(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Exit> {
+        match self.handle.call(&mut self.store, (request,)) {
+            Ok((reply,)) => Ok(reply),
+            Err(error) => Err(guest::exit_of(self.store.data(), &error)),
+        }
+    }
+
+    pub(crate) fn into_execution(self, exit: Exit) -> Execution {
+        guest::execution(self.store, exit)
+    }
+
+    pub(crate) fn fuel_used(&self) -> u64 {
+        guest::fuel_used(&self.store)
+    }
+}
+
+/// The import through which tests reach the solution: bytes there, bytes back. Nothing else connects
+/// the two instances.
+pub(crate) fn call_out(
+    mut store: StoreContextMut<'_, Guest<Side>>,
+    (request,): (Vec<u8>,),
+) -> wasmtime::Result<(Vec<u8>,)> {
+    let side = &mut store.data_mut().host;
+    let reply = match side.solution.as_mut() {
+        Some(solution) => solution.ask_bytes(request),
+        None => Err(side
+            .died
+            .clone()
+            .unwrap_or_else(|| Exit::Trapped("there is no solution".to_owned()))),
+    };
+    let reply = reply.unwrap_or_else(|exit| {
+        let dead = serde_json::json!({ "dead": exit.to_string() });
+        side.died = Some(exit);
+        side.solution = None;
+        dead.to_string().into_bytes()
+    });
+    Ok((reply,))
+}

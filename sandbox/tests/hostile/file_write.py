@@ -1,0 +1,1 @@
+open('/tmp/dunwu-was-here', 'w').write('x')

@@ -1,0 +1,7 @@
+import sys
+while True:
+    sys.modules.pop('json', None)
+    try:
+        import json
+    except ImportError:
+        pass

@@ -1,0 +1,5 @@
+import atexit
+def f():
+    while True:
+        pass
+atexit.register(f)

@@ -1,0 +1,6 @@
+x = []
+while True:
+    try:
+        x.append(bytearray(10**7))
+    except MemoryError:
+        pass

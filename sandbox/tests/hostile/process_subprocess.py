@@ -1,0 +1,2 @@
+import subprocess
+subprocess.run(['touch', '/tmp/dunwu-was-here'])

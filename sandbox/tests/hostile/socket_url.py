@@ -1,0 +1,2 @@
+import urllib.request
+urllib.request.urlopen('http://127.0.0.1/').read()

