@@ -35,6 +35,8 @@ fn rfind_marker(bytes: &[u8], end: usize) -> Option<usize> {
     let chinese = "答案".as_bytes();
     (0..end).rev().find(|&at| match bytes[at] {
         b'n' | b'N' => bytes[at..].len() >= 5 && bytes[at..at + 5].eq_ignore_ascii_case(b"nswer"),
+        b'p' => bytes[at..].starts_with(b"ption is "),
+        b'h' => bytes[at..].starts_with(b"hoice is "),
         b'A' => bytes.get(at + 1) == Some(&b':') && (at == 0 || bytes[at - 1] == b'\n'),
         0xe7 => bytes[at..].starts_with(chinese),
         _ => false,
