@@ -244,7 +244,7 @@ pub(super) fn last_math(text: &str) -> Option<&str> {
 
 /// Whether what stands between two dollar signs is prose about money: `10 for the book and `.
 fn is_money(content: &str) -> bool {
-    if !content.starts_with(|c: char| c.is_ascii_digit()) || content.contains('\\') {
+    if !content.starts_with(|c: char| c.is_ascii_digit() || c == '<') || content.contains('\\') {
         return false;
     }
     let words = content
