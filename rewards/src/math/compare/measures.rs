@@ -83,6 +83,11 @@ impl Context<'_> {
             matches!(expression, Degrees(_) | Expression::Based { .. })
                 || percent_of(expression).is_some()
         };
+        let based = |expression: &Expression| matches!(expression, Expression::Based { .. });
+        let angle = |expression: &Expression| matches!(expression, Degrees(_));
+        if (based(gold) && angle(pred)) || (angle(gold) && based(pred)) {
+            return Ok(Verdict::Different);
+        }
         if (measured(gold) && otherwise(pred)) || (otherwise(gold) && measured(pred)) {
             return Ok(Verdict::Different);
         }
