@@ -57,6 +57,19 @@ type Decided = (Verdict, Cow<'static, str>, Reading, Reading);
 /// Reads both texts and compares them.
 pub(super) fn decide(gold: &str, pred: &str, options: &MathOptions, budget: &Budget) -> Decided {
     let gold = gold_answer(gold);
+    if gold.is_empty() {
+        let why = Doubt::Unreadable {
+            side: "gold",
+            reason: ParseError::Empty.to_string(),
+        };
+        let pred = Reading::of(tidy(pred));
+        return (
+            Verdict::Undecided { why },
+            "".into(),
+            Reading::default(),
+            pred,
+        );
+    }
     let (found, bare) = match predicted(pred, options) {
         Some(found) => found,
         None => {
@@ -187,13 +200,6 @@ impl Judge<'_> {
                 Reading::of(pred),
             )
         };
-        if gold.is_empty() {
-            let why = Doubt::Unreadable {
-                side: "gold",
-                reason: ParseError::Empty.to_string(),
-            };
-            return texts(Verdict::Undecided { why }, "");
-        }
         if gold == pred {
             return texts(Verdict::Equal, "the same text");
         }

@@ -494,6 +494,10 @@ fn matrices_ratios_times_and_words() {
         ],
     );
     check("undecided", &[("abc", "cab")]);
+    // Without a gold answer nothing is right or wrong.
+    for pred in ["", "5", "** **"] {
+        assert_eq!(verdict("** **", pred).name(), "undecided");
+    }
 }
 
 #[test]
