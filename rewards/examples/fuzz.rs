@@ -248,6 +248,11 @@ fn main() {
                     .iter()
                     .any(|mark| gold.contains(mark))
                     && gold.len() < 400;
+                let itself =
+                    same && plain && verdict == Verdict::Different && !gold.trim().is_empty();
+                if itself {
+                    println!("DIFFERENT FROM ITSELF: {gold:?}");
+                }
                 unequal += u64::from(
                     same && plain && verdict == Verdict::Different && !gold.trim().is_empty(),
                 );

@@ -35,6 +35,8 @@ fn rfind_marker(bytes: &[u8], end: usize) -> Option<usize> {
     let chinese = "答案".as_bytes();
     (0..end).rev().find(|&at| match bytes[at] {
         b'n' | b'N' => bytes[at..].len() >= 5 && bytes[at..at + 5].eq_ignore_ascii_case(b"nswer"),
+        b'p' => bytes[at..].starts_with(b"ption is "),
+        b'h' => bytes[at..].starts_with(b"hoice is "),
         b'A' => bytes.get(at + 1) == Some(&b':') && (at == 0 || bytes[at - 1] == b'\n'),
         0xe7 => bytes[at..].starts_with(chinese),
         _ => false,
@@ -242,7 +244,7 @@ pub(super) fn last_math(text: &str) -> Option<&str> {
 
 /// Whether what stands between two dollar signs is prose about money: `10 for the book and `.
 fn is_money(content: &str) -> bool {
-    if !content.starts_with(|c: char| c.is_ascii_digit()) || content.contains('\\') {
+    if !content.starts_with(|c: char| c.is_ascii_digit() || c == '<') || content.contains('\\') {
         return false;
     }
     let words = content

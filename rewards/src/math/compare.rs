@@ -48,7 +48,7 @@ fn assigned(expression: &Expression) -> Option<(&Expression, &Expression)> {
         std::iter::once(first.as_ref()).chain(rest[..rest.len() - 1].iter().map(|(_, side)| side));
     let name = sides
         .into_iter()
-        .find(|side| is_name(side) && !shares_symbols(side, value))?;
+        .find(|side| is_derivative(side) || (is_name(side) && !shares_symbols(side, value)))?;
     Some((name, value))
 }
 
@@ -72,6 +72,17 @@ fn is_name(side: &Expression) -> bool {
         Expression::Quotient(left, right) => is_name(left) && is_name(right),
         _ => false,
     }
+}
+
+/// `\frac{dy}{dx}`, which is a name although it looks like a quotient.
+fn is_derivative(side: &Expression) -> bool {
+    let differential = |part: &Expression| match part {
+        Expression::Product(factors) => {
+            matches!(factors.as_slice(), [Expression::Symbol(d), Expression::Symbol(_)] if d == "d")
+        }
+        _ => false,
+    };
+    matches!(side, Expression::Quotient(above, below) if differential(above) && differential(below))
 }
 
 fn shares_symbols(name: &Expression, value: &Expression) -> bool {

@@ -57,6 +57,19 @@ type Decided = (Verdict, Cow<'static, str>, Reading, Reading);
 /// Reads both texts and compares them.
 pub(super) fn decide(gold: &str, pred: &str, options: &MathOptions, budget: &Budget) -> Decided {
     let gold = gold_answer(gold);
+    if gold.is_empty() {
+        let why = Doubt::Unreadable {
+            side: "gold",
+            reason: ParseError::Empty.to_string(),
+        };
+        let pred = Reading::of(tidy(pred));
+        return (
+            Verdict::Undecided { why },
+            "".into(),
+            Reading::default(),
+            pred,
+        );
+    }
     let (found, bare) = match predicted(pred, options) {
         Some(found) => found,
         None => {
@@ -187,13 +200,6 @@ impl Judge<'_> {
                 Reading::of(pred),
             )
         };
-        if gold.is_empty() {
-            let why = Doubt::Unreadable {
-                side: "gold",
-                reason: ParseError::Empty.to_string(),
-            };
-            return texts(Verdict::Undecided { why }, "");
-        }
         if gold == pred {
             return texts(Verdict::Equal, "the same text");
         }
@@ -478,7 +484,7 @@ fn words_before_formula(text: &str) -> bool {
     before.len() < text.len() && !before.contains('\\') && words_of_prose(before) >= 1
 }
 
-/// How many words of three letters or more a text has outside of commands and `\text{…}`.
+/// How many words a text has outside of commands and `\text{…}`: of three letters or more, or English ones of two.
 fn words_of_prose(text: &str) -> usize {
     let mut count = 0;
     let mut at = 0;
@@ -507,9 +513,9 @@ fn words_of_prose(text: &str) -> usize {
             .iter()
             .take_while(|byte| byte.is_ascii_alphabetic())
             .count();
-        if run >= 3 && super::parse::function_named(&text[at..at + run]).is_none() {
-            count += 1;
-        }
+        let word = if run >= 2 { &text[at..at + run] } else { "" };
+        let counts = run >= 3 || super::parse::is_english(word);
+        count += usize::from(counts && super::parse::function_named(word).is_none());
         at += run.max(1);
     }
     count

@@ -281,6 +281,9 @@ fn percent_units_and_degrees() {
             ("5 m", "5 cm"),
             ("5 m", "5 s"),
             ("5 dollars", "5 euros"),
+            (r"36^\circ", r"\$36"),
+            (r"28\%", r"\$28"),
+            ("28 m", r"28\%"),
             ("5 hours", "6 hours"),
             (r"30^\circ", r"30\pi"),
         ],
@@ -491,6 +494,10 @@ fn matrices_ratios_times_and_words() {
         ],
     );
     check("undecided", &[("abc", "cab")]);
+    // Without a gold answer nothing is right or wrong.
+    for pred in ["", "5", "** **"] {
+        assert_eq!(verdict("** **", pred).name(), "undecided");
+    }
 }
 
 #[test]

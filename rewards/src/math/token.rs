@@ -148,6 +148,11 @@ impl<'a> Lexer<'a> {
             b'=' if rest.starts_with(b"=>") => ('⇒', 2),
             b'=' if rest.starts_with(b"=<") => ('≤', 2),
             b'!' if rest.starts_with(b"!=") && !self.after_number() => ('≠', 2),
+            b'&' if self.matrices == 0 => {
+                // A mark of alignment.
+                self.at += 1;
+                return;
+            }
             b'+' if rest.starts_with(b"+/-") => ('±', 3),
             b'+' if rest.starts_with(b"+-") => ('±', 2),
             b'*' if rest.starts_with(b"**") => ('^', 2),
@@ -388,7 +393,21 @@ impl<'a> Lexer<'a> {
             self.group();
         } else if name == "begin" || name == "end" {
             let environment = self.group().trim().trim_end_matches('*').to_owned();
-            if name == "begin" {
+            let frames = [
+                "equation",
+                "align",
+                "aligned",
+                "gather",
+                "gathered",
+                "displaymath",
+                "math",
+                "center",
+                "split",
+            ];
+            if frames.contains(&environment.as_str()) {
+                // It only says where a formula stands.
+                self.spaced = true;
+            } else if name == "begin" {
                 self.matrices += 1;
                 if environment == "array" && self.peek(0) == Some(b'{') {
                     self.group();

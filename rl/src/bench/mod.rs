@@ -216,6 +216,8 @@ fn alternate(rollouts: &mut Collected) {
             completion.outcome = Ok(RewardOutcome {
                 total: (index % 2) as f64,
                 components: Vec::new(),
+                parts: Vec::new(),
+                notes: Vec::new(),
             });
         }
     }

@@ -77,6 +77,20 @@ impl Context<'_> {
             },
             _ => None,
         };
+        // Two different things are measured: degrees and dollars, percent and metres.
+        let measured = |expression: &Expression| matches!(expression, Quantity(_, unit) if unit.is_known() && !unit.is_degrees());
+        let otherwise = |expression: &Expression| {
+            matches!(expression, Degrees(_) | Expression::Based { .. })
+                || percent_of(expression).is_some()
+        };
+        let based = |expression: &Expression| matches!(expression, Expression::Based { .. });
+        let angle = |expression: &Expression| matches!(expression, Degrees(_));
+        if (based(gold) && angle(pred)) || (angle(gold) && based(pred)) {
+            return Ok(Verdict::Different);
+        }
+        if (measured(gold) && otherwise(pred)) || (otherwise(gold) && measured(pred)) {
+            return Ok(Verdict::Different);
+        }
         let plain = |expression: &Expression| !matches!(expression, Quantity(..) | Degrees(_));
         match (percent_of(gold), percent_of(pred)) {
             (Some(left), Some(right)) => return self.measures(&left, &right),

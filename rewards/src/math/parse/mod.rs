@@ -25,7 +25,7 @@ mod labels;
 mod names;
 mod operators;
 
-pub(super) use names::{function_named, is_known_command};
+pub(super) use names::{function_named, is_english, is_known_command};
 
 use super::budget::{Budget, Doubt, MAX_ANSWER_BYTES, MAX_DEPTH};
 use super::expression::{Connective, Expression, Half, RelationKind, SetOperation};

@@ -108,7 +108,7 @@ pub(crate) fn is_known_command(name: &str) -> bool {
 }
 
 /// Whether a short run of letters is an English word and no product of variables.
-pub(super) fn is_english(word: &str) -> bool {
+pub(crate) fn is_english(word: &str) -> bool {
     #[rustfmt::skip]
     const WORDS: &[&str] = &[
         "the", "is", "it", "its", "of", "to", "so", "we", "if", "by", "as", "at", "be", "on", "no", "yes", "you", "not", "can", "all", "one",

@@ -340,11 +340,15 @@ pub(super) fn quotient(dividend: Expression, divisor: Expression) -> Expression 
         && left.is_integer()
         && right.is_integer()
         && !right.is_zero()
+        && left.numer().bits().max(right.numer().bits()) <= FOLDED_BITS
     {
         return Expression::Number(left / right);
     }
     Expression::Quotient(Box::new(dividend), Box::new(divisor))
 }
+
+/// Longest integers that make a fraction at once, in bits: reducing longer ones has its price, which is paid later.
+const FOLDED_BITS: u64 = 512;
 
 /// Whether a number can be the fraction of a mixed number: above 0 and below 1.
 pub(super) fn is_proper_fraction(value: &BigRational) -> bool {

@@ -37,6 +37,11 @@ impl Lexer<'_> {
             plain = false;
         }
         let repeating = self.repeating(decimals > 0);
+        // Reducing takes as many passes over the digits as there are bits.
+        let longest = 4 * digits.len() as u64;
+        if decimals > 0 {
+            self.budget.spend(longest * longest / 400)?;
+        }
         let mut value = BigRational::new(
             parse_digits(&digits, self.budget)?,
             power_of_ten(decimals as u64, self.budget)?,
