@@ -6,6 +6,7 @@
 //! where it does not (as in unit tests), threads are used.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -102,12 +103,7 @@ fn serve() -> Result<(), SandboxError> {
     while let Some(message) = receive(&mut stdin).map_err(broken)? {
         let request: Request = postcard::from_bytes(&message)
             .map_err(|error| SandboxError::protocol(error.to_string()))?;
-        let station = match stations.entry(request.limits.stack_bytes) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Station::start(request.limits.stack_bytes)?)
-            }
-        };
+        let station = station(&mut stations, request.limits.stack_bytes)?;
         let reply = station.ask(request)?;
         let message = postcard::to_stdvec(&reply)
             .map_err(|error| SandboxError::protocol(error.to_string()))?;
@@ -182,6 +178,17 @@ impl Station {
             Err(error) => Reply::Failed(error.to_string()),
         })
     }
+}
+
+/// The station for guests with this much stack, started if there is none.
+fn station(
+    stations: &mut HashMap<u64, Station>,
+    stack_bytes: u64,
+) -> Result<&mut Station, SandboxError> {
+    Ok(match stations.entry(stack_bytes) {
+        Entry::Occupied(entry) => entry.into_mut(),
+        Entry::Vacant(entry) => entry.insert(Station::start(stack_bytes)?),
+    })
 }
 
 impl Request {
@@ -289,11 +296,7 @@ impl Worker {
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Reply, SandboxError> {
         match self {
             Self::Thread(stations) => {
-                let stack_bytes = request.limits.stack_bytes;
-                if !stations.contains_key(&stack_bytes) {
-                    stations.insert(stack_bytes, Station::start(stack_bytes)?);
-                }
-                let station = stations.get_mut(&stack_bytes).expect("just made");
+                let station = station(stations, request.limits.stack_bytes)?;
                 station.ask(request.clone())
             }
             Self::Process(process) => match process.ask(request) {
