@@ -48,7 +48,7 @@ impl Limits {
     /// Stacks below this do not even start an interpreter.
     const SMALLEST_STACK_BYTES: u64 = 64 << 10;
     /// Stacks above this serve nobody but a guest that wants to waste memory.
-    const LARGEST_STACK_BYTES: u64 = 256 << 20;
+    pub(crate) const LARGEST_STACK_BYTES: u64 = 256 << 20;
 
     /// Checks that a program could run at all within these limits.
     ///

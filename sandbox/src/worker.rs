@@ -6,6 +6,7 @@
 //! where it does not (as in unit tests), threads are used.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -94,24 +95,41 @@ pub fn serve_with(program: PathBuf) {
     let _ = SERVING_PROGRAM.set(program);
 }
 
+/// Serves on a thread whose stack is long enough for every guest: each request costs two switches of
+/// threads less than if it were handed on.
 fn serve() -> Result<(), SandboxError> {
+    let lost = |reason: String| SandboxError::WorkerLost { reason };
+    std::thread::Builder::new()
+        .name("sandbox".to_owned())
+        .stack_size(thread_stack_bytes(Limits::LARGEST_STACK_BYTES))
+        .spawn(serve_here)
+        .map_err(|error| lost(format!("a thread does not start: {error}")))?
+        .join()
+        .map_err(|_| lost("its thread panicked".to_owned()))?
+}
+
+fn serve_here() -> Result<(), SandboxError> {
     let mut stdin = std::io::stdin().lock();
     let mut stdout = std::io::stdout().lock();
     let broken = |error: std::io::Error| SandboxError::protocol(error.to_string());
-    let mut stations: HashMap<u64, Station> = HashMap::new();
+    let mut runners: HashMap<u64, Runner> = HashMap::new();
     while let Some(message) = receive(&mut stdin).map_err(broken)? {
         let request: Request = postcard::from_bytes(&message)
             .map_err(|error| SandboxError::protocol(error.to_string()))?;
-        let station = match stations.entry(request.limits.stack_bytes) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Station::start(request.limits.stack_bytes)?)
-            }
+        let (limits, python) = (request.limits, request.uses_python());
+        let runner = runners
+            .entry(limits.stack_bytes)
+            .or_insert_with(|| Runner::new(limits.stack_bytes));
+        let reply = match runner.handle(request) {
+            Ok(reply) => reply,
+            Err(error) => Reply::Failed(error.to_string()),
         };
-        let reply = station.ask(request)?;
         let message = postcard::to_stdvec(&reply)
             .map_err(|error| SandboxError::protocol(error.to_string()))?;
         send(&mut stdout, &message).map_err(broken)?;
+        if python {
+            runner.prepare(&limits);
+        }
     }
     Ok(())
 }
@@ -182,6 +200,17 @@ impl Station {
             Err(error) => Reply::Failed(error.to_string()),
         })
     }
+}
+
+/// The station for guests with this much stack, started if there is none.
+fn station(
+    stations: &mut HashMap<u64, Station>,
+    stack_bytes: u64,
+) -> Result<&mut Station, SandboxError> {
+    Ok(match stations.entry(stack_bytes) {
+        Entry::Occupied(entry) => entry.into_mut(),
+        Entry::Vacant(entry) => entry.insert(Station::start(stack_bytes)?),
+    })
 }
 
 impl Request {
@@ -289,11 +318,7 @@ impl Worker {
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Reply, SandboxError> {
         match self {
             Self::Thread(stations) => {
-                let stack_bytes = request.limits.stack_bytes;
-                if !stations.contains_key(&stack_bytes) {
-                    stations.insert(stack_bytes, Station::start(stack_bytes)?);
-                }
-                let station = stations.get_mut(&stack_bytes).expect("just made");
+                let station = station(stations, request.limits.stack_bytes)?;
                 station.ask(request.clone())
             }
             Self::Process(process) => match process.ask(request) {

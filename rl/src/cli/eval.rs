@@ -43,6 +43,7 @@ pub(crate) struct Eval {
 impl Eval {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let mut config = config::load(&self.config, &self.overrides)?;
+        super::sandbox::prepare_for(&config.reward.rubric)?;
         config.evaluation.problems = self.problems.unwrap_or(config.evaluation.problems);
         if config.evaluation.problems == 0 {
             return Err(usage("--problems 0: there is nothing to measure"));

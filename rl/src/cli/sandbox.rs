@@ -1,6 +1,7 @@
 //! `dunwu sandbox`, and what other commands do before they need a Python.
 
 use clap::{Args, Subcommand};
+use dunwu_rewards::{ComponentConfig, RubricConfig};
 use dunwu_sandbox::python::install::{self, Stage};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -31,6 +32,15 @@ impl SandboxCommand {
                 super::model::print_json(&serde_json::json!({ "runtime": path }))
             }
         }
+    }
+}
+
+/// Makes what `rubric` needs, so that no judge has to wait for it.
+pub(crate) fn prepare_for(rubric: &RubricConfig) -> Result<(), Failure> {
+    let code = |component: &ComponentConfig| matches!(component, ComponentConfig::Code(_));
+    match rubric.components.iter().any(code) {
+        true => prepare_python(),
+        false => Ok(()),
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) struct Train {
 impl Train {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let mut config = config::load(&self.config, &self.overrides)?;
+        super::sandbox::prepare_for(&config.reward.rubric)?;
         if let Some(device) = self.device {
             config.device = device;
         }

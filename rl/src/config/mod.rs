@@ -354,9 +354,13 @@ impl RunConfig {
                     traces.validate().map_err(|e| format!("traces: {e}"))?;
                 }
                 match (&sft.file, &self.data.task) {
-                    (Some(_), _) | (None, Some(GeneratorConfig::ChainSum(_))) => {}
+                    (Some(_), _)
+                    | (
+                        None,
+                        Some(GeneratorConfig::ChainSum(_) | GeneratorConfig::Program(_)),
+                    ) => {}
                     (None, _) => return Err(
-                        "nothing to learn from: set `file`, or use the generator chain-sum, which makes demonstrations"
+                        "nothing to learn from: set `file`, or use the generator chain-sum or program, which make demonstrations"
                             .to_owned(),
                     ),
                 }

@@ -158,8 +158,7 @@ fn run(command: &mut Command, otherwise: &str) -> Result<(), SandboxError> {
     let last = words
         .lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("[notice]"))
-        .next_back()
+        .rfind(|line| !line.is_empty() && !line.starts_with("[notice]"))
         .unwrap_or("no message");
     Err(missing(format!("{otherwise}: {last}")))
 }
