@@ -124,6 +124,14 @@ pub(crate) trait Compute: Sized + Sync {
 
     /// `x Wᵀ`.
     fn project(&self, x: &Self::Rows, weight: &Tensor<2>) -> Self::Rows;
+    /// [`Self::project`] by several weights, for which the same rows are made ready once.
+    fn project_all<const N: usize>(
+        &self,
+        x: &Self::Rows,
+        weights: [&Tensor<2>; N],
+    ) -> [Self::Rows; N] {
+        weights.map(|weight| self.project(x, weight))
+    }
     /// `sum + scale · x Wᵀ`.
     fn project_onto(
         &self,
@@ -142,6 +150,8 @@ pub(crate) trait Compute: Sized + Sync {
         weight: &Tensor<2>,
         scale: f32,
     ) -> Self::Rows;
+    /// `W + scale · up · down`.
+    fn merge(&self, weight: &Tensor<2>, up: &Tensor<2>, down: &Tensor<2>, scale: f32) -> Tensor<2>;
     /// `sum + scale · ∂yᵀ x`, flat.
     fn outer_onto(
         &self,

@@ -63,25 +63,24 @@ impl Block {
         attend: impl FnOnce(&Qkv<C::Rows>) -> (C::Rows, C::Attended),
     ) -> (C::Rows, Kept<C>) {
         let normed = self.attention_norm.forward(c, &x);
-        let head = |linear: &Linear, norm: &Option<RmsNorm>, count: usize| {
-            let plain = linear.forward(c, &normed);
+        let maps = [&self.query, &self.key, &self.value];
+        let [query, key, value] = Linear::forward_all(c, maps, &normed);
+        drop(normed);
+        let head = |plain: C::Rows, norm: &Option<RmsNorm>, count: usize| {
             let (normed, plain) = match norm {
                 Some(norm) => (norm.forward(c, &plain), Some(plain)),
                 None => (plain, None),
             };
             (c.rotate(normed, rotation, count, Direction::Forward), plain)
         };
-        let (query, plain_query) = head(&self.query, &self.query_norm, heads.query);
-        let (key, plain_key) = head(&self.key, &self.key_norm, heads.kv);
-        let value = self.value.forward(c, &normed);
-        drop(normed);
+        let (query, plain_query) = head(query, &self.query_norm, heads.query);
+        let (key, plain_key) = head(key, &self.key_norm, heads.kv);
         let qkv = Qkv { query, key, value };
         let (mixed, attended) = attend(&qkv);
         let middle = self.output.forward_onto(c, c.copy(&x), &mixed);
 
         let normed = self.feed_forward_norm.forward(c, &middle);
-        let gate = self.gate.forward(c, &normed);
-        let up = self.up.forward(c, &normed);
+        let [gate, up] = Linear::forward_all(c, [&self.gate, &self.up], &normed);
         drop(normed);
         let gated = c.swiglu(&gate, &up); // down(silu(gate(x)) ⊙ up(x)): arXiv 2002.05202, eq. 6
         let out = self.down.forward_onto(c, c.copy(&middle), &gated);
@@ -123,24 +122,27 @@ impl Block {
             up,
         } = kept;
 
-        let by_gated = self.down.input_gradient(c, &by_out, None);
+        let (by_gated, narrow) = self.down.input_gradient(c, &by_out, None);
         let (gated, by_gate, by_up) = c.swiglu_backward(gate, up, by_gated);
-        self.down.weight_gradient(c, &gated, &by_out, gradients);
+        self.down
+            .weight_gradient(c, &gated, &by_out, narrow, gradients);
         drop(gated);
         let normed = self.feed_forward_norm.forward(c, &middle);
-        self.gate.weight_gradient(c, &normed, &by_gate, gradients);
-        self.up.weight_gradient(c, &normed, &by_up, gradients);
+        let (by_normed, narrow) = self.gate.input_gradient(c, &by_gate, None);
+        self.gate
+            .weight_gradient(c, &normed, &by_gate, narrow, gradients);
+        let (by_normed, narrow) = self.up.input_gradient(c, &by_up, Some(by_normed));
+        self.up
+            .weight_gradient(c, &normed, &by_up, narrow, gradients);
         drop(normed);
-        let by_normed = self.gate.input_gradient(c, &by_gate, None);
-        let by_normed = self.up.input_gradient(c, &by_up, Some(by_normed));
         drop((by_gate, by_up));
         let norm = &self.feed_forward_norm;
         let by_middle = norm.backward(c, by_out, &middle, &by_normed, gradients);
         drop((by_normed, middle));
 
-        let by_mixed = self.output.input_gradient(c, &by_middle, None);
+        let (by_mixed, narrow) = self.output.input_gradient(c, &by_middle, None);
         self.output
-            .weight_gradient(c, &mixed, &by_middle, gradients);
+            .weight_gradient(c, &mixed, &by_middle, narrow, gradients);
         let by_qkv = c.attention_backward(&qkv, &mixed, &attended, &by_mixed, layout, heads);
         drop((mixed, by_mixed, qkv));
         let mut back = |by: C::Rows, norm: &Option<RmsNorm>, plain: Option<C::Rows>, count| {
@@ -157,13 +159,18 @@ impl Block {
         let by_value = by_qkv.value;
 
         let normed = self.attention_norm.forward(c, &input);
-        self.query.weight_gradient(c, &normed, &by_query, gradients);
-        self.key.weight_gradient(c, &normed, &by_key, gradients);
-        self.value.weight_gradient(c, &normed, &by_value, gradients);
+        let mut by_normed = None;
+        for (map, by_y) in [
+            (&self.query, by_query),
+            (&self.key, by_key),
+            (&self.value, by_value),
+        ] {
+            let (sum, narrow) = map.input_gradient(c, &by_y, by_normed.take());
+            map.weight_gradient(c, &normed, &by_y, narrow, gradients);
+            by_normed = Some(sum);
+        }
         drop(normed);
-        let by_normed = self.query.input_gradient(c, &by_query, None);
-        let by_normed = self.key.input_gradient(c, &by_key, Some(by_normed));
-        let by_normed = self.value.input_gradient(c, &by_value, Some(by_normed));
+        let by_normed = by_normed.expect("three maps read the normalised rows");
         let norm = &self.attention_norm;
         norm.backward(c, by_middle, &input, &by_normed, gradients)
     }

@@ -48,16 +48,25 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
+    /// Several maps of the same rows.
+    ///
     /// # Shapes
     /// - input: `[rows, in]`
-    /// - output: `[rows, out]`
-    pub(crate) fn forward<C: Compute>(&self, c: &C, x: &C::Rows) -> C::Rows {
-        let y = c.project(x, &self.weight);
-        let y = match &self.bias {
-            Some(bias) => c.add_bias(y, bias),
-            None => y,
-        };
-        self.adapt(c, y, x)
+    /// - outputs: `[rows, out]`
+    pub(crate) fn forward_all<C: Compute, const N: usize>(
+        c: &C,
+        maps: [&Self; N],
+        x: &C::Rows,
+    ) -> [C::Rows; N] {
+        let mut maps_left = maps.iter();
+        c.project_all(x, maps.map(|map| &map.weight)).map(|y| {
+            let map = maps_left.next().expect("as many as there are products");
+            let y = match &map.bias {
+                Some(bias) => c.add_bias(y, bias),
+                None => y,
+            };
+            map.adapt(c, y, x)
+        })
     }
 
     /// `sum + forward(x)`, for a map without a bias.
@@ -76,23 +85,25 @@ impl Linear {
         }
     }
 
-    /// The gradient by the input, added to `sum` if there is one.
+    /// The gradient by the input, added to `sum` if there is one, and with an adapter that by its
+    /// narrow rows, for [`Self::weight_gradient`].
     pub(crate) fn input_gradient<C: Compute>(
         &self,
         c: &C,
         by_y: &C::Rows,
         sum: Option<C::Rows>,
-    ) -> C::Rows {
+    ) -> (C::Rows, Option<C::Rows>) {
         let by_x = match sum {
             Some(sum) => c.project_back_onto(sum, by_y, &self.weight, 1.0),
             None => c.project_back(by_y, &self.weight),
         };
         match &self.adapter {
             Some(adapter) => {
-                let narrow = c.project_back(by_y, &adapter.up);
-                c.project_back_onto(by_x, &narrow, &adapter.down, adapter.scale)
+                let by_narrow = c.project_back(by_y, &adapter.up);
+                let by_x = c.project_back_onto(by_x, &by_narrow, &adapter.down, adapter.scale);
+                (by_x, Some(by_narrow))
             }
-            None => by_x,
+            None => (by_x, None),
         }
     }
 
@@ -102,6 +113,7 @@ impl Linear {
         c: &C,
         x: &C::Rows,
         by_y: &C::Rows,
+        by_narrow: Option<C::Rows>,
         gradients: &mut Gradients,
     ) {
         let Gradients { sums, trained } = gradients;
@@ -115,16 +127,21 @@ impl Linear {
                 });
             }
         }
-        if let Some(adapter) = &self.adapter {
+        if let (Some(adapter), Some(by_narrow)) = (&self.adapter, by_narrow) {
             let narrow = c.project(x, &adapter.down);
             sums.change(&self.up_name(), &adapter.up, |sum| {
                 c.outer_onto(sum, by_y, &narrow, adapter.scale)
             });
-            let by_narrow = c.project_back(by_y, &adapter.up);
             sums.change(&self.down_name(), &adapter.down, |sum| {
                 c.outer_onto(sum, &by_narrow, x, adapter.scale)
             });
         }
+    }
+
+    /// The weight with its adapter added.
+    pub(crate) fn merged<C: Compute>(&self, c: &C) -> Option<Tensor<2>> {
+        let Adapter { down, up, scale } = self.adapter.as_ref()?;
+        Some(c.merge(&self.weight, up, down, *scale))
     }
 
     fn down_name(&self) -> String {

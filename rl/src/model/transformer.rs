@@ -388,9 +388,8 @@ impl Transformer {
         let blocks = merged.blocks.iter_mut().zip(&mut adapted.blocks);
         for (block, adapted) in blocks {
             for ((_, linear), (_, adapted)) in block.linears().into_iter().zip(adapted.linears()) {
-                if let Some(Adapter { down, up, scale }) = &adapted.adapter {
-                    let change = up.clone().matmul(down.clone()).mul_scalar(*scale);
-                    linear.weight.inplace(|weight| weight + change);
+                if let Some(weight) = with_compute!(self, |c| adapted.merged(&c)) {
+                    linear.weight = weight;
                 }
             }
         }

@@ -215,6 +215,20 @@ impl Compute for Host {
         out
     }
 
+    fn project_all<const N: usize>(&self, x: &Rows, weights: [&Tensor<2>; N]) -> [Rows; N] {
+        if x.rows() >= self.many_rows {
+            return weights.map(|weight| self.project(x, weight));
+        }
+        let values = weights.map(Values::of);
+        let mut outs = weights.map(|weight| Rows::stale(x.rows(), outputs(weight)));
+        let pairs = outs
+            .iter_mut()
+            .map(Rows::data_mut)
+            .zip(values.iter().map(|v| &**v));
+        panel::few_rows_all(self.arch, pairs, x.data(), x.width(), false, Threads::Pool);
+        outs
+    }
+
     fn project_onto(&self, mut sum: Rows, x: &Rows, weight: &Tensor<2>, scale: f32) -> Rows {
         self.times_weight(&mut sum, x, weight, scale, Into::Add);
         sum
@@ -254,6 +268,18 @@ impl Compute for Host {
             Threads::Pool,
         );
         sum
+    }
+
+    fn merge(&self, weight: &Tensor<2>, up: &Tensor<2>, down: &Tensor<2>, scale: f32) -> Tensor<2> {
+        let (up, down) = (Values::of(up), Values::of(down));
+        let [_, inputs] = weight.dims();
+        let rank = down.len() / inputs;
+        let add = |weight: &mut [f32]| {
+            let (up, down) = (View::new(&up, rank), View::new(&down, inputs));
+            let mut weight = ViewMut::new(weight, inputs);
+            product(&mut weight, up, down, scale, Into::Add, Threads::Pool);
+        };
+        change(weight.clone(), add).0
     }
 
     fn outer_onto(&self, sum: Tensor<1>, by_y: &Rows, x: &Rows, scale: f32) -> Tensor<1> {

@@ -35,20 +35,40 @@ pub(crate) fn few_rows(
     add: bool,
     threads: Threads,
 ) {
-    let outputs = weight.len() / inputs;
+    few_rows_all(arch, [(out, weight)], x, inputs, add, threads);
+}
+
+/// [`few_rows`] by several weights.
+pub(crate) fn few_rows_all<'a>(
+    arch: Arch,
+    pairs: impl IntoIterator<Item = (&'a mut [f32], &'a [f32])>,
+    x: &[f32],
+    inputs: usize,
+    add: bool,
+    threads: Threads,
+) {
     let rows = x.len() / inputs;
-    assert_eq!(out.len(), rows * outputs);
-    assert_eq!((weight.len(), x.len()), (outputs * inputs, rows * inputs));
-    let workers = match threads {
-        Threads::Pool if outputs * inputs * rows > 1 << 18 => rayon::current_num_threads(),
-        _ => 1,
-    };
-    let band = outputs.div_ceil(workers).next_multiple_of(TILE);
+    assert_eq!(x.len(), rows * inputs);
     let panels: Vec<Panel> = x
         .chunks(PANEL_ROWS * inputs)
         .enumerate()
         .map(|(i, x)| Panel::new(x, inputs, i * PANEL_ROWS))
         .collect();
+    let mut bands = Vec::new();
+    for (out, weight) in pairs {
+        let outputs = weight.len() / inputs;
+        assert_eq!(
+            (weight.len(), out.len()),
+            (outputs * inputs, rows * outputs)
+        );
+        let workers = match threads {
+            Threads::Pool if outputs * inputs * rows > 1 << 18 => rayon::current_num_threads(),
+            _ => 1,
+        };
+        let width = outputs.div_ceil(workers).next_multiple_of(TILE);
+        let parts = ViewMut::new(out, outputs).split_columns(width);
+        bands.extend(parts.into_iter().zip(weight.chunks(width * inputs)));
+    }
     let run = |(out, weight): (ViewMut, &[f32])| {
         let band = Band {
             out,
@@ -59,12 +79,10 @@ pub(crate) fn few_rows(
         };
         arch.dispatch(band);
     };
-    let out = ViewMut::new(out, outputs);
-    if workers == 1 {
-        return run((out, weight));
+    match threads {
+        Threads::Pool if bands.len() > 1 => bands.into_par_iter().for_each(run),
+        _ => bands.into_iter().for_each(run),
     }
-    let bands = out.split_columns(band).into_par_iter();
-    bands.zip(weight.par_chunks(band * inputs)).for_each(run);
 }
 
 /// Up to [`PANEL_ROWS`] rows of activations side by side, filled up with zeros.

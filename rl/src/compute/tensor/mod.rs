@@ -193,6 +193,10 @@ impl Compute for Tensors {
         sum + scaled(self.project_back(by_y, weight), scale)
     }
 
+    fn merge(&self, weight: &Tensor<2>, up: &Tensor<2>, down: &Tensor<2>, scale: f32) -> Tensor<2> {
+        weight.clone() + scaled(up.clone().matmul(down.clone()), scale)
+    }
+
     fn outer_onto(&self, sum: Tensor<1>, by_y: &Tensor<2>, x: &Tensor<2>, scale: f32) -> Tensor<1> {
         let count = sum.dims()[0];
         let outer = by_y.clone().transpose().matmul(x.clone());
