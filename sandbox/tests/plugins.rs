@@ -198,7 +198,7 @@ fn check_example(path: &Path, name: &str) {
             (scores[0].value - 2.0 / 3.0).abs() < 1e-12 && scores[1].value == 0.0,
             "{name}: {scores:?}"
         );
-        assert_eq!(scores[1].parts, [("words".to_owned(), 1.0)], "{name}");
+        assert_eq!(scores[1].parts, [("words".to_owned(), 2.0)], "{name}");
         let mut without = sample("x");
         without.reference = None;
         let error = plugin.score_batch(vec![without]).unwrap_err().to_string();

@@ -60,14 +60,22 @@ static int has_word(string text, uint32_t end, string word) {
     return 0;
 }
 
-/* Distinct words of `text`; those of them that are in `among`, if it is given. */
-static uint32_t count_words(string text, const string *among) {
+/* Words of `text`. */
+static uint32_t count_words(string text) {
     uint32_t count = 0;
+    for (uint32_t at = 0; next_word(text, &at).length != 0;) count++;
+    return count;
+}
+
+/* The share of the distinct words of `wanted` that are in `said`. */
+static double share(string wanted, string said) {
+    uint32_t total = 0, found = 0;
     for (uint32_t at = 0;;) {
-        string word = next_word(text, &at);
-        if (word.length == 0) return count;
-        if (has_word(text, (uint32_t)(word.at - text.at), word)) continue;
-        count += !among || has_word(*among, among->length, word);
+        string word = next_word(wanted, &at);
+        if (word.length == 0) return total ? (double)found / total : 0;
+        if (has_word(wanted, (uint32_t)(word.at - wanted.at), word)) continue;
+        total++;
+        found += has_word(said, said.length, word);
     }
 }
 
@@ -89,11 +97,9 @@ scores_or_reason *score_batch(const sample *samples, uint32_t count) {
             reply.reason = (string){missing, sizeof missing - 1};
             return &reply;
         }
-        string said = samples[i].completion, wanted = samples[i].reference.value;
-        uint32_t total = count_words(wanted, NULL), found = count_words(wanted, &said);
         part *words = take(sizeof *words, _Alignof(part));
-        *words = (part){{"words", 5}, count_words(said, NULL)};
-        scores[i] = (score){total ? (double)found / total : 0, words, 1, {0}};
+        *words = (part){{"words", 5}, count_words(samples[i].completion)};
+        scores[i] = (score){share(samples[i].reference.value, samples[i].completion), words, 1, {0}};
     }
     reply.is_error = 0;
     reply.scores.at = scores;

@@ -20,5 +20,5 @@ class WitWorld(wit_world.WitWorld):
 def score(sample: Sample) -> Score:
     if sample.reference is None:
         raise Err("a sample has no reference to compare with")
-    said, wanted = set(sample.completion.split()), set(sample.reference.split())
-    return Score(len(said & wanted) / max(len(wanted), 1), [("words", float(len(said)))], None)
+    said, wanted = sample.completion.split(), set(sample.reference.split())
+    return Score(len(wanted.intersection(said)) / max(len(wanted), 1), [("words", float(len(said)))], None)

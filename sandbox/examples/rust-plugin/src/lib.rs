@@ -24,12 +24,17 @@ impl Guest for Overlap {
 fn score(sample: &Sample) -> Result<Score, String> {
     let reference = sample.reference.as_deref();
     let reference = reference.ok_or("a sample has no reference to compare with")?;
-    let said: HashSet<&str> = sample.completion.split_whitespace().collect();
     let wanted: HashSet<&str> = reference.split_whitespace().collect();
-    let found = wanted.intersection(&said).count();
+    let (mut missing, mut words) = (wanted.clone(), 0);
+    for word in sample.completion.split_whitespace() {
+        words += 1;
+        if !missing.is_empty() {
+            missing.remove(word);
+        }
+    }
     Ok(Score {
-        value: found as f64 / wanted.len().max(1) as f64,
-        parts: vec![("words".to_owned(), said.len() as f64)],
+        value: (wanted.len() - missing.len()) as f64 / wanted.len().max(1) as f64,
+        parts: vec![("words".to_owned(), f64::from(words))],
         note: None,
     })
 }
