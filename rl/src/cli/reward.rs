@@ -140,6 +140,7 @@ impl Reward {
         }
         let path = self.config.context("a config")?;
         let config = config::load(&path, &self.overrides)?;
+        super::sandbox::prepare_for(&config.reward.rubric)?;
         let rubric = Rubric::from_config(&config.reward.rubric).context("reward.rubric")?;
         for_each_line(&self.input, |row: Row| judged(&rubric, row))
     }
