@@ -7,19 +7,19 @@
 /// with the same vector width, and lets the compiler use vectors at all.
 const LANES: usize = 16;
 
-/// `Σ f(a_i, b_i)` by [`LANES`] partial sums.
+/// Adds `f(a_i, b_i)` to the partial sums of each run of [`LANES`] values.
 #[inline(always)]
 fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0.0f32; LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let (a_rest, b_rest) = (a_chunks.remainder(), b_chunks.remainder());
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for lane in 0..LANES {
-            sums[lane] += f(a[lane], b[lane]);
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    for (a, b) in a.iter().zip(b) {
+        for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += f(a, b);
         }
     }
-    for (lane, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
-        sums[lane] += f(a, b);
+    for (sum, (&a, &b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *sum += f(a, b);
     }
     sums.iter().sum()
 }
@@ -28,17 +28,16 @@ fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
 #[inline(always)]
 fn sum3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
-    let length = a.len();
-    let (b, c) = (&b[..length], &c[..length]);
-    let whole = length / LANES * LANES;
-    for start in (0..whole).step_by(LANES) {
-        for lane in 0..LANES {
-            let i = start + lane;
-            sums[lane] += a[i] * b[i] * c[i];
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    let (c, c_rest) = c.as_chunks::<LANES>();
+    for ((a, b), c) in a.iter().zip(b).zip(c) {
+        for (sum, ((&a, &b), &c)) in sums.iter_mut().zip(a.iter().zip(b).zip(c)) {
+            *sum += a * b * c;
         }
     }
-    for i in whole..length {
-        sums[i - whole] += a[i] * b[i] * c[i];
+    for (sum, ((&a, &b), &c)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest).zip(c_rest)) {
+        *sum += a * b * c;
     }
     sums.iter().sum()
 }
@@ -143,11 +142,10 @@ pub(crate) fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) 
     let half = cos.len();
     for head in row.chunks_exact_mut(2 * half) {
         let (first, second) = head.split_at_mut(half);
-        for i in 0..half {
-            let (a, b) = (first[i], second[i]);
-            let sin = sin[i] * direction;
-            first[i] = a * cos[i] - b * sin;
-            second[i] = b * cos[i] + a * sin;
+        let angles = cos.iter().zip(sin);
+        for ((a, b), (&cos, &sin)) in first.iter_mut().zip(second).zip(angles) {
+            let sin = sin * direction;
+            (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
         }
     }
 }
@@ -156,15 +154,10 @@ pub(crate) fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) 
 #[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest = chunks.remainder();
+    let (chunks, rest) = x.as_chunks::<LANES>();
     for chunk in chunks {
-        for lane in 0..LANES {
-            lanes[lane] = if chunk[lane] > lanes[lane] {
-                chunk[lane]
-            } else {
-                lanes[lane]
-            };
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = if x > *lane { x } else { *lane };
         }
     }
     rest.iter()
@@ -177,16 +170,16 @@ pub(crate) fn max(x: &[f32]) -> f32 {
 #[inline(always)]
 pub(crate) fn exp_sum(x: &mut [f32], shift: f32, scale: f32) -> f32 {
     let mut sums = [0.0f32; LANES];
-    let mut chunks = x.chunks_exact_mut(LANES);
-    for chunk in &mut chunks {
-        for lane in 0..LANES {
-            chunk[lane] = exp((chunk[lane] - shift) * scale);
-            sums[lane] += chunk[lane];
+    let (chunks, rest) = x.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *x = exp((*x - shift) * scale);
+            *sum += *x;
         }
     }
-    for (lane, x) in chunks.into_remainder().iter_mut().enumerate() {
+    for (sum, x) in sums.iter_mut().zip(rest) {
         *x = exp((*x - shift) * scale);
-        sums[lane] += *x;
+        *sum += *x;
     }
     sums.iter().sum()
 }
@@ -195,21 +188,20 @@ pub(crate) fn exp_sum(x: &mut [f32], shift: f32, scale: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn exp_moments(x: &mut [f32], shift: f32, scale: f32) -> (f64, f64) {
     let (mut sums, mut logs) = ([0.0f32; LANES], [0.0f32; LANES]);
-    let mut chunks = x.chunks_exact_mut(LANES);
-    for chunk in &mut chunks {
-        for lane in 0..LANES {
-            let log = (chunk[lane] - shift) * scale;
-            let w = exp(log);
-            chunk[lane] = w;
-            sums[lane] += w;
-            logs[lane] += w * log;
+    let (chunks, rest) = x.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for ((sum, log_sum), x) in sums.iter_mut().zip(&mut logs).zip(chunk) {
+            let log = (*x - shift) * scale;
+            *x = exp(log);
+            *sum += *x;
+            *log_sum += *x * log;
         }
     }
-    for (lane, x) in chunks.into_remainder().iter_mut().enumerate() {
+    for ((sum, log_sum), x) in sums.iter_mut().zip(&mut logs).zip(rest) {
         let log = (*x - shift) * scale;
         *x = exp(log);
-        sums[lane] += *x;
-        logs[lane] += *x * log;
+        *sum += *x;
+        *log_sum += *x * log;
     }
     let total = |lanes: [f32; LANES]| lanes.iter().map(|&x| f64::from(x)).sum();
     (total(sums), total(logs))

@@ -1,14 +1,14 @@
 //! The arithmetic of the model, in two implementations behind one trait.
 //!
-//! The forward and backward pass of the transformer are written once, against [`Compute`].
+//! The forward and backward pass of the transformer are written once, against `Compute`.
 //!
 //! | file | subject |
 //! |---|---|
-//! | [`host`] | the CPU: vectorised loops and matrix products on slices, ragged rows, nothing padded |
-//! | [`tensor`] | any Burn device: tensor operations with static shapes |
-//! | [`elementwise`] | vectorised loops over one row |
+//! | `host` | the CPU: vectorised loops and matrix products on slices, ragged rows, nothing padded |
+//! | `tensor` | any Burn device: tensor operations with static shapes |
+//! | `elementwise` | vectorised loops over one row |
 //! | [`packing`] | which row of a batch may attend to which |
-//! | [`buffers`] | Burn tensors of the CPU seen as slices |
+//! | `buffers` | Burn tensors of the CPU seen as slices |
 
 pub(crate) mod buffers;
 pub(crate) mod elementwise;

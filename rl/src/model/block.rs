@@ -24,6 +24,13 @@ pub(crate) struct Block {
     pub(crate) down: Linear,
 }
 
+/// Where the rows of a pass stand.
+pub(crate) struct Place<'a, C: Compute> {
+    pub(crate) rotation: &'a C::Rotation,
+    pub(crate) layout: &'a C::Layout,
+    pub(crate) heads: Heads,
+}
+
 /// What a block's backward pass needs of its forward pass. Normalised rows and the gated product
 /// are cheap and computed again.
 pub(crate) struct Kept<C: Compute> {
@@ -105,11 +112,14 @@ impl Block {
         c: &C,
         kept: Kept<C>,
         by_out: C::Rows,
-        rotation: &C::Rotation,
-        layout: &C::Layout,
-        heads: Heads,
+        place: &Place<C>,
         gradients: &mut Gradients,
     ) -> C::Rows {
+        let &Place {
+            rotation,
+            layout,
+            heads,
+        } = place;
         let Kept {
             input,
             plain_query,

@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Tensor, activation::log_softmax};
 
 use super::{
-    block::{Block, Kept},
+    block::{Block, Kept, Place},
     config::ModelConfig,
     layers::{Adapter, Gradients, Linear, RmsNorm, Trained},
     lora::Lora,
@@ -315,6 +315,11 @@ impl Transformer {
             layout,
         } = forward;
         let heads = self.heads();
+        let place = Place {
+            rotation: &rotation,
+            layout: &layout,
+            heads,
+        };
         let mut by_x = by_stream;
         for (block, trace) in self.blocks.iter().zip(traces).rev() {
             let kept = match trace {
@@ -324,7 +329,7 @@ impl Transformer {
                     block.forward(c, x, &rotation, heads, attend).1
                 }
             };
-            by_x = block.backward(c, kept, by_x, &rotation, &layout, heads, gradients);
+            by_x = block.backward(c, kept, by_x, &place, gradients);
         }
         if gradients.trained == Trained::All {
             gradients.sums.change(EMBEDDING, &self.embedding, |sum| {
