@@ -47,6 +47,9 @@ pub struct Generated {
 /// Tells from the tokens so far whether a completion ends here.
 pub type Stop<'a> = &'a (dyn Fn(&[u32]) -> bool + Sync);
 
+/// Is told of a completion: its index over all requests, and what it is.
+pub type OnEnd<'a> = &'a mut dyn FnMut(usize, &Generated);
+
 /// What a caller may look at or decide while tokens are drawn.
 #[derive(Default)]
 pub struct Hooks<'a> {
@@ -55,7 +58,7 @@ pub struct Hooks<'a> {
     /// Is told of each token: the completion's index over all requests, and the token.
     pub on_token: Option<&'a mut dyn FnMut(usize, u32)>,
     /// Is told of each completion as soon as it has ended: its index over all requests.
-    pub on_end: Option<&'a mut dyn FnMut(usize, &Generated)>,
+    pub on_end: Option<OnEnd<'a>>,
     /// Is asked before each token whether to give up; what was drawn by then is returned, as if
     /// it had reached its length.
     pub cancelled: Option<&'a dyn Fn() -> bool>,
