@@ -24,7 +24,7 @@
 //! - [`policy`]: log-probabilities, gradients, the optimiser
 //! - [`model`], [`tokenizer`]: transformer, weights, text
 //! - [`compute`]: the arithmetic, on slices of the CPU and on tensors of any device
-//! - [`eval`], [`checkpoint`], [`metrics`], [`device`], [`bench`]
+//! - [`eval`], [`checkpoint`], [`metrics`], [`device`], [`mod@bench`]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bench;
