@@ -131,7 +131,7 @@ impl Host {
     }
 }
 
-/// Rows in a run that one thread takes: about 16 KiB... but at least one.
+/// Rows in a run that one thread takes: about 16 Ki values, but at least one.
 fn row_run(rows: usize, width: usize) -> usize {
     (SHARED / 2 / width.max(1)).clamp(1, rows.max(1))
 }
