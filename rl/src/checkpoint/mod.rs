@@ -27,7 +27,7 @@ use crate::{
         },
     },
     policy::AdamW,
-    run::{Codec, Learner, stages::Showcase},
+    run::{Codec, Learner, Showcase},
 };
 
 /// The model's place in a checkpoint.

@@ -9,7 +9,7 @@ use dunwu::{
     eval::Evaluation,
     generation::SamplingConfig,
     rollout::{Judge, RolloutCollector},
-    run::{Bundle, console::Console, stages},
+    run::{Bundle, console::Console, seeds, tasks},
 };
 use dunwu_rewards::Rubric;
 
@@ -53,12 +53,12 @@ impl Eval {
         let bundle = match &self.model {
             Some(model) => Bundle::open(model, &chosen.device)?,
             None => {
-                Bundle::from_section(&config.model, stages::weights_seed(&config), &chosen.device)?
+                Bundle::from_section(&config.model, seeds::weights_seed(&config), &chosen.device)?
             }
         };
         let rubric = Rubric::from_config(&config.reward.rubric).map_err(usage)?;
         let judge = Judge::new(rubric, Duration::from_secs_f64(config.reward.deadline_s))?;
-        let tasks = stages::heldout(&config)?;
+        let tasks = tasks::heldout(&config)?;
         if let Some(task) = tasks.first() {
             eprintln!("prompt   {:?}", bundle.codec.encoder.text(&task.prompt)?);
         }
@@ -74,7 +74,7 @@ impl Eval {
             sampling,
             correct: &config.evaluation.correct,
             samples: self.samples.unwrap_or(config.evaluation.samples),
-            seed: stages::evaluation_seed(&config),
+            seed: seeds::evaluation_seed(&config),
         };
         let bar = Console::new().counter(
             "held-out",

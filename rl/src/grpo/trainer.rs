@@ -4,88 +4,23 @@ use std::{ops::Range, time::Instant};
 
 use burn::tensor::Tensor;
 use dunwu_datasets::{TaskSource, derive_seed};
-use serde::{Deserialize, Serialize};
 
 use super::{
-    advantage::{ScaleRewards, group_advantages, is_constant},
-    loss::{ClipCounts, LossKind, ObjectiveConfig, TokenInputs, grpo_loss},
+    GrpoConfig,
+    advantage::{group_advantages, is_constant},
+    loss::{ClipCounts, ObjectiveConfig, TokenInputs, grpo_loss},
 };
 use crate::{
     generation::SamplingConfig,
     metrics::{GrpoMetrics, RewardStatistics, mean},
     model::{Activations, Parameters, Transformer, parameters::from_host},
     policy::{
-        AdamWConfig, BudgetError, GradientConfig, HeadConfig, MicroBatch, Schedule, Sequence,
-        batch_gradients, loss_device, pack, token_logprobs,
+        BudgetError, GradientConfig, HeadConfig, MicroBatch, Sequence, batch_gradients,
+        loss_device, pack, token_logprobs,
     },
     rollout::{Collected, RolloutCollector, RolloutGroup},
     run::{Learner, RunError},
 };
-
-/// Settings of a GRPO stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct GrpoConfig {
-    /// Steps of the stage.
-    pub steps: u64,
-    /// Prompts a step.
-    pub prompts: usize,
-    /// Completions a prompt.
-    pub group: usize,
-    /// Learning rate at the top of the schedule.
-    pub learning_rate: f64,
-    /// Course of the learning rate.
-    pub schedule: Schedule,
-    /// Steps of linear warm-up.
-    pub warmup_steps: u64,
-    /// The optimiser.
-    pub optimizer: AdamWConfig,
-    /// Updates made with each batch (μ).
-    pub iterations: u64,
-    /// The probability ratio is clipped below at `1 − epsilon`.
-    pub epsilon: f64,
-    /// The probability ratio is clipped above at `1 + epsilon_high`.
-    pub epsilon_high: f64,
-    /// Weight of the KL penalty against the policy at the start of the stage; 0: none.
-    pub beta: f64,
-    /// What centred rewards are divided by.
-    pub scale_rewards: ScaleRewards,
-    /// What token losses are divided by.
-    pub loss: LossKind,
-    /// Leave completions that were cut off out of the loss.
-    pub mask_truncated: bool,
-}
-
-impl Default for GrpoConfig {
-    fn default() -> Self {
-        Self {
-            steps: 100,
-            prompts: 8,
-            group: 8,
-            learning_rate: 1e-6,
-            schedule: Schedule::Constant,
-            warmup_steps: 0,
-            optimizer: AdamWConfig::default(),
-            iterations: 1,
-            epsilon: 0.2,
-            epsilon_high: 0.28,
-            beta: 0.0,
-            scale_rewards: ScaleRewards::Group,
-            loss: LossKind::Dapo,
-            mask_truncated: false,
-        }
-    }
-}
-
-impl GrpoConfig {
-    fn objective(&self) -> ObjectiveConfig {
-        ObjectiveConfig {
-            epsilon: self.epsilon,
-            epsilon_high: self.epsilon_high,
-            beta: self.beta,
-        }
-    }
-}
 
 /// What a GRPO stage works with; it holds no state of its own.
 pub struct Trainer<'a> {

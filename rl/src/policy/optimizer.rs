@@ -40,6 +40,32 @@ impl Default for AdamWConfig {
     }
 }
 
+impl AdamWConfig {
+    /// # Errors
+    /// The first setting that is out of range, with its value.
+    pub fn validate(&self) -> Result<(), String> {
+        let Self {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            max_grad_norm,
+        } = *self;
+        for (name, value, good) in [
+            ("beta1", beta1, (0.0..1.0).contains(&beta1)),
+            ("beta2", beta2, (0.0..1.0).contains(&beta2)),
+            ("epsilon", epsilon, epsilon > 0.0),
+            ("weight_decay", weight_decay, weight_decay >= 0.0),
+            ("max_grad_norm", max_grad_norm, max_grad_norm >= 0.0),
+        ] {
+            if !good || !value.is_finite() {
+                return Err(format!("{name} = {value} is out of range"));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// AdamW (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2), its state by parameter name.
 #[derive(Debug, Clone)]
 pub struct AdamW {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::stages::{Showcase, Summary};
+use super::summary::{Showcase, Summary};
 use crate::{
     eval::EvalReport,
     metrics::{GrpoMetrics, SftMetrics},

@@ -4,7 +4,10 @@
 //! |---|---|
 //! | [`bundle`] | a model with everything that turns text into its tokens and back |
 //! | [`directory`] | `runs/<name>/` |
-//! | [`stages`] | the stages, in order: the loop around every step |
+//! | [`train`] | the stages, in order; what is done after every step |
+//! | `sft`, `grpo` | the loop around every step of a stage |
+//! | [`tasks`], [`seeds`] | the problems of a run, and what its seeds are for |
+//! | [`summary`] | what a run tells at its end |
 //! | [`preflight`] | what would waste hours is found before the first step |
 //! | [`console`] | progress for a person |
 //! | [`estimate`] | how much memory a run will take |
@@ -14,9 +17,14 @@ pub mod bundle;
 pub mod console;
 pub mod directory;
 pub mod estimate;
+mod grpo;
 pub mod interrupt;
 pub mod preflight;
-pub mod stages;
+pub mod seeds;
+mod sft;
+pub mod summary;
+pub mod tasks;
+pub mod train;
 
 use std::path::PathBuf;
 
@@ -35,7 +43,8 @@ use crate::{
 
 pub use bundle::{Bundle, Codec};
 pub use directory::RunDirectory;
-pub use stages::{Summary, TrainOptions, train};
+pub use summary::{Showcase, Summary};
+pub use train::{TrainOptions, train};
 
 /// What stops a run.
 #[derive(Debug, thiserror::Error)]

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use dunwu_datasets::TraceMix;
+use dunwu_datasets::{GeneratorConfig, TraceMix};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::MemorySection,
+    config::{MemorySection, RunConfig, above_zero, positive},
     metrics::SftMetrics,
     policy::{AdamWConfig, GradientConfig, Schedule, Sequence, batch_gradients, pack},
     run::{Learner, RunError},
@@ -48,6 +48,29 @@ impl Default for SftConfig {
             optimizer: AdamWConfig::default(),
             file: None,
             traces: None,
+        }
+    }
+}
+
+impl SftConfig {
+    /// Checks the stage, beside the rest of the run.
+    ///
+    /// # Errors
+    /// The first contradiction; it names the keys and their values.
+    pub fn validate(&self, run: &RunConfig) -> Result<(), String> {
+        positive("steps", self.steps as usize)?;
+        positive("batch", self.batch)?;
+        above_zero("learning_rate", self.learning_rate)?;
+        if let Some(traces) = &self.traces {
+            traces.validate().map_err(|e| format!("traces: {e}"))?;
+        }
+        match (&self.file, &run.data.task) {
+            (Some(_), _)
+            | (None, Some(GeneratorConfig::ChainSum(_) | GeneratorConfig::Program(_))) => Ok(()),
+            (None, _) => Err(
+                "nothing to learn from: set `file`, or use the generator chain-sum or program, which make demonstrations"
+                    .to_owned(),
+            ),
         }
     }
 }

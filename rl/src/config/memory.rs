@@ -1,0 +1,58 @@
+//! `[memory]`: what the run may use.
+
+use serde::{Deserialize, Serialize};
+
+use super::positive;
+use crate::model::Activations;
+
+/// What the run may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemorySection {
+    /// Tokens of a training micro-batch: prompts once, completions each.
+    pub token_budget: usize,
+    /// Completions decoded at a time.
+    pub batch_rows: usize,
+    /// Threads that share micro-batches, and decode requests of their own, with a share of the
+    /// cores each. More than one pays on the CPU for models whose matrices are too small to be
+    /// shared among cores; it multiplies the memory of activations and gradients.
+    pub workers: usize,
+    /// MiB of one chunk of logits.
+    pub head_chunk_mib: usize,
+    /// Keep only the input of each block and compute the rest a second time in the backward pass:
+    /// a fraction of the memory for a third more arithmetic.
+    pub checkpoint_activations: bool,
+}
+
+impl MemorySection {
+    /// What is kept of a forward pass.
+    pub fn activations(&self) -> Activations {
+        match self.checkpoint_activations {
+            true => Activations::Inputs,
+            false => Activations::All,
+        }
+    }
+}
+
+impl Default for MemorySection {
+    fn default() -> Self {
+        Self {
+            token_budget: 1024,
+            batch_rows: 64,
+            workers: 1,
+            head_chunk_mib: 64,
+            checkpoint_activations: false,
+        }
+    }
+}
+
+impl MemorySection {
+    /// # Errors
+    /// When a number is 0 or absurd.
+    pub(super) fn validate(&self) -> Result<(), String> {
+        positive("memory.token_budget", self.token_budget)?;
+        positive("memory.batch_rows", self.batch_rows)?;
+        positive("memory.workers", self.workers)?;
+        positive("memory.head_chunk_mib", self.head_chunk_mib)
+    }
+}

@@ -1,0 +1,279 @@
+//! A run from its first stage, or its last checkpoint, to its end.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use burn::tensor::Device;
+use dunwu_datasets::derive_seed;
+use dunwu_rewards::Rubric;
+
+use super::{
+    Bundle, Codec, Learner, RunDirectory, RunError,
+    console::Console,
+    directory, interrupt, preflight,
+    seeds::{Purpose, evaluation_seed, weights_seed},
+    summary::Summary,
+    tasks::Tasks,
+};
+use crate::{
+    checkpoint::{self, Checkpointer, State},
+    config::{RunConfig, StageConfig},
+    device,
+    eval::{EvalReport, Evaluation},
+    metrics::{MetricsLine, StageMetrics, peak_memory_bytes},
+    model::{Engine, lora::load_adapter},
+    policy::AdamW,
+    rollout::{Judge, RolloutCollector, RolloutGroup},
+};
+
+/// What the command line decides about a run.
+#[derive(Debug, Default, Clone)]
+pub struct TrainOptions {
+    /// Where the run keeps its files, instead of `runs/<name>`.
+    pub run_dir: Option<PathBuf>,
+    /// Go on with the run that is there.
+    pub resume: bool,
+    /// Skip the checks before the first step of GRPO.
+    pub no_preflight: bool,
+}
+
+/// Runs `config` from its first stage, or from its last checkpoint, to its end or to Ctrl-C.
+///
+/// # Errors
+/// See [`RunError`]; what was saved until then stays.
+pub fn train(config: &RunConfig, options: &TrainOptions) -> Result<Summary, RunError> {
+    let console = Console::new();
+    let chosen = device::choose(config.device)?;
+    console.line(&format!("device   {}", chosen.reason));
+    // The directory is made last: a run that cannot start leaves nothing behind.
+    let path = match options.resume {
+        true => directory::earlier(config, options.run_dir.as_deref())?,
+        false => directory::free(config, options.run_dir.as_deref())?,
+    };
+    if !options.no_preflight {
+        preflight::memory(config, Engine::on(&chosen.device))?;
+    }
+    let mut run = Run::start(config, &chosen.device, &path, options)?;
+    let mut directory = match options.resume {
+        true => RunDirectory::open(path)?,
+        false => RunDirectory::create(config, path)?,
+    };
+    console.line(&format!("run      {}", directory.path().display()));
+    if options.resume {
+        directory.rewind(run.state.step)?;
+        let seconds = run.state.elapsed_s;
+        console.line(&format!(
+            "resumed  after step {} ({seconds:.0} s)",
+            run.state.step
+        ));
+    }
+    let parameters = run.learner.model.config().parameter_count();
+    console.line(&format!(
+        "model    {}, {parameters} parameters",
+        run.codec.encoder.origin
+    ));
+
+    let mut finished = true;
+    while let Some(stage) = config.stages.get(run.state.stage) {
+        finished = match stage {
+            StageConfig::Sft(sft) => run.sft(sft, &mut directory, &console)?,
+            StageConfig::Grpo(grpo) => run.grpo(grpo, &mut directory, &console)?,
+        };
+        if !finished {
+            break;
+        }
+    }
+    finished |= run.state.stage == config.stages.len();
+    let summary = run.summary(chosen.reason, finished);
+    directory.write_summary(&summary)?;
+    console.summary(&summary, directory.path());
+    Ok(summary)
+}
+
+/// Everything a run holds.
+pub(super) struct Run<'a> {
+    pub(super) config: &'a RunConfig,
+    pub(super) options: &'a TrainOptions,
+    pub(super) device: Device,
+    pub(super) codec: Codec,
+    pub(super) learner: Learner,
+    pub(super) judge: Judge,
+    pub(super) tasks: Tasks,
+    pub(super) checkpointer: Checkpointer,
+    pub(super) state: State,
+    /// Seconds of earlier sittings.
+    pub(super) earlier_s: f64,
+    pub(super) started: Instant,
+}
+
+impl<'a> Run<'a> {
+    fn start(
+        config: &'a RunConfig,
+        device: &Device,
+        path: &Path,
+        options: &'a TrainOptions,
+    ) -> Result<Self, RunError> {
+        let rubric = Rubric::from_config(&config.reward.rubric)
+            .map_err(|e| RunError::Config(format!("reward.rubric: {e}")))?;
+        let judge = Judge::new(rubric, Duration::from_secs_f64(config.reward.deadline_s))
+            .map_err(RunError::Threads)?;
+        let last = match options.resume {
+            true => checkpoint::latest(path)?,
+            false => None,
+        };
+        let state = match &last {
+            Some(last) => checkpoint::load_state(last)?,
+            None => State::default(),
+        };
+        let Bundle { model, codec } = open(config, last.as_deref(), device)?;
+        let stage = &config.stages[state.stage.min(config.stages.len() - 1)];
+        let optimizer = AdamW::new(stage.optimizer());
+        let mut learner = Learner::new(model, optimizer, state.policy_version);
+        if let Some(last) = last.filter(|_| state.optimizer_steps > 0) {
+            checkpoint::load_moments(&last, &mut learner.optimizer, &learner.model, device)?;
+            learner.optimizer.steps = state.optimizer_steps;
+        }
+        Ok(Self {
+            config,
+            options,
+            device: device.clone(),
+            codec,
+            learner,
+            judge,
+            tasks: Tasks::new(config)?,
+            checkpointer: Checkpointer::new(path, config.checkpoint.keep)?,
+            earlier_s: state.elapsed_s,
+            state,
+            started: Instant::now(),
+        })
+    }
+
+    /// A seed for `purpose` in the stage under way.
+    pub(super) fn seed(&self, purpose: Purpose) -> u64 {
+        derive_seed(self.config.seed, &[purpose as u64, self.state.stage as u64])
+    }
+
+    /// Counts and logs a step; saves when it is time or the user wants to stop.
+    pub(super) fn after_step(
+        &mut self,
+        metrics: StageMetrics,
+        heldout_accuracy: Option<f64>,
+        last: bool,
+        directory: &mut RunDirectory,
+    ) -> Result<(), RunError> {
+        let line = MetricsLine {
+            step: self.state.step + 1,
+            stage: self.state.stage,
+            heldout_accuracy,
+            metrics,
+        };
+        directory.log_metrics(&line)?;
+        self.state.step += 1;
+        self.state.stage_step += 1;
+        self.state.optimizer_steps = self.learner.optimizer.steps;
+        self.state.policy_version = self.learner.version;
+        self.state.elapsed_s = self.earlier_s + self.started.elapsed().as_secs_f64();
+        if last {
+            self.state.stage += 1;
+            self.state.stage_step = 0;
+            self.state.optimizer_steps = 0;
+            self.state.cursor = Default::default();
+            if let Some(next) = self.config.stages.get(self.state.stage) {
+                self.learner.optimizer = AdamW::new(next.optimizer());
+            }
+        }
+        let due = self
+            .state
+            .stage_step
+            .is_multiple_of(self.config.checkpoint.every);
+        if last || due || interrupt::asked() {
+            self.checkpointer
+                .save(&self.learner, &self.codec, &self.state)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn evaluate(
+        &self,
+        console: &Console,
+        label: &str,
+        samples: usize,
+    ) -> Result<(EvalReport, Vec<RolloutGroup>), RunError> {
+        let problems = self.tasks.heldout.len();
+        let bar = console.counter(label, problems + problems * usize::from(samples > 0));
+        let evaluation = Evaluation {
+            collector: self.collector(),
+            sampling: &self.config.sampling,
+            correct: &self.config.evaluation.correct,
+            samples,
+            seed: evaluation_seed(self.config),
+        };
+        let result = evaluation.run(&self.learner.model, &self.tasks.heldout, |done| {
+            bar.set(done)
+        })?;
+        bar.finish();
+        console.report(label, &result.0);
+        Ok(result)
+    }
+
+    pub(super) fn collector(&self) -> RolloutCollector<'_> {
+        collector(self.config, &self.codec, &self.judge)
+    }
+
+    pub(super) fn head_chunk_bytes(&self) -> usize {
+        self.config.memory.head_chunk_mib << 20
+    }
+
+    fn summary(&self, device: String, finished: bool) -> Summary {
+        let accuracy =
+            |report: &Option<EvalReport>| report.as_ref().and_then(|r| r.greedy_accuracy);
+        Summary {
+            name: self.config.name.clone(),
+            seed: self.config.seed,
+            device,
+            steps: self.state.step,
+            seconds: self.earlier_s + self.started.elapsed().as_secs_f64(),
+            finished,
+            heldout_accuracy_before: accuracy(&self.state.before),
+            heldout_accuracy_after: accuracy(&self.state.after),
+            before: self.state.before.clone(),
+            after: self.state.after.clone(),
+            showcase: self.state.showcase.clone(),
+            peak_memory_bytes: peak_memory_bytes(),
+        }
+    }
+}
+
+/// The model at the start of a run, or of a checkpoint. Adapters are put on the config's model
+/// again, so that what was trained and what was not stay apart.
+fn open(config: &RunConfig, last: Option<&Path>, device: &Device) -> Result<Bundle, RunError> {
+    let Some(lora) = &config.lora else {
+        return match last {
+            Some(last) => Bundle::open(&last.join(checkpoint::MODEL).display().to_string(), device),
+            None => Bundle::from_section(&config.model, weights_seed(config), device),
+        };
+    };
+    let mut bundle = Bundle::from_section(&config.model, weights_seed(config), device)?;
+    match last {
+        Some(last) => load_adapter(&last.join(checkpoint::ADAPTER), &mut bundle.model)?,
+        None => lora.apply(&mut bundle.model, derive_seed(weights_seed(config), &[1]))?,
+    }
+    Ok(bundle)
+}
+
+/// Borrows only what sampling needs, so that the learner stays free to change.
+pub(super) fn collector<'b>(
+    config: &RunConfig,
+    codec: &'b Codec,
+    judge: &'b Judge,
+) -> RolloutCollector<'b> {
+    RolloutCollector {
+        encoder: &codec.encoder,
+        judge,
+        eos: &codec.eos,
+        batch_rows: config.memory.batch_rows,
+        workers: config.memory.workers,
+    }
+}
