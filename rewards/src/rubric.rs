@@ -265,6 +265,14 @@ impl Rubric {
             .collect()
     }
 
+    /// Each component's name and its factor in the weighted sum, in their order.
+    pub fn weights(&self) -> Vec<(String, f64)> {
+        self.components
+            .iter()
+            .map(|component| (component.reward.name().to_owned(), component.weight))
+            .collect()
+    }
+
     /// Judges `sample`.
     ///
     /// Without a formula, components that do not apply add nothing to the sum.
