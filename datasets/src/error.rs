@@ -66,6 +66,16 @@ pub enum DatasetError {
         /// Tasks per epoch.
         len: u64,
     },
+    /// A cursor of another kind of source, or of the same with other tasks.
+    #[error(
+        "the saved place in the data does not fit {source_kind}: {reason}; go on with the config and the data that the run began with"
+    )]
+    ForeignCursor {
+        /// What was to be put there, such as `a file`.
+        source_kind: &'static str,
+        /// What does not fit.
+        reason: String,
+    },
     /// A file could not be read.
     #[error("cannot read {}: {error}", path.display())]
     Io {

@@ -29,9 +29,11 @@
 //! - `seed`: how every random draw gets its seed
 //! - `generators`: chain sums, two-operand addition with a curriculum, countdown, small programs
 //! - `jsonl`: strict readers for tasks and demonstrations, and the source over a file
+//! - `curriculum`: which problems of a file, or levels of a generator, are worth posing
 //! - `error`: [`DatasetError`]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod curriculum;
 mod error;
 mod generators;
 mod jsonl;
@@ -40,6 +42,7 @@ mod source;
 mod split;
 mod task;
 
+pub use curriculum::{CurriculumState, Evidence, LevelSource, PassRateConfig, ProblemSource};
 pub use error::DatasetError;
 pub use generators::{
     Addition, AdditionConfig, ChainSum, ChainSumConfig, Countdown, CountdownConfig, Generator,
@@ -50,6 +53,6 @@ pub use jsonl::{
     AnswerFormat, JsonlConfig, JsonlSource, PromptStyle, read_demonstrations, read_tasks,
 };
 pub use seed::{derive_seed, rng};
-pub use source::{Cursor, GeneratorSource, TaskSource};
+pub use source::{Cursor, GeneratorSource, TaskResult, TaskSource};
 pub use split::{Split, partition};
 pub use task::{Demonstration, Message, Prompt, Role, Task};

@@ -1,12 +1,15 @@
 //! Sums of one-digit numbers: the quickstart's problem.
 
+use std::ops::RangeInclusive;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Problem, Purpose, TraceMix, check_range, default_heldout_fraction, draw_in_split, traces,
+    Problem, Purpose, TraceMix, check_range, default_heldout_fraction, draw_in_split, level_or_any,
+    traces,
 };
 use crate::error::DatasetError;
 use crate::seed::{derive_seed, rng};
@@ -74,7 +77,7 @@ impl ChainSum {
         let mut rng = rng(derive_seed(seed, &[Purpose::Demonstration as u64, index]));
         let heldout_fraction = self.config.heldout_fraction;
         let terms = draw_in_split("chain-sum", Split::Train, heldout_fraction, || {
-            let terms = self.terms(&mut rng);
+            let terms = self.terms(&mut rng, None);
             Some((prompt(&terms), terms))
         })?;
         let completion = traces::completion(&mut rng, &terms, mix);
@@ -88,8 +91,13 @@ impl ChainSum {
         self.config.heldout_fraction
     }
 
-    pub(super) fn terms(&self, rng: &mut ChaCha8Rng) -> Vec<u32> {
-        let count = rng.random_range(self.config.terms_min..=self.config.terms_max);
+    /// How many terms there may be: a level each.
+    pub(super) fn levels(&self) -> RangeInclusive<u32> {
+        self.config.terms_min..=self.config.terms_max
+    }
+
+    pub(super) fn terms(&self, rng: &mut ChaCha8Rng, level: Option<usize>) -> Vec<u32> {
+        let count = level_or_any(rng, self.levels(), level);
         (0..count).map(|_| rng.random_range(1..=9)).collect()
     }
 

@@ -1,11 +1,13 @@
 //! Countdown: reach a target from a few numbers with the four operations.
 
+use std::ops::RangeInclusive;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Problem, check_range, default_heldout_fraction};
+use super::{Problem, check_range, default_heldout_fraction, level_or_any};
 use crate::error::DatasetError;
 use crate::split::check_fraction;
 use crate::task::Prompt;
@@ -112,10 +114,15 @@ impl Countdown {
         self.config.heldout_fraction
     }
 
+    /// How many numbers there may be: a level each.
+    pub(super) fn levels(&self) -> RangeInclusive<u32> {
+        self.config.numbers_min..=self.config.numbers_max
+    }
+
     /// A problem, or nothing when the operations drawn lead nowhere or miss the targets' range.
-    pub(super) fn problem(&self, rng: &mut ChaCha8Rng) -> Option<Problem> {
+    pub(super) fn problem(&self, rng: &mut ChaCha8Rng, level: Option<usize>) -> Option<Problem> {
         let config = &self.config;
-        let count = rng.random_range(config.numbers_min..=config.numbers_max);
+        let count = level_or_any(rng, self.levels(), level);
         let numbers: Vec<u32> = (0..count)
             .map(|_| rng.random_range(1..=config.value_max))
             .collect();

@@ -1,11 +1,13 @@
 //! Small Python functions from a description of their steps, with hidden tests.
 
+use std::ops::RangeInclusive;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Problem, Purpose, TraceMix, check_range, default_heldout_fraction};
+use super::{Problem, Purpose, TraceMix, check_range, default_heldout_fraction, level_or_any};
 use crate::error::{DatasetError, expect_setting};
 use crate::seed::{derive_seed, rng};
 use crate::split::{Split, check_fraction};
@@ -219,16 +221,21 @@ impl Program {
         self.config.heldout_fraction
     }
 
-    fn steps(&self, rng: &mut ChaCha8Rng) -> Vec<Step> {
-        let count = rng.random_range(self.config.steps_min..=self.config.steps_max);
+    /// How many steps there may be: a level each.
+    pub(super) fn levels(&self) -> RangeInclusive<u32> {
+        self.config.steps_min..=self.config.steps_max
+    }
+
+    fn steps(&self, rng: &mut ChaCha8Rng, level: Option<usize>) -> Vec<Step> {
+        let count = level_or_any(rng, self.levels(), level);
         (0..count)
             .map(|_| Step::draw(rng, self.config.operations))
             .collect()
     }
 
     /// A problem; nothing if its results are too large.
-    pub(super) fn problem(&self, rng: &mut ChaCha8Rng) -> Option<Problem> {
-        let steps = self.steps(rng);
+    pub(super) fn problem(&self, rng: &mut ChaCha8Rng, level: Option<usize>) -> Option<Problem> {
+        let steps = self.steps(rng, level);
         let mut tests = Vec::new();
         let mut inputs = Vec::new();
         while tests.len() < self.config.tests as usize {
@@ -288,7 +295,7 @@ impl Program {
         }
         let mut rng = rng(derive_seed(seed, &[Purpose::Demonstration as u64, index]));
         let steps = super::draw_in_split("program", Split::Train, self.heldout_fraction(), || {
-            let steps = self.steps(&mut rng);
+            let steps = self.steps(&mut rng, None);
             Some((words(&steps), steps))
         })?;
         let written: Vec<Step> = steps
@@ -368,7 +375,7 @@ mod tests {
         })
         .unwrap();
         for seed in 0..200 {
-            let Some(problem) = program.problem(&mut rng(seed)) else {
+            let Some(problem) = program.problem(&mut rng(seed), None) else {
                 continue;
             };
             let tests = problem.columns["test_list"].as_array().unwrap();
