@@ -4,6 +4,7 @@ mod addition;
 mod chain_sum;
 mod countdown;
 mod program;
+mod search;
 mod traces;
 
 use std::collections::HashSet;
@@ -207,24 +208,47 @@ impl Generator {
     }
 
     /// The `index`-th demonstration of the stream that `seed` starts, for a training problem. See
-    /// [`ChainSum`] and [`Program`].
+    /// [`ChainSum`], [`Countdown`] and [`Program`].
     ///
     /// # Errors
-    /// [`DatasetError::NoDemonstrations`] for a generator that has none;
-    /// [`DatasetError::InvalidSetting`] for a mix that is out of range.
+    /// As for [`Self::demonstrated_task`].
     pub fn demonstration(
         &self,
         seed: u64,
         index: u64,
         mix: &TraceMix,
     ) -> Result<Demonstration, DatasetError> {
-        match self {
-            Self::ChainSum(chain_sum) => chain_sum.demonstration(seed, index, mix),
-            Self::Program(program) => program.demonstration(seed, index, mix),
-            Self::Addition(_) | Self::Countdown(_) => Err(DatasetError::NoDemonstrations {
+        let (task, completion) = self.demonstrated_task(seed, index, mix)?;
+        Ok(Demonstration {
+            prompt: task.prompt,
+            completion,
+        })
+    }
+
+    /// The same, with the problem as a task, so that it can be put in another way. Its id is
+    /// `<name>-demonstration-<index>`.
+    ///
+    /// # Errors
+    /// [`DatasetError::NoDemonstrations`] for a generator that has none;
+    /// [`DatasetError::InvalidSetting`] for a mix that is out of range.
+    pub fn demonstrated_task(
+        &self,
+        seed: u64,
+        index: u64,
+        mix: &TraceMix,
+    ) -> Result<(Task, String), DatasetError> {
+        mix.validate()?;
+        let mut rng = rng(derive_seed(seed, &[Purpose::Demonstration as u64, index]));
+        let (problem, completion) = match self {
+            Self::ChainSum(chain_sum) => chain_sum.demonstration(&mut rng, mix),
+            Self::Countdown(countdown) => countdown.demonstration(&mut rng, mix),
+            Self::Program(program) => program.demonstration(&mut rng, mix),
+            Self::Addition(_) => Err(DatasetError::NoDemonstrations {
                 generator: self.name(),
             }),
-        }
+        }?;
+        let id = format!("{}-demonstration-{index}", self.name());
+        Ok((problem.into_task(id), completion))
     }
 
     /// How many stages of difficulty there are.
@@ -460,7 +484,7 @@ mod tests {
             .iter()
             .map(|generator| generator.demonstration(1, 0, &TraceMix::default()).is_ok())
             .collect();
-        assert_eq!(outcomes, [true, false, false, true]);
+        assert_eq!(outcomes, [true, false, true, true]);
     }
 
     #[test]
