@@ -90,6 +90,8 @@ impl RunConfig {
             .validate()
             .map_err(|e| format!("sampling.{e}"))?;
         let components = self.reward.validate()?;
+        self.data
+            .check_applies_to(self.reward.rubric.applies_to.iter())?;
         self.evaluation.validate(&components)?;
         self.memory.validate()?;
         self.checkpoint.validate()?;

@@ -66,9 +66,16 @@ impl SftConfig {
         }
         match (&self.file, &run.data.task) {
             (Some(_), _)
-            | (None, Some(GeneratorConfig::ChainSum(_) | GeneratorConfig::Program(_))) => Ok(()),
+            | (
+                None,
+                Some(
+                    GeneratorConfig::ChainSum(_)
+                    | GeneratorConfig::Countdown(_)
+                    | GeneratorConfig::Program(_),
+                ),
+            ) => Ok(()),
             (None, _) => Err(
-                "nothing to learn from: set `file`, or use the generator chain-sum or program, which make demonstrations"
+                "nothing to learn from: set `file`, or use the generator chain-sum, countdown or program, which make demonstrations"
                     .to_owned(),
             ),
         }
