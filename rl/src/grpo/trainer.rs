@@ -1,6 +1,6 @@
 //! One step of GRPO, by name.
 
-use std::{ops::Range, time::Instant};
+use std::{collections::BTreeMap, ops::Range, time::Instant};
 
 use burn::tensor::Tensor;
 use dunwu_datasets::{TaskSource, derive_seed};
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     generation::SamplingConfig,
-    metrics::{GrpoMetrics, RewardStatistics, mean},
+    metrics::{GrpoMetrics, RewardStatistics, deviation, mean},
     model::{Activations, Parameters, Transformer, parameters::from_host},
     policy::{
         BudgetError, GradientConfig, HeadConfig, MicroBatch, Sequence, batch_gradients,
@@ -352,21 +352,17 @@ impl RewardStatistics {
         let count = completions().count().max(1) as f64;
         let lengths: Vec<f64> = completions().map(|c| c.tokens.len() as f64).collect();
         let constant = groups.iter().filter(|g| is_constant(&g.rewards())).count();
-        let components = rubric
-            .component_names()
-            .into_iter()
-            .map(|name| {
-                let name = name.to_string();
-                let values: Vec<f64> = completions().filter_map(|c| c.component(&name)).collect();
-                (name, mean(&values))
-            })
-            .collect();
-        let average = mean(&rewards);
-        let squares: Vec<f64> = rewards.iter().map(|r| (r - average).powi(2)).collect();
+        let (mut components, mut components_std) = (BTreeMap::new(), BTreeMap::new());
+        for name in rubric.component_names() {
+            let values: Vec<f64> = completions().filter_map(|c| c.component(name)).collect();
+            components.insert(name.to_owned(), mean(&values));
+            components_std.insert(name.to_owned(), deviation(&values));
+        }
         Self {
-            reward_mean: average,
-            reward_std: mean(&squares).sqrt(),
+            reward_mean: mean(&rewards),
+            reward_std: deviation(&rewards),
             components,
+            components_std,
             zero_variance_groups: constant as f64 / groups.len().max(1) as f64,
             truncated: completions().filter(|c| c.truncated()).count() as f64 / count,
             failed_judgements: completions().filter(|c| c.failed()).count(),

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     checkpoint,
     grpo::{GrpoConfig, Trainer, group_advantages},
-    metrics::StageMetrics,
+    metrics::{StageMetrics, pass_rate},
     model::Transformer,
     rollout::RolloutGroup,
 };
@@ -57,7 +57,7 @@ impl Run<'_> {
         }
         let bar = console.stage("grpo", stage.steps, self.state.stage_step);
         for step in self.state.stage_step..stage.steps {
-            let (metrics, groups) = Trainer {
+            let (mut metrics, groups) = Trainer {
                 config: stage,
                 sampling: &self.config.sampling,
                 collector: collector(self.config, &self.codec, &self.judge),
@@ -69,6 +69,7 @@ impl Run<'_> {
                 seed: self.seed(Purpose::Rollouts),
             }
             .step(&mut self.learner, source.as_mut(), step, |_| {})?;
+            metrics.pass_rate = pass_rate(&groups, &self.config.evaluation.correct);
             self.state.cursor = source.cursor();
             bar.grpo(step + 1, &metrics);
             directory.log_completions(&completion_lines(self.state.step + 1, stage, &groups))?;

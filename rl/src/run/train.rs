@@ -167,6 +167,8 @@ impl<'a> Run<'a> {
             step: self.state.step + 1,
             stage: self.state.stage,
             heldout_accuracy,
+            peak_memory_bytes: peak_memory_bytes(),
+            alarms: Vec::new(),
             metrics,
         };
         directory.log_metrics(&line)?;
