@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use dunwu_datasets::TaskSource;
-use serde_json::json;
 
 use super::{
     Bundle, RunDirectory, RunError,
