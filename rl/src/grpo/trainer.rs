@@ -71,7 +71,7 @@ impl Trainer<'_> {
     /// counts from 0.
     ///
     /// # Errors
-    /// When tasks cannot be had, a prompt cannot be encoded, or the loss is not a number.
+    /// When tasks cannot be had or a prompt cannot be encoded.
     pub fn step(
         &self,
         learner: &mut Learner,
@@ -109,7 +109,7 @@ impl Trainer<'_> {
     /// Updates the policy of `learner` by judged completions, `iterations` times.
     ///
     /// # Errors
-    /// When a completion does not fit into a micro-batch, or the loss is not a number.
+    /// When a completion does not fit into a micro-batch.
     pub fn learn(
         &self,
         learner: &mut Learner,
@@ -128,25 +128,18 @@ impl Trainer<'_> {
                 .factor(step, self.config.steps, self.config.warmup_steps);
         for iteration in 0..self.config.iterations {
             let (gradients, seen) = self.gradients(learner, &examples)?;
-            if !seen.loss.is_finite() {
-                return Err(RunError::NotFinite {
-                    step: step + 1,
-                    what: "the loss",
-                    value: seen.loss,
-                });
-            }
-            grad_norm = learner.update(gradients, rate);
-            if !grad_norm.is_finite() {
-                return Err(RunError::NotFinite {
-                    step: step + 1,
-                    what: "the gradient norm",
-                    value: grad_norm,
-                });
-            }
+            // No number moves nothing; the figures say so, and an alarm.
+            grad_norm = match seen.loss.is_finite() {
+                true => learner.update(gradients, rate),
+                false => f64::NAN,
+            };
             if iteration == 0 {
                 sums = seen;
             } else {
                 sums.clips = seen.clips;
+            }
+            if !grad_norm.is_finite() {
+                break;
             }
         }
         // When no group has two different rewards, nothing is trained: these are then null.

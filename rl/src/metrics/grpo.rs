@@ -87,7 +87,7 @@ metrics! {
             }
             completions: usize {
                 unit: "completions",
-                formula: "completions that the figures of this table are about: `kept_groups · group`",
+                formula: "completions that the figures of this table are about: `sampled_groups · group`",
                 healthy: "constant",
             }
             completion_tokens: usize {
@@ -216,7 +216,7 @@ metrics! {
             grad_norm: f64 {
                 formula: "global norm of the gradient before clipping, at the last update with the batch",
                 healthy: "steady",
-                otherwise: "spikes: lower the learning rate; 0: nothing was trained on",
+                otherwise: "spikes: lower the learning rate; 0: nothing was trained on; `null`: it was no number, and nothing was updated by it",
             }
             learning_rate: f64 {
                 formula: "that of the update: the stage's, times warm-up and schedule",

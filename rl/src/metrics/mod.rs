@@ -5,11 +5,13 @@
 //! | [`glossary`] | how a metric is declared: once, for the log and for its explanation |
 //! | `grpo`, `sft` | the figures of a step of each kind |
 //! | [`page`] | the tables of `rl/docs/metrics.md`, and what `dunwu metrics` prints |
+//! | [`alarms`] | when a run goes bad |
 //! | `memory` | what the system says of memory |
 //!
 //! Keys that end in `_s` or `_bytes` measure the machine; everything else is a function of config
 //! and seed.
 
+pub mod alarms;
 pub mod glossary;
 mod grpo;
 mod memory;
@@ -74,8 +76,6 @@ pub enum StageMetrics {
     Sft(SftMetrics),
     /// Group relative policy optimisation.
     Grpo(GrpoMetrics),
-    /// A step whose loss or gradient was no number: nothing was updated by it.
-    Skipped {},
 }
 
 impl StageMetrics {
@@ -84,7 +84,7 @@ impl StageMetrics {
         key: "kind",
         type_name: "String",
         unit: "",
-        formula: "`sft` or `grpo`; `skipped` for a step whose loss or gradient was no number, which changed nothing and has no figures",
+        formula: "`sft` or `grpo`",
         healthy: "",
         otherwise: "",
     };

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{GrpoMetrics, Metric, MetricsLine, SftMetrics, StageMetrics, Table};
+use super::{GrpoMetrics, Metric, MetricsLine, SftMetrics, StageMetrics, Table, alarms};
 
 /// Every table, in the order of the page.
 pub fn tables() -> Vec<Table> {
@@ -83,6 +83,7 @@ pub fn render(page: &str) -> Result<String, PageError> {
         .iter()
         .map(|table| (table.name.to_owned(), markdown(table)))
         .collect();
+    tables.push(("alarms".to_owned(), alarms::markdown()));
     let mut out = String::new();
     let mut rest = page;
     while let Some((before, after)) = rest.split_once(begin) {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::json;
 
 use super::{
     Bundle, RunDirectory, RunError,

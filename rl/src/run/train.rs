@@ -22,7 +22,7 @@ use crate::{
     config::{RunConfig, StageConfig},
     device,
     eval::{EvalReport, Evaluation},
-    metrics::{MetricsLine, StageMetrics, peak_memory_bytes},
+    metrics::{MetricsLine, StageMetrics, alarms::Alarm, peak_memory_bytes},
     model::{Engine, lora::load_adapter},
     policy::AdamW,
     rollout::{Judge, RolloutCollector, RolloutGroup},
@@ -37,6 +37,8 @@ pub struct TrainOptions {
     pub resume: bool,
     /// Skip the checks before the first step of GRPO.
     pub no_preflight: bool,
+    /// Alarms are told and logged, and do not stop the run.
+    pub ignore_alarms: bool,
 }
 
 /// Runs `config` from its first stage, or from its last checkpoint, to its end or to Ctrl-C.
@@ -155,7 +157,10 @@ impl<'a> Run<'a> {
         derive_seed(self.config.seed, &[purpose as u64, self.state.stage as u64])
     }
 
-    /// Counts and logs a step; saves when it is time or the user wants to stop.
+    /// Counts and logs a step; saves when it is time, the user wants to stop, or an alarm says so.
+    ///
+    /// # Errors
+    /// [`RunError::Alarm`] when the run is not to go on.
     pub(super) fn after_step(
         &mut self,
         metrics: StageMetrics,
@@ -163,12 +168,14 @@ impl<'a> Run<'a> {
         last: bool,
         directory: &mut RunDirectory,
     ) -> Result<(), RunError> {
+        let (config, stage) = (&self.config.alarms, self.state.stage);
+        let alarms = self.state.alarms.watch(config, stage, &metrics);
         let line = MetricsLine {
             step: self.state.step + 1,
             stage: self.state.stage,
             heldout_accuracy,
             peak_memory_bytes: peak_memory_bytes(),
-            alarms: Vec::new(),
+            alarms: alarms.iter().map(ToString::to_string).collect(),
             metrics,
         };
         directory.log_metrics(&line)?;
@@ -190,11 +197,36 @@ impl<'a> Run<'a> {
             .state
             .stage_step
             .is_multiple_of(self.config.checkpoint.every);
-        if last || due || interrupt::asked() {
+        let stopped = self.tell(&alarms);
+        if stopped.is_some() {
+            self.checkpointer.keep_all();
+        }
+        if last || due || interrupt::asked() || stopped.is_some() {
             self.checkpointer
                 .save(&self.learner, &self.codec, &self.state)?;
         }
-        Ok(())
+        match stopped {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells alarms as they go off, or returns them together where they stop the run. After the very
+    /// last step there is nothing left to stop.
+    fn tell(&self, alarms: &[Alarm]) -> Option<RunError> {
+        let over = self.state.stage == self.config.stages.len();
+        let stops = |alarm: &&Alarm| alarm.stops && !self.options.ignore_alarms && !over;
+        let Some(gravest) = alarms.iter().find(stops) else {
+            for alarm in alarms {
+                Console::new().alarm(self.state.step, alarm);
+            }
+            return None;
+        };
+        Some(RunError::Alarm {
+            step: self.state.step,
+            alarms: alarms.iter().map(ToString::to_string).collect(),
+            hint: gravest.kind.hint(),
+        })
     }
 
     pub(super) fn evaluate(

@@ -43,7 +43,6 @@ fn every_key_of_a_line_is_explained() {
     for (kind, metrics) in [
         ("grpo", StageMetrics::Grpo(grpo)),
         ("sft", StageMetrics::Sft(SftMetrics::default())),
-        ("skipped", StageMetrics::Skipped {}),
     ] {
         let value = serde_json::to_value(line(metrics)).unwrap();
         assert_eq!(value["kind"], kind);
@@ -117,7 +116,7 @@ fn wrong_markers_are_named() {
     let open = render("<!-- table: step -->\n| key |");
     assert_eq!(open, Err(PageError::Open("step".to_owned())));
     let missing = render("nothing is here");
-    assert_eq!(missing, Err(PageError::Missing("sft".to_owned())));
+    assert_eq!(missing, Err(PageError::Missing("alarms".to_owned())));
 }
 
 #[test]
