@@ -130,6 +130,22 @@ impl DataSection {
         }
     }
 
+    /// Whether all tasks are of generators that make demonstrations too.
+    pub fn demonstrates(&self) -> bool {
+        let makes = |task: &Option<GeneratorConfig>| match task {
+            Some(
+                GeneratorConfig::ChainSum(_)
+                | GeneratorConfig::Countdown(_)
+                | GeneratorConfig::Program(_),
+            ) => true,
+            Some(GeneratorConfig::Addition(_)) | None => false,
+        };
+        match self.mixture.is_empty() {
+            true => makes(&self.task),
+            false => self.mixture.iter().all(|entry| makes(&entry.task)),
+        }
+    }
+
     /// # Errors
     /// When there is not exactly one source, or something is out of range or does not go together.
     pub(super) fn validate(&self) -> Result<(), String> {
