@@ -308,6 +308,14 @@ impl Rubric {
             .collect()
     }
 
+    /// Each component's name and its factor in the weighted sum, in their order.
+    pub fn weights(&self) -> Vec<(String, f64)> {
+        self.components
+            .iter()
+            .map(|component| (component.reward.name().to_owned(), component.weight))
+            .collect()
+    }
+
     /// Whether the component at `place` is for this task.
     fn applies(&self, place: usize, task: &Task) -> bool {
         let Some(entries) = &self.applies_to[place] else {

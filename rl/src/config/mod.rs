@@ -108,6 +108,16 @@ impl RunConfig {
         Ok(())
     }
 
+    /// The same with everything spelled out that one setting decides about others.
+    pub fn resolved(mut self) -> Self {
+        for stage in &mut self.stages {
+            if let StageConfig::Grpo(grpo) = stage {
+                *grpo = std::mem::take(grpo).resolved();
+            }
+        }
+        self
+    }
+
     /// The config as TOML, with every default spelled out.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{MemorySection, RunConfig, above_zero, positive},
     metrics::SftMetrics,
-    policy::{AdamWConfig, GradientConfig, Schedule, Sequence, batch_gradients, pack},
+    policy::{AdamWConfig, GradientConfig, Schedule, Sequence, Upstream, batch_gradients, pack},
     run::{Learner, RunError},
 };
 
@@ -89,6 +89,10 @@ pub fn step(
     let start = Instant::now();
     let total: usize = sequences.iter().map(|s| s.completion.len()).sum();
     let scale = -1.0 / total.max(1) as f64;
+    let likelihood = |logprobs: &[f32]| {
+        let sum: f64 = logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
+        Upstream::of_logprobs(scale * sum, vec![scale as f32; logprobs.len()])
+    };
     let batches = pack(sequences, memory.token_budget)?;
     let zeros = learner.zeros();
     let (gradients, outputs) = batch_gradients(
@@ -97,7 +101,7 @@ pub fn step(
         gradient,
         memory.workers,
         zeros,
-        |_, _, logprobs| logprobs.sum().mul_scalar(scale),
+        |_, _, logprobs, _| likelihood(logprobs),
     );
     let loss: f64 = outputs.iter().map(|output| output.loss).sum();
     let entropy: f64 = outputs
