@@ -37,6 +37,7 @@
 //! - `format`: the completion has the right shape
 //! - `length`, `repetition`, `language`: it is not too long, does not repeat itself, stays in one script
 //! - `code`: the program in the completion passes the task's tests, in the sandbox
+//! - `per_entry`: another judge for each entry of a mixture of data
 //! - `plugin`: judges that people bring: WebAssembly components, processes, servers
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -49,6 +50,7 @@ mod formula;
 mod language;
 mod length;
 pub mod math;
+mod per_entry;
 mod plugin;
 mod procedural;
 mod repetition;
@@ -66,6 +68,7 @@ pub use format::{Format, FormatConfig};
 pub use formula::FormulaError;
 pub use language::{Language, LanguageConfig, Part, Script};
 pub use length::{Length, LengthConfig};
+pub use per_entry::{PerEntry, PerEntryConfig};
 pub use plugin::{
     CommandConfig, CommandReward, HttpConfig, HttpReward, PluginLifetime, WasmConfig, WasmReward,
     WireSample, WireScore,

@@ -15,6 +15,7 @@ use crate::formula::{Formula, FormulaError, is_usable_name};
 use crate::language::{Language, LanguageConfig};
 use crate::length::{Length, LengthConfig};
 use crate::math::{Math, MathConfig};
+use crate::per_entry::{PerEntry, PerEntryConfig};
 use crate::plugin::{CommandConfig, CommandReward, HttpConfig, HttpReward, WasmConfig, WasmReward};
 use crate::procedural::{Procedural, ProceduralConfig};
 use crate::repetition::{Repetition, RepetitionConfig};
@@ -63,6 +64,8 @@ pub enum ComponentConfig {
     Language(LanguageConfig),
     /// The program in the completion passes the task's tests.
     Code(CodeConfig),
+    /// Another judge for each entry of a mixture of data.
+    PerEntry(PerEntryConfig),
     /// A WebAssembly component says, in the sandbox.
     Wasm(WasmConfig),
     /// A process says, by JSON lines.
@@ -101,11 +104,37 @@ impl ComponentConfig {
             Self::Repetition(config) => (config.weight, Box::new(Repetition::from_config(config)?)),
             Self::Language(config) => (config.weight, Box::new(Language::from_config(config))),
             Self::Code(config) => (config.weight, Box::new(Code::from_config(config)?)),
+            Self::PerEntry(config) => (config.weight, Box::new(PerEntry::from_config(config)?)),
             Self::Wasm(config) => (config.weight, Box::new(WasmReward::from_config(config)?)),
             Self::Command(config) => (config.weight, Box::new(CommandReward::from_config(config)?)),
             Self::Http(config) => (config.weight, Box::new(HttpReward::from_config(config)?)),
         };
         Ok(Component { weight, reward })
+    }
+}
+
+impl RubricConfig {
+    /// The entries of a mixture of data that the rubric names, each with the key that names it.
+    pub fn mixture_entries(&self) -> Vec<(String, &str)> {
+        let applies_to = self.applies_to.iter().flat_map(|(component, entries)| {
+            let key = format!("applies_to.{component}");
+            entries
+                .iter()
+                .map(move |entry| (key.clone(), entry.as_str()))
+        });
+        let components = self.components.iter().enumerate();
+        let judges = components.filter_map(|(index, component)| match component {
+            ComponentConfig::PerEntry(config) => Some((index, config)),
+            _ => None,
+        });
+        let judged = judges.flat_map(|(index, config)| {
+            let key = format!("components.{index}.entries");
+            config
+                .entries
+                .keys()
+                .map(move |entry| (key.clone(), entry.as_str()))
+        });
+        applies_to.chain(judged).collect()
     }
 }
 

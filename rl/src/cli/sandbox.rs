@@ -37,8 +37,14 @@ impl SandboxCommand {
 
 /// Makes what `rubric` needs, so that no judge has to wait for it.
 pub(crate) fn prepare_for(rubric: &RubricConfig) -> Result<(), Failure> {
-    let code = |component: &ComponentConfig| matches!(component, ComponentConfig::Code(_));
-    match rubric.components.iter().any(code) {
+    fn runs_code(component: &ComponentConfig) -> bool {
+        match component {
+            ComponentConfig::Code(_) => true,
+            ComponentConfig::PerEntry(config) => config.entries.values().any(runs_code),
+            _ => false,
+        }
+    }
+    match rubric.components.iter().any(runs_code) {
         true => prepare_python(),
         false => Ok(()),
     }

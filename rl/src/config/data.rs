@@ -130,6 +130,22 @@ impl DataSection {
         }
     }
 
+    /// Whether all tasks are of generators that make demonstrations too.
+    pub fn demonstrates(&self) -> bool {
+        let makes = |task: &Option<GeneratorConfig>| match task {
+            Some(
+                GeneratorConfig::ChainSum(_)
+                | GeneratorConfig::Countdown(_)
+                | GeneratorConfig::Program(_),
+            ) => true,
+            Some(GeneratorConfig::Addition(_)) | None => false,
+        };
+        match self.mixture.is_empty() {
+            true => makes(&self.task),
+            false => self.mixture.iter().all(|entry| makes(&entry.task)),
+        }
+    }
+
     /// # Errors
     /// When there is not exactly one source, or something is out of range or does not go together.
     pub(super) fn validate(&self) -> Result<(), String> {
@@ -160,29 +176,23 @@ impl DataSection {
         Ok(())
     }
 
-    /// Checks what the rubric says of the mixture's entries.
+    /// Checks the entries of the mixture that the rubric names, each with the key that names it.
     ///
     /// # Errors
-    /// When `reward.rubric.applies_to` names an entry that is not there.
-    pub(super) fn check_applies_to<'a>(
-        &self,
-        applies_to: impl Iterator<Item = (&'a String, &'a Vec<String>)>,
-    ) -> Result<(), String> {
-        for (component, entries) in applies_to {
-            for entry in entries {
-                if !self.mixture.iter().any(|known| known.name == *entry) {
-                    let known: Vec<&str> = self.mixture.iter().map(|e| e.name.as_str()).collect();
-                    let known = match known.is_empty() {
-                        true => "there is no data.mixture".to_owned(),
-                        false => format!("there are: {}", known.join(", ")),
-                    };
-                    return Err(format!(
-                        "reward.rubric.applies_to.{component} names {entry:?}, which is no entry of data.mixture; {known}"
-                    ));
-                }
-            }
-        }
-        Ok(())
+    /// When one is not there.
+    pub(super) fn check_entries(&self, named: &[(String, &str)]) -> Result<(), String> {
+        let is_there = |entry: &str| self.mixture.iter().any(|known| known.name == entry);
+        let Some((key, entry)) = named.iter().find(|(_, entry)| !is_there(entry)) else {
+            return Ok(());
+        };
+        let known: Vec<&str> = self.mixture.iter().map(|e| e.name.as_str()).collect();
+        let known = match known.is_empty() {
+            true => "there is no data.mixture".to_owned(),
+            false => format!("there are: {}", known.join(", ")),
+        };
+        Err(format!(
+            "reward.rubric.{key} names {entry:?}, which is no entry of data.mixture; {known}"
+        ))
     }
 }
 
@@ -360,17 +370,10 @@ mod tests {
     fn the_rubric_names_entries_that_are_there() {
         let section: DataSection =
             toml::from_str("[[mixture]]\nname = \"a\"\nfile = \"a.jsonl\"").unwrap();
-        let applies = |entry: &str| vec![("math".to_owned(), vec![entry.to_owned()])];
-        let check = |applies: Vec<(String, Vec<String>)>| {
-            section.check_applies_to(
-                applies
-                    .iter()
-                    .map(|(component, entries)| (component, entries)),
-            )
-        };
-        assert_eq!(check(applies("a")), Ok(()));
+        let named = |entry| [("applies_to.math".to_owned(), entry)];
+        assert_eq!(section.check_entries(&named("a")), Ok(()));
         assert_eq!(
-            check(applies("b")).unwrap_err(),
+            section.check_entries(&named("b")).unwrap_err(),
             "reward.rubric.applies_to.math names \"b\", which is no entry of data.mixture; there are: a"
         );
     }

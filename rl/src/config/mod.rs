@@ -97,7 +97,7 @@ impl RunConfig {
             .map_err(|e| format!("sampling.{e}"))?;
         let components = self.reward.validate()?;
         self.data
-            .check_applies_to(self.reward.rubric.applies_to.iter())?;
+            .check_entries(&self.reward.rubric.mixture_entries())?;
         self.evaluation.validate(&components)?;
         self.memory.validate()?;
         self.checkpoint.validate()?;

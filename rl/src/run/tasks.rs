@@ -16,7 +16,7 @@ use crate::config::{
 
 /// The tasks of a run, by side of the split.
 pub struct Tasks {
-    /// What makes demonstrations, when the config has one generator and nothing else.
+    /// What makes demonstrations, when all tasks are generated.
     pub(super) generator: Option<Demonstrator>,
     origin: Origin,
     pub(super) heldout: Vec<Task>,
@@ -49,22 +49,30 @@ enum Problems {
     Fixed(Vec<Task>),
 }
 
-/// A generator whose demonstrations are put as its tasks are.
+/// Generators whose demonstrations are put as their tasks are: one, or those of a mixture.
 pub(super) struct Demonstrator {
+    parts: Vec<Part>,
+}
+
+/// One generator of a [`Demonstrator`].
+struct Part {
+    weight: f64,
     generator: Generator,
     template: Option<Template>,
 }
 
 impl Demonstrator {
-    /// As [`Generator::demonstration`], put by the config's template.
+    /// As [`Generator::demonstration`], put by the config's template. In a mixture each demonstration is of an entry that
+    /// is drawn by the weights.
     pub(super) fn demonstration(
         &self,
         seed: u64,
         index: u64,
         mix: &TraceMix,
     ) -> Result<Demonstration, RunError> {
-        let (task, completion) = self.generator.demonstrated_task(seed, index, mix)?;
-        let task = match &self.template {
+        let part = self.part(derive_seed(seed, &[PART, index]));
+        let (task, completion) = part.generator.demonstrated_task(seed, index, mix)?;
+        let task = match &part.template {
             Some(template) => template.apply(task)?,
             None => task,
         };
@@ -73,7 +81,21 @@ impl Demonstrator {
             completion,
         })
     }
+
+    fn part(&self, seed: u64) -> &Part {
+        let total: f64 = self.parts.iter().map(|part| part.weight).sum();
+        // The upper 53 bits as a number in [0, 1).
+        let mut place = (seed >> 11) as f64 / (1_u64 << 53) as f64 * total;
+        let part = self.parts.iter().find(|part| {
+            place -= part.weight;
+            place < 0.0
+        });
+        part.or(self.parts.last()).expect("there is a generator")
+    }
 }
+
+/// What the seed is for that picks the entry of a demonstration: the first step of its path.
+const PART: u64 = 5;
 
 /// The held-out problems of a config.
 ///
@@ -99,7 +121,9 @@ impl Tasks {
                 return Err(nothing("hold out", &source));
             }
             return Ok(Self {
-                generator: side.demonstrator(),
+                generator: side
+                    .part(1.0)
+                    .map(|part| Demonstrator { parts: vec![part] }),
                 origin: Origin::One(side),
                 heldout,
             });
@@ -141,8 +165,12 @@ impl Tasks {
                 side,
             });
         }
+        let parts: Option<Vec<Part>> = entries
+            .iter()
+            .map(|entry| entry.side.part(entry.weight))
+            .collect();
         Ok(Self {
-            generator: None,
+            generator: parts.map(|parts| Demonstrator { parts }),
             origin: Origin::Mixture(entries),
             heldout,
         })
@@ -190,9 +218,10 @@ impl Side {
         })
     }
 
-    fn demonstrator(&self) -> Option<Demonstrator> {
+    fn part(&self, weight: f64) -> Option<Part> {
         match &self.problems {
-            Problems::Generated(generator, template) => Some(Demonstrator {
+            Problems::Generated(generator, template) => Some(Part {
+                weight,
                 generator: generator.clone(),
                 template: template.clone(),
             }),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use dunwu_datasets::{GeneratorConfig, TraceMix};
+use dunwu_datasets::TraceMix;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -64,18 +64,10 @@ impl SftConfig {
         if let Some(traces) = &self.traces {
             traces.validate().map_err(|e| format!("traces: {e}"))?;
         }
-        match (&self.file, &run.data.task) {
-            (Some(_), _)
-            | (
-                None,
-                Some(
-                    GeneratorConfig::ChainSum(_)
-                    | GeneratorConfig::Countdown(_)
-                    | GeneratorConfig::Program(_),
-                ),
-            ) => Ok(()),
-            (None, _) => Err(
-                "nothing to learn from: set `file`, or use the generator chain-sum, countdown or program, which make demonstrations"
+        match self.file.is_some() || run.data.demonstrates() {
+            true => Ok(()),
+            false => Err(
+                "nothing to learn from: set `file`, or use the generators chain-sum, countdown or program, which make demonstrations"
                     .to_owned(),
             ),
         }
