@@ -130,6 +130,9 @@ impl<'a> Run<'a> {
             None => State::default(),
         };
         let Bundle { model, codec } = open(config, last.as_deref(), device)?;
+        if let Some(last) = &last {
+            checkpoint::check_model(last, &state, &model)?;
+        }
         let stage = &config.stages[state.stage.min(config.stages.len() - 1)];
         let optimizer = AdamW::new(stage.optimizer());
         let mut learner = Learner::new(model, optimizer, state.policy_version);
