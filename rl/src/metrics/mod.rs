@@ -71,6 +71,7 @@ metrics! {
 /// The figures of one step, by kind of stage.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant)] // one a step
 pub enum StageMetrics {
     /// Supervised fine-tuning.
     Sft(SftMetrics),

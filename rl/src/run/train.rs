@@ -138,6 +138,9 @@ impl<'a> Run<'a> {
             None => Vec::new(),
         };
         let Bundle { model, codec } = open(config, last.as_deref(), device)?;
+        if let Some(last) = &last {
+            checkpoint::check_model(last, &state, &model)?;
+        }
         let stage = &config.stages[state.stage.min(config.stages.len() - 1)];
         let optimizer = AdamW::new(stage.optimizer());
         let mut learner = Learner::new(model, optimizer, state.policy_version);
