@@ -29,10 +29,12 @@
 //! - `seed`: how every random draw gets its seed
 //! - `generators`: chain sums, two-operand addition with a curriculum, countdown, small programs
 //! - `jsonl`: strict readers for tasks and demonstrations, and the source over a file
+//! - `formats`: files of well-known benchmarks, and how their problems are put to a model
 //! - `error`: [`DatasetError`]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod error;
+mod formats;
 mod generators;
 mod jsonl;
 mod seed;
@@ -41,6 +43,7 @@ mod split;
 mod task;
 
 pub use error::DatasetError;
+pub use formats::{Benchmark, DataFormat, FormatPrompt, read_benchmark};
 pub use generators::{
     Addition, AdditionConfig, ChainSum, ChainSumConfig, Countdown, CountdownConfig, Generator,
     GeneratorConfig, OperandRange, Program, ProgramConfig, ProgramOperations, ProgramStyle,
@@ -51,5 +54,5 @@ pub use jsonl::{
 };
 pub use seed::{derive_seed, rng};
 pub use source::{Cursor, GeneratorSource, TaskSource};
-pub use split::{Split, partition};
+pub use split::{Split, fingerprint, partition};
 pub use task::{Demonstration, Message, Prompt, Role, Task};

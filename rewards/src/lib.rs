@@ -36,6 +36,7 @@
 //! - `format`: the completion has the right shape
 //! - `length`, `repetition`, `language`: it is not too long, does not repeat itself, stays in one script
 //! - `code`: the program in the completion passes the task's tests, in the sandbox
+//! - `vote`: the majority among several answers to one task
 //! - `plugin`: judges that people bring: WebAssembly components, processes, servers
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -53,6 +54,7 @@ mod procedural;
 mod repetition;
 mod reward;
 mod rubric;
+mod vote;
 
 pub use code::{
     Code, CodeConfig, CodeExtraction, CodeVerdict, StdioCase, Tests, TestsError, Unverified,
@@ -73,3 +75,4 @@ pub use procedural::{Procedural, ProceduralConfig};
 pub use repetition::{Repetition, RepetitionConfig};
 pub use reward::{Reward, RewardError, Sample, Score};
 pub use rubric::{Component, ComponentConfig, RewardOutcome, Rubric, RubricConfig, RubricError};
+pub use vote::{Answers, majority};

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::eval::Interval;
+
 /// One line of `metrics.jsonl`.
 #[derive(Debug, Clone, Serialize)]
 pub struct MetricsLine {
@@ -15,6 +17,9 @@ pub struct MetricsLine {
     /// Greedy accuracy on held-out problems after this step, when it was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heldout_accuracy: Option<f64>,
+    /// Its 95 % interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heldout_accuracy_interval: Option<Interval>,
     /// The stage's own figures.
     #[serde(flatten)]
     pub metrics: StageMetrics,

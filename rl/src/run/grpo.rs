@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-
 use super::{
     Bundle, RunDirectory, RunError,
     console::Console,
