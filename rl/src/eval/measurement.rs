@@ -73,7 +73,8 @@ impl Evaluation<'_> {
                 .collect(model, sampling, tasks.to_vec(), count, self.seed, progress)
                 .map(|collected| collected.groups)
         };
-        let greedy = collect(&self.sampling.greedy(), 1, &mut progress)?;
+        let likeliest = self.sampling.greedy();
+        let greedy = collect(&likeliest, 1, &mut progress)?;
         let sampled = match self.samples {
             0 => Vec::new(),
             samples => {

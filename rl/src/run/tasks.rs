@@ -1,7 +1,8 @@
 //! The problems of a run, by side of the split.
 
 use dunwu_datasets::{
-    Generator, GeneratorSource, JsonlSource, Split, Task, TaskSource, partition, read_tasks,
+    Generator, GeneratorSource, JsonlSource, Split, Task, TaskSource, partition, read_benchmark,
+    read_tasks,
 };
 
 use super::{RunError, seeds::evaluation_seed};
@@ -35,9 +36,14 @@ impl Tasks {
             });
         }
         let file = config.data.file.as_ref().expect("the config was validated");
-        let fields = config.data.fields.clone().unwrap_or_default();
-        let (train, mut heldout) =
-            partition(read_tasks(file, &fields)?, config.data.heldout_fraction)?;
+        let all = match config.data.format {
+            Some(format) => {
+                let prompt = config.data.prompt.clone().unwrap_or_default();
+                read_benchmark(file, Some(format), &prompt)?.tasks
+            }
+            None => read_tasks(file, &config.data.fields.clone().unwrap_or_default())?,
+        };
+        let (train, mut heldout) = partition(all, config.data.heldout_fraction)?;
         for (side, tasks) in [("train on", &train), ("hold out", &heldout)] {
             if tasks.is_empty() {
                 return Err(RunError::Config(format!(
