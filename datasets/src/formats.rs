@@ -9,7 +9,8 @@
 //! | `humaneval` | `prompt`, `entry_point`, `test`, `canonical_solution` | tests |
 //! | `mbpp` | `text` or `prompt`, `test_list`, `code` | tests |
 //!
-//! What else a line has becomes columns of the task, hidden from the model.
+//! The problem becomes the prompt as it stands; [`DataFormat::template`] puts it to a model. What else a line has becomes columns
+//! of the task, which judges read and a template may show.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,10 +19,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{DatasetError, expect_setting};
+use crate::error::DatasetError;
 use crate::jsonl::PromptStyle;
 use crate::jsonl::lines::{Row, kind, read};
 use crate::task::{Prompt, Task};
+use crate::template::TemplateConfig;
 
 /// Largest answer of an AIME problem.
 const AIME_LARGEST: u64 = 999;
@@ -75,33 +77,37 @@ impl DataFormat {
         }
     }
 
-    /// How a problem is put to a model unless something else is said: `{problem}`, `{tests}` and `{entry_point}` stand for
-    /// what the file says; any other brace is a brace.
-    pub fn template(self, style: PromptStyle) -> &'static str {
-        match (self, style) {
+    /// How a problem is put to a model unless something else is said.
+    pub fn template(self, style: PromptStyle) -> TemplateConfig {
+        let text = match (self, style) {
             (Self::Gsm8k | Self::Math | Self::Svamp, PromptStyle::Chat) => {
-                "{problem}\n\nThink step by step and put the final answer in \\boxed{}."
+                "{question}\n\nThink step by step and put the final answer in \\boxed{}."
             }
             (Self::Aime, PromptStyle::Chat) => {
-                "{problem}\n\nThe answer is an integer from 0 to 999. Think step by step and put it in \\boxed{}."
+                "{question}\n\nThe answer is an integer from 0 to 999. Think step by step and put it in \\boxed{}."
             }
             (Self::Humaneval, PromptStyle::Chat) => {
-                "Complete this Python function. Answer with one code block that holds the whole function and the imports that it needs.\n\n```python\n{problem}\n```"
+                "Complete this Python function. Answer with one code block that holds the whole function and the imports that it needs.\n\n```python\n{question}```"
             }
             (Self::Mbpp, PromptStyle::Chat) => {
-                "{problem}\n\nIt has to pass these tests:\n```python\n{tests}\n```\nAnswer with one Python code block."
+                "{question}\n\nIt has to pass these tests:\n```python\n{tests}\n```\nAnswer with one Python code block."
             }
             (Self::Gsm8k | Self::Math | Self::Svamp | Self::Aime, PromptStyle::Text) => {
-                "Problem: {problem}\n\nSolution, step by step, with the final answer in \\boxed{}:\n"
+                "Problem: {question}\n\nSolution, step by step, with the final answer in \\boxed{}:\n"
             }
-            (Self::Humaneval, PromptStyle::Text) => "{problem}",
+            (Self::Humaneval, PromptStyle::Text) => "{question}",
             (Self::Mbpp, PromptStyle::Text) => {
-                "{problem}\n\nIt has to pass these tests:\n```python\n{tests}\n```\n\n```python\n"
+                "{question}\n\nIt has to pass these tests:\n```python\n{tests}\n```\n\n```python\n"
             }
+        };
+        TemplateConfig {
+            text: text.to_owned(),
+            style,
+            system: None,
         }
     }
 
-    /// The formats that `fields`, one line of a file, could be of.
+    /// Whether `fields`, one line of a file, could be of this format.
     fn fits(self, fields: &Map<String, Value>) -> bool {
         let has = |names: &[&str]| names.iter().any(|name| fields.contains_key(*name));
         match self {
@@ -136,54 +142,8 @@ const AIME_PROBLEM: [&str; 3] = ["problem", "Problem", "question"];
 const AIME_ANSWER: [&str; 2] = ["answer", "Answer"];
 const MBPP_PROBLEM: [&str; 2] = ["text", "prompt"];
 
-/// How the problems of a benchmark are put to a model.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FormatPrompt {
-    /// A user message for the model's chat template, or raw text.
-    pub style: PromptStyle,
-    /// Text around `{problem}`; [`DataFormat::template`] unless given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub template: Option<String>,
-    /// A system message before it; only for chat prompts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub system: Option<String>,
-}
-
-impl FormatPrompt {
-    /// Checks that the settings agree with each other.
-    ///
-    /// # Errors
-    /// [`DatasetError::InvalidSetting`] naming the setting.
-    pub fn validate(&self) -> Result<(), DatasetError> {
-        if let Some(template) = &self.template {
-            let expected = "a text with {problem} in it";
-            let shown = format!("{template:?}");
-            expect_setting(template.contains("{problem}"), "template", shown, expected)?;
-        }
-        if let (PromptStyle::Text, Some(system)) = (self.style, &self.system) {
-            let expected = "no system message with style = \"text\"";
-            expect_setting(false, "system", format_args!("{system:?}"), expected)?;
-        }
-        Ok(())
-    }
-
-    /// The template in use.
-    pub fn template_of(&self, format: DataFormat) -> &str {
-        match &self.template {
-            Some(template) => template,
-            None => format.template(self.style),
-        }
-    }
-
-    fn prompt(&self, format: DataFormat, words: &Words) -> Prompt {
-        let text = render(self.template_of(format), words);
-        match self.style {
-            PromptStyle::Chat => Prompt::user(self.system.as_deref(), text),
-            PromptStyle::Text => Prompt::Text(text),
-        }
-    }
-}
+/// The column with the assertions of MBPP in lines, for templates.
+const MBPP_TESTS: &str = "tests";
 
 /// The problems of a benchmark's file.
 #[derive(Clone, Debug, PartialEq)]
@@ -199,12 +159,7 @@ pub struct Benchmark {
 /// # Errors
 /// [`DatasetError`] with the file, the line and the field; [`DatasetError::UnknownFormat`] if no format, or none for all lines,
 /// fits.
-pub fn read_benchmark(
-    path: &Path,
-    format: Option<DataFormat>,
-    prompt: &FormatPrompt,
-) -> Result<Benchmark, DatasetError> {
-    prompt.validate()?;
+pub fn read_benchmark(path: &Path, format: Option<DataFormat>) -> Result<Benchmark, DatasetError> {
     let rows = read(path, Ok)?;
     let format = match format {
         Some(format) => format,
@@ -222,11 +177,11 @@ pub fn read_benchmark(
         if let Some(first) = lines.insert(id.clone(), row.line) {
             return Err(row.field_error(field, format!("{id:?} is on line {first} already")));
         }
-        let words = words(&mut row, format)?;
+        let (problem, answer) = problem(&mut row, format)?;
         tasks.push(Task {
             id,
-            prompt: prompt.prompt(format, &words),
-            answer: words.answer,
+            prompt: Prompt::Text(problem),
+            answer,
             columns: row.fields,
         });
     }
@@ -252,68 +207,56 @@ fn detect(path: &Path, rows: &[Row<'_>]) -> Result<DataFormat, DatasetError> {
     Ok(*aime.unwrap_or(&left[0]))
 }
 
-/// What a line says.
-#[derive(Default)]
-struct Words {
-    problem: String,
-    tests: String,
-    entry_point: String,
-    answer: String,
-}
-
 /// Takes the problem and its answer out of `row`. Tests stay in its columns.
-fn words(row: &mut Row<'_>, format: DataFormat) -> Result<Words, DatasetError> {
-    let mut words = Words::default();
+fn problem(row: &mut Row<'_>, format: DataFormat) -> Result<(String, String), DatasetError> {
+    let column = |row: &Row<'_>, name| match row.fields.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        _ => String::new(),
+    };
     match format {
         DataFormat::Gsm8k => {
-            words.problem = row.take_text("question")?;
+            let problem = row.take_text("question")?;
             let solution = row.take_text("answer")?;
-            let last = solution.rsplit_once("####").map(|(_, last)| last.trim());
-            words.answer = match last {
-                None => return Err(row.field_error("answer", "has no `####` before an answer")),
-                Some("") => return Err(row.field_error("answer", "has nothing after `####`")),
-                Some(answer) => answer.to_owned(),
-            };
+            match solution.rsplit_once("####").map(|(_, last)| last.trim()) {
+                None => Err(row.field_error("answer", "has no `####` before an answer")),
+                Some("") => Err(row.field_error("answer", "has nothing after `####`")),
+                Some(answer) => Ok((problem, answer.to_owned())),
+            }
         }
-        DataFormat::Math => {
-            words.problem = row.take_text("problem")?;
-            words.answer = number_or_text(row, "answer")?;
-        }
+        DataFormat::Math => Ok((row.take_text("problem")?, number_or_text(row, "answer")?)),
         DataFormat::Svamp => {
             let body = row.take_text("Body")?;
             let question = row.take_text("Question")?;
-            words.problem = format!("{} {}", body.trim_end(), question.trim_start());
-            words.answer = number_or_text(row, "Answer")?;
+            let problem = format!("{} {}", body.trim_end(), question.trim_start());
+            Ok((problem, number_or_text(row, "Answer")?))
         }
         DataFormat::Aime => {
-            words.problem = take_text_of(row, &AIME_PROBLEM)?;
+            let problem = take_text_of(row, &AIME_PROBLEM)?;
             let (field, value) = take_of(row, &AIME_ANSWER)?;
-            words.answer = match aime_answer(&value) {
-                Some(answer) => answer.to_string(),
+            match aime_answer(&value) {
+                Some(answer) => Ok((problem, answer.to_string())),
                 None => {
                     let reason =
                         format!("is {value}: expected an integer from 0 to {AIME_LARGEST}");
-                    return Err(row.field_error(field, reason));
+                    Err(row.field_error(field, reason))
                 }
-            };
+            }
         }
         DataFormat::Humaneval => {
-            words.problem = row.take_text("prompt")?;
-            words.entry_point = column_text(row, "entry_point")?.to_owned();
+            let problem = row.take_text("prompt")?;
+            column_text(row, "entry_point")?;
             column_text(row, "test")?;
-            if let Some(Value::String(solution)) = row.fields.get("canonical_solution") {
-                words.answer = format!("{}{solution}", words.problem);
-            }
+            let answer = format!("{problem}{}", column(row, "canonical_solution"));
+            Ok((problem, answer))
         }
         DataFormat::Mbpp => {
-            words.problem = take_text_of(row, &MBPP_PROBLEM)?;
-            words.tests = assertions(row)?.join("\n");
-            if let Some(Value::String(code)) = row.fields.get("code") {
-                words.answer.clone_from(code);
-            }
+            let problem = take_text_of(row, &MBPP_PROBLEM)?;
+            let tests = assertions(row)?.join("\n");
+            row.fields
+                .insert(MBPP_TESTS.to_owned(), Value::String(tests));
+            Ok((problem, column(row, "code")))
         }
     }
-    Ok(words)
 }
 
 /// The assertions of MBPP.
@@ -401,39 +344,6 @@ fn take_id(row: &mut Row<'_>) -> Result<Option<(&'static str, String)>, DatasetE
         Value::Number(number) if !number.is_f64() => Ok(Some((name, number.to_string()))),
         other => Ok(Some((name, row.text(name, other)?))),
     }
-}
-
-/// `template` with its words filled in, in one pass: a problem that contains `{tests}` is left as it is.
-fn render(template: &str, words: &Words) -> String {
-    let Words {
-        problem,
-        tests,
-        entry_point,
-        answer: _,
-    } = words;
-    let names = [
-        ("{problem}", problem),
-        ("{tests}", tests),
-        ("{entry_point}", entry_point),
-    ];
-    let mut text = String::with_capacity(template.len() + problem.len());
-    let mut rest = template;
-    while let Some(at) = rest.find('{') {
-        let (before, after) = rest.split_at(at);
-        text.push_str(before);
-        match names.iter().find(|(name, _)| after.starts_with(name)) {
-            Some((name, value)) => {
-                text.push_str(value);
-                rest = &after[name.len()..];
-            }
-            None => {
-                text.push('{');
-                rest = &after[1..];
-            }
-        }
-    }
-    text.push_str(rest);
-    text
 }
 
 #[cfg(test)]

@@ -30,20 +30,27 @@
 //! - `generators`: chain sums, two-operand addition with a curriculum, countdown, small programs
 //! - `jsonl`: strict readers for tasks and demonstrations, and the source over a file
 //! - `formats`: files of well-known benchmarks, and how their problems are put to a model
+//! - `curriculum`: which problems of a file, or levels of a generator, are worth posing
+//! - `mixture`: several sources as one, in fixed proportions
+//! - `template`: the text around a question
 //! - `error`: [`DatasetError`]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod curriculum;
 mod error;
 mod formats;
 mod generators;
 mod jsonl;
+mod mixture;
 mod seed;
 mod source;
 mod split;
 mod task;
+mod template;
 
+pub use curriculum::{CurriculumState, Evidence, LevelSource, PassRateConfig, ProblemSource};
 pub use error::DatasetError;
-pub use formats::{Benchmark, DataFormat, FormatPrompt, read_benchmark};
+pub use formats::{Benchmark, DataFormat, read_benchmark};
 pub use generators::{
     Addition, AdditionConfig, ChainSum, ChainSumConfig, Countdown, CountdownConfig, Generator,
     GeneratorConfig, OperandRange, Program, ProgramConfig, ProgramOperations, ProgramStyle,
@@ -52,7 +59,11 @@ pub use generators::{
 pub use jsonl::{
     AnswerFormat, JsonlConfig, JsonlSource, PromptStyle, read_demonstrations, read_tasks,
 };
+pub use mixture::{
+    MIXTURE_COLUMN, MixtureEntry, MixtureSource, check_entries, mixture_shares, mixture_task,
+};
 pub use seed::{derive_seed, rng};
-pub use source::{Cursor, GeneratorSource, TaskSource};
+pub use source::{Cursor, GeneratorSource, TaskResult, TaskSource};
 pub use split::{Split, fingerprint, partition};
 pub use task::{Demonstration, Message, Prompt, Role, Task};
+pub use template::{Template, TemplateConfig, TemplateSource};

@@ -21,7 +21,7 @@ pub trait Answers {
 /// use dunwu_rewards::{Answers, ComponentConfig, ExactConfig, Rubric, RubricConfig, majority};
 ///
 /// let components = vec![ComponentConfig::Exact(ExactConfig::default())];
-/// let rubric = Rubric::from_config(&RubricConfig { total: None, components })?;
+/// let rubric = Rubric::from_config(&RubricConfig { total: None, components, applies_to: Default::default() })?;
 /// let exact = rubric.answers("exact").expect("it compares answers");
 /// assert_eq!(majority(&["7", "8", "08"], exact), [[1, 2]]);
 /// assert_eq!(majority(&["7", "8"], exact), [[0], [1]]);
@@ -59,6 +59,7 @@ mod tests {
         ];
         Rubric::from_config(&RubricConfig {
             total: None,
+            applies_to: Default::default(),
             components,
         })
         .unwrap()

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::template::Template;
 
 fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -13,7 +14,7 @@ fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
 
 fn read_text(text: &str, format: Option<DataFormat>) -> Result<Benchmark, DatasetError> {
     let (_dir, path) = written(text);
-    read_benchmark(&path, format, &FormatPrompt::default())
+    read_benchmark(&path, format)
 }
 
 const GSM8K: &str = r#"{"question": "2 and 3?", "answer": "2+3=<<2+3=5>>5\n#### 5"}"#;
@@ -46,7 +47,6 @@ fn every_format_is_found_by_its_fields() {
         assert_eq!(found, read_text(line, Some(format)).unwrap());
         let task = &found.tasks[0];
         assert_eq!((task.id.as_str(), task.answer.as_str()), (id, answer));
-        assert!(!task.prompt.problem_text().contains("{problem}"));
     }
     // Columns that judges need stay, and the two kinds of integers are told apart.
     let task = &read_text(HUMANEVAL, None).unwrap().tasks[0];
@@ -59,38 +59,31 @@ fn every_format_is_found_by_its_fields() {
 }
 
 #[test]
-fn prompts_hold_what_the_template_says() {
-    let (_dir, path) = written(MBPP);
-    let prompt = FormatPrompt {
-        template: Some("A {b} {problem} {tests}".to_owned()),
-        system: Some("Be brief.".to_owned()),
-        style: PromptStyle::Chat,
+fn every_format_can_be_put_to_a_model() {
+    let put = |line: &str, style| {
+        let found = read_text(line, None).unwrap();
+        let template = Template::from_config(&found.format.template(style)).unwrap();
+        template.apply(found.tasks[0].clone()).unwrap().prompt
     };
-    let task = read_benchmark(&path, None, &prompt)
-        .unwrap()
-        .tasks
-        .remove(0);
-    let expected = "A {b} Write f. assert f() == 1\nassert f()";
-    assert_eq!(task.prompt, Prompt::user(Some("Be brief."), expected));
-
-    let text = FormatPrompt {
-        style: PromptStyle::Text,
-        ..FormatPrompt::default()
-    };
-    let (_dir, path) = written(HUMANEVAL);
-    let task = read_benchmark(&path, None, &text).unwrap().tasks.remove(0);
-    assert_eq!(task.prompt, Prompt::Text("def f(x):\n".to_owned()));
-
-    let words = Words {
-        problem: "{tests}".to_owned(),
-        tests: "never".to_owned(),
-        ..Words::default()
-    };
-    assert_eq!(render("{problem} {", &words), "{tests} {");
-    for format in DataFormat::ALL {
+    for line in [GSM8K, MATH, SVAMP, AIME, HUMANEVAL, MBPP] {
         for style in [PromptStyle::Chat, PromptStyle::Text] {
-            assert!(format.template(style).contains("{problem}"));
+            let problem = read_text(line, None).unwrap().tasks[0]
+                .prompt
+                .problem_text();
+            let prompt = put(line, style);
+            assert!(prompt.problem_text().contains(&problem), "{prompt:?}");
+            assert_eq!(
+                matches!(prompt, Prompt::Text(_)),
+                style == PromptStyle::Text
+            );
         }
+    }
+    let expected = "Write f.\n\nIt has to pass these tests:\n```python\nassert f() == 1\nassert f()\n```\nAnswer with one Python code block.";
+    assert_eq!(put(MBPP, PromptStyle::Chat), Prompt::user(None, expected));
+    // The model goes on where the prompt ends, so nothing may follow it.
+    let prompt = put(HUMANEVAL, PromptStyle::Text);
+    assert_eq!(prompt, Prompt::Text("def f(x):\n".to_owned()));
+    for format in DataFormat::ALL {
         let json = serde_json::to_string(&format).unwrap();
         assert_eq!(json, format!("{:?}", format.name()));
     }
@@ -134,13 +127,6 @@ fn what_does_not_fit_is_named_with_its_line() {
         let message = read_text(&text, format).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
-    let (_dir, path) = written(GSM8K);
-    let prompt = FormatPrompt {
-        template: Some("no place".to_owned()),
-        ..FormatPrompt::default()
-    };
-    let error = read_benchmark(&path, None, &prompt).unwrap_err();
-    assert!(error.to_string().contains("{problem}"), "{error}");
 }
 
 #[test]
@@ -160,7 +146,7 @@ fn the_real_files_are_found_and_read() {
             eprintln!("skipped: there is no {name} where DUNWU_SHARED_DATA points to");
             continue;
         }
-        let found = read_benchmark(&path, None, &FormatPrompt::default()).unwrap();
+        let found = read_benchmark(&path, None).unwrap();
         assert_eq!((found.format, found.tasks.len()), (format, count), "{name}");
         assert!(
             found.tasks.iter().all(|task| !task.answer.is_empty()),

@@ -9,3 +9,4 @@ mod source;
 
 pub use records::{AnswerFormat, JsonlConfig, PromptStyle, read_demonstrations, read_tasks};
 pub use source::JsonlSource;
+pub(crate) use source::shuffled;

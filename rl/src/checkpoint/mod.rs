@@ -1,8 +1,9 @@
 //! Saving and going on: a checkpoint is complete or it is not there.
 //!
-//! `checkpoints/step-NNNNNN/` holds `model/` (a Hugging Face directory), `optimizer.safetensors`
-//! and `state.json`; with low-rank adapters also `adapter/`, in PEFT's format, and then `model/` has
-//! them added to its weights. It is written under another name, flushed to the disk, and renamed.
+//! `checkpoints/step-NNNNNN/` holds `model/` (a Hugging Face directory), `optimizer.safetensors`,
+//! `config.toml` (the run's) and `state.json`; of an asynchronous run also `rollouts.json`, what it
+//! has sampled and not yet trained on; with low-rank adapters also `adapter/`, in PEFT's format, and
+//! then `model/` has them added to its weights. It is written under another name, flushed to the disk, and renamed.
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     eval::EvalReport,
+    grpo::{StepRollouts, saved::SavedRollouts},
+    metrics::alarms::Monitor,
     model::{
         ParameterVisitor, Parameters, Transformer,
         lora::{LoraError, save_adapter},
@@ -36,8 +39,11 @@ pub const MODEL: &str = "model";
 pub const ADAPTER: &str = "adapter";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
+const PENDING: &str = "rollouts.json";
+/// The run's config, as it lies in the run's directory too.
+pub const CONFIG: &str = "config.toml";
 /// Version of this layout.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Where a run stood: everything but weights and moments.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -65,6 +71,9 @@ pub struct State {
     pub after: Option<EvalReport>,
     /// The problems shown before and after.
     pub showcase: Vec<Showcase>,
+    /// What alarms remember.
+    #[serde(default)]
+    pub alarms: Monitor,
 }
 
 /// Why a checkpoint cannot be written or read.
@@ -82,6 +91,14 @@ pub enum CheckpointError {
     Adapter(#[from] LoraError),
     #[error("{}: not a whole checkpoint of this version: {message}", path.display())]
     Invalid { path: PathBuf, message: String },
+    #[error(
+        "{}: saved by a run of another config: there `{saved}`, in this run `{run}`; hint: remove it, or copy the whole directory of the other run", path.display()
+    )]
+    Foreign {
+        path: PathBuf,
+        saved: String,
+        run: String,
+    },
 }
 
 impl CheckpointError {
@@ -125,6 +142,11 @@ impl Checkpointer {
         Ok(Self { directory, keep })
     }
 
+    /// From now on removes no older checkpoint: it may be the last good one.
+    pub fn keep_all(&mut self) {
+        self.keep = usize::MAX;
+    }
+
     /// Writes a checkpoint, then removes the oldest beyond those kept.
     ///
     /// # Errors
@@ -134,6 +156,7 @@ impl Checkpointer {
         learner: &Learner,
         codec: &Codec,
         state: &State,
+        pending: &[&StepRollouts],
     ) -> Result<PathBuf, CheckpointError> {
         let target = self.directory.join(format!("step-{:06}", state.step));
         let partial = self
@@ -141,7 +164,7 @@ impl Checkpointer {
             .join(format!(".partial-step-{:06}", state.step));
         remove(&partial)?;
         fs::create_dir_all(&partial).map_err(CheckpointError::io(&partial))?;
-        let written = self.write(&partial, learner, codec, state);
+        let written = self.write(&partial, learner, codec, state, pending);
         if let Err(error) = written {
             let _ = fs::remove_dir_all(&partial); // the first error is the one to tell
             return Err(error);
@@ -165,6 +188,7 @@ impl Checkpointer {
         learner: &Learner,
         codec: &Codec,
         state: &State,
+        pending: &[&StepRollouts],
     ) -> Result<(), CheckpointError> {
         match learner.model.lora() {
             Some(_) => {
@@ -177,6 +201,18 @@ impl Checkpointer {
         let path = partial.join(OPTIMIZER);
         save_moments(&path, &learner.optimizer)?;
         sync(&path)?;
+        if !pending.is_empty() {
+            let path = partial.join(PENDING);
+            let pending: Vec<SavedRollouts> = pending.iter().map(|&p| p.into()).collect();
+            let text =
+                serde_json::to_string(&pending).map_err(|e| CheckpointError::invalid(&path, e))?;
+            fs::write(&path, text).map_err(CheckpointError::io(&path))?;
+            sync(&path)?;
+        }
+        let path = partial.join(CONFIG);
+        let run = self.directory.with_file_name(CONFIG);
+        fs::copy(&run, &path).map_err(CheckpointError::io(&run))?;
+        sync(&path)?;
         let path = partial.join(STATE);
         let state = State {
             format: FORMAT,
@@ -188,6 +224,21 @@ impl Checkpointer {
         sync(&path)?;
         sync(partial)
     }
+}
+
+/// Reads what had been sampled and not yet trained on, oldest first.
+///
+/// # Errors
+/// When it is not what this version writes.
+pub fn load_pending(checkpoint: &Path) -> Result<Vec<StepRollouts>, CheckpointError> {
+    let path = checkpoint.join(PENDING);
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(&path).map_err(CheckpointError::io(&path))?;
+    let saved: Vec<SavedRollouts> =
+        serde_json::from_str(&text).map_err(|e| CheckpointError::invalid(&path, e))?;
+    Ok(saved.into_iter().map(Into::into).collect())
 }
 
 /// Writes the model as a Hugging Face directory.
@@ -221,18 +272,26 @@ pub fn latest(run_dir: &Path) -> Result<Option<PathBuf>, CheckpointError> {
 /// Reads a checkpoint's state.
 ///
 /// # Errors
-/// When it is missing or of another version.
+/// When it is missing, damaged, of another version, or not what the directory's name says.
 pub fn load_state(checkpoint: &Path) -> Result<State, CheckpointError> {
     let path = checkpoint.join(STATE);
     let text = fs::read_to_string(&path).map_err(CheckpointError::io(&path))?;
     let state: State =
         serde_json::from_str(&text).map_err(|e| CheckpointError::invalid(&path, e))?;
-    match state.format {
-        FORMAT => Ok(state),
-        other => Err(CheckpointError::invalid(
+    if state.format != FORMAT {
+        let other = state.format;
+        return Err(CheckpointError::invalid(
             &path,
             format!("format {other}, this program reads {FORMAT}"),
+        ));
+    }
+    let (name, step) = (format!("step-{:06}", state.step), state.step);
+    match checkpoint.file_name().and_then(|name| name.to_str()) {
+        Some(named) if named != name => Err(CheckpointError::invalid(
+            &path,
+            format!("it is of step {step}, the directory is {named}"),
         )),
+        _ => Ok(state),
     }
 }
 
@@ -255,7 +314,17 @@ pub fn load_moments(
     model.visit(&mut sizes);
     model.visit_adapters(&mut sizes);
     let Sizes(sizes) = sizes;
+    // With adapters only these are trained.
+    let mut trained = Sizes::default();
+    match model.lora() {
+        Some(_) => model.visit_adapters(&mut trained),
+        None => model.visit(&mut trained),
+    }
     for (key, view) in tensors.tensors() {
+        if view.dtype() != Dtype::F32 {
+            let message = format!("{key} is {:?}, not F32", view.dtype());
+            return Err(CheckpointError::invalid(&path, message));
+        }
         let values: Vec<f32> = view
             .data()
             .as_chunks::<4>()
@@ -269,15 +338,27 @@ pub fn load_moments(
             Some(("mean", name)) if known(name) => (&mut optimizer.mean, name),
             Some(("square", name)) if known(name) => (&mut optimizer.square, name),
             _ => {
-                return Err(CheckpointError::invalid(
-                    &path,
-                    format!("{key} fits no weight"),
-                ));
+                let weight = key.split_once('/').and_then(|(_, name)| sizes.get(name));
+                let message = match weight {
+                    Some(size) => format!("{key} has {count} values, the model's weight {size}"),
+                    None => format!("{key} fits no weight of the model"),
+                };
+                return Err(CheckpointError::invalid(&path, message));
             }
         };
         moments.insert(name, from_host(values, [count], device));
     }
-    Ok(())
+    let missing = |moments: &Parameters| {
+        let name = trained.0.keys().find(|name| moments.get(name).is_none());
+        name.cloned()
+    };
+    match missing(&optimizer.mean).or_else(|| missing(&optimizer.square)) {
+        Some(name) => Err(CheckpointError::invalid(
+            &path,
+            format!("it has nothing for the model's weight {name}"),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// How many values each weight has.
@@ -317,7 +398,7 @@ fn save_moments(path: &Path, optimizer: &AdamW) -> Result<(), CheckpointError> {
     })
 }
 
-/// Complete checkpoints, oldest first.
+/// The checkpoints, oldest first. They appear whole, so one that is not was damaged later.
 fn list(directory: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).map_err(CheckpointError::io(directory))? {
@@ -326,9 +407,18 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or("");
-        if name.starts_with("step-") && path.join(STATE).is_file() {
-            found.push(path);
+        if !name.starts_with("step-") {
+            continue;
         }
+        if !path.join(STATE).is_file() {
+            return Err(CheckpointError::invalid(
+                &path,
+                format!(
+                    "{STATE} is missing; hint: copy it again, or remove it to use the one before"
+                ),
+            ));
+        }
+        found.push(path);
     }
     found.sort();
     Ok(found)

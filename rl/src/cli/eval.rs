@@ -17,7 +17,7 @@ use dunwu::{
     rollout::{Judge, RolloutCollector},
     run::{Bundle, console::Console, seeds, tasks},
 };
-use dunwu_datasets::{DataFormat, DatasetError, FormatPrompt, PromptStyle, Task, read_benchmark};
+use dunwu_datasets::{DataFormat, PromptStyle, Task, Template, TemplateConfig, read_benchmark};
 use dunwu_rewards::{Rubric, RubricConfig};
 
 use super::{Failure, model::print_json, usage};
@@ -48,8 +48,8 @@ pub(crate) struct Eval {
     /// Its format
     #[arg(long, value_enum, default_value_t = Format::Auto, requires = "data")]
     format: Format,
-    /// How its problems are put to the model: text with {problem} in it, also {tests} and {entry_point}; @FILE reads it
-    /// from a file [default: the format's]
+    /// How its problems are put to the model: a text with {question} in it, or other columns such as {tests};
+    /// @FILE reads it from a file [default: the format's]
     #[arg(long, value_name = "TEXT", requires = "data")]
     prompt_template: Option<String>,
     /// Whether the model is asked by its chat template or continues raw text
@@ -231,43 +231,45 @@ impl Eval {
             }),
             None => None,
         };
-        let style = |style| FormatPrompt {
-            style,
-            template: template.clone(),
-            system: self.system.clone(),
+        let benchmark = read_benchmark(data, self.format.named())?;
+        let format = benchmark.format;
+        let put = |style| match &template {
+            Some(text) => TemplateConfig {
+                text: text.clone(),
+                style,
+                system: self.system.clone(),
+            },
+            None => TemplateConfig {
+                system: self.system.clone(),
+                ..format.template(style)
+            },
         };
-        let expected = match self.prompt_style {
-            Style::Text => PromptStyle::Text,
-            Style::Auto | Style::Chat => PromptStyle::Chat,
-        };
-        let read = |prompt: &FormatPrompt| {
-            let found = read_benchmark(data, self.format.named(), prompt);
-            found.map_err(|error| match error {
-                DatasetError::InvalidSetting { .. } => usage(error),
-                other => other.into(),
-            })
-        };
-        let mut prompt = style(expected);
-        let mut benchmark = read(&prompt)?;
-        let sampling = |format, style| {
+        let sampling = |style| {
             self.sampling(SamplingConfig {
                 max_tokens: suite::MAX_TOKENS,
                 stop: suite::stop(format, style),
                 ..SamplingConfig::default()
             })
         };
-        sampling(benchmark.format, expected)?;
+        // Mistakes are told before the model is loaded.
+        let asked = match self.prompt_style {
+            Style::Text => PromptStyle::Text,
+            Style::Auto | Style::Chat => PromptStyle::Chat,
+        };
+        Template::from_config(&put(asked)).map_err(usage)?;
+        sampling(asked)?;
 
         let chosen = device::choose(self.device.unwrap_or_default())?;
         eprintln!("device   {}", chosen.reason);
         let model = self.model.as_deref().unwrap_or_default();
         let bundle = Bundle::open(model, &chosen.device)?;
         eprintln!("model    {}", bundle.codec.encoder.origin);
-        if self.prompt_style == Style::Auto && bundle.codec.encoder.template.is_none() {
-            prompt = style(PromptStyle::Text);
-            benchmark = read(&prompt)?;
-        }
-        let format = benchmark.format;
+        let style = match bundle.codec.encoder.template {
+            None if self.prompt_style == Style::Auto => PromptStyle::Text,
+            _ => asked,
+        };
+        let put = put(style);
+        let template = Template::from_config(&put).map_err(usage)?;
         let how = match self.format {
             Format::Auto => "by its fields",
             _ => "as asked",
@@ -276,8 +278,8 @@ impl Eval {
             "format   {format}, {how}; judged by {}",
             suite::correct(format)
         );
-        eprintln!("template {:?}", prompt.template_of(format));
-        let rubric = suite::rubric(format, prompt.style);
+        eprintln!("template {:?}", put.text);
+        let rubric = suite::rubric(format, style);
         super::sandbox::prepare_for(&rubric)?;
         let mut tasks = benchmark.tasks;
         if let Some(problems) = self.problems.filter(|problems| *problems > tasks.len()) {
@@ -288,12 +290,14 @@ impl Eval {
             )));
         }
         tasks.truncate(self.problems.unwrap_or(tasks.len()));
+        let tasks = tasks.into_iter().map(|task| template.apply(task));
+        let tasks = tasks.collect::<Result<_, _>>().map_err(usage)?;
         Ok(Subject {
             bundle,
             tasks,
             rubric,
             correct: suite::correct(format).to_owned(),
-            sampling: sampling(format, prompt.style)?,
+            sampling: sampling(style)?,
             samples: self.samples.unwrap_or(0),
             seed: self.seed.unwrap_or(0),
             deadline_s: suite::DEADLINE_S,

@@ -24,6 +24,7 @@ pub fn rubric(format: DataFormat, style: PromptStyle) -> RubricConfig {
     };
     RubricConfig {
         total: None,
+        applies_to: Default::default(),
         components: vec![component],
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,7 +23,8 @@ use crate::{
     config::{RunConfig, StageConfig},
     device,
     eval::{EvalReport, Evaluation, EvaluationLine, Interval, Moment, record},
-    metrics::{MetricsLine, StageMetrics, peak_memory_bytes},
+    grpo::StepRollouts,
+    metrics::{MetricsLine, StageMetrics, alarms::Alarm, peak_memory_bytes},
     model::{Engine, lora::load_adapter},
     policy::AdamW,
     rollout::{Judge, RolloutCollector, RolloutGroup},
@@ -37,6 +39,8 @@ pub struct TrainOptions {
     pub resume: bool,
     /// Skip the checks before the first step of GRPO.
     pub no_preflight: bool,
+    /// Alarms are told and logged, and do not stop the run.
+    pub ignore_alarms: bool,
 }
 
 /// Runs `config` from its first stage, or from its last checkpoint, to its end or to Ctrl-C.
@@ -97,9 +101,9 @@ pub(super) struct Run<'a> {
     pub(super) config: &'a RunConfig,
     pub(super) options: &'a TrainOptions,
     pub(super) device: Device,
-    pub(super) codec: Codec,
+    pub(super) codec: Arc<Codec>,
     pub(super) learner: Learner,
-    pub(super) judge: Judge,
+    pub(super) judge: Arc<Judge>,
     pub(super) tasks: Tasks,
     pub(super) checkpointer: Checkpointer,
     pub(super) state: State,
@@ -107,6 +111,8 @@ pub(super) struct Run<'a> {
     pub(super) evaluations: PathBuf,
     /// The interval of the last measurement, until the line of its step is logged.
     pub(super) heldout_interval: Option<Interval>,
+    /// What an earlier sitting has sampled and not trained on.
+    pub(super) pending: Vec<StepRollouts>,
     /// Seconds of earlier sittings.
     pub(super) earlier_s: f64,
     pub(super) started: Instant,
@@ -131,6 +137,10 @@ impl<'a> Run<'a> {
             Some(last) => checkpoint::load_state(last)?,
             None => State::default(),
         };
+        let pending = match &last {
+            Some(last) => checkpoint::load_pending(last)?,
+            None => Vec::new(),
+        };
         let Bundle { model, codec } = open(config, last.as_deref(), device)?;
         let stage = &config.stages[state.stage.min(config.stages.len() - 1)];
         let optimizer = AdamW::new(stage.optimizer());
@@ -143,15 +153,16 @@ impl<'a> Run<'a> {
             config,
             options,
             device: device.clone(),
-            codec,
+            codec: Arc::new(codec),
             learner,
-            judge,
+            judge: Arc::new(judge),
             tasks: Tasks::new(config)?,
             checkpointer: Checkpointer::new(path, config.checkpoint.keep)?,
             earlier_s: state.elapsed_s,
             evaluations: directory::evaluations(path),
             heldout_interval: None,
             state,
+            pending,
             started: Instant::now(),
         })
     }
@@ -161,19 +172,28 @@ impl<'a> Run<'a> {
         derive_seed(self.config.seed, &[purpose as u64, self.state.stage as u64])
     }
 
-    /// Counts and logs a step; saves when it is time or the user wants to stop.
-    pub(super) fn after_step(
+    /// Counts and logs a step; saves when it is time, the user wants to stop, or an alarm says so,
+    /// and returns whether it did. `pending` is what has been sampled for the steps to come.
+    ///
+    /// # Errors
+    /// [`RunError::Alarm`] when the run is not to go on.
+    pub(super) fn after_step<'p>(
         &mut self,
         metrics: StageMetrics,
         heldout_accuracy: Option<f64>,
         last: bool,
+        pending: impl FnOnce() -> Result<Vec<&'p StepRollouts>, RunError>,
         directory: &mut RunDirectory,
-    ) -> Result<(), RunError> {
+    ) -> Result<bool, RunError> {
+        let (config, stage) = (&self.config.alarms, self.state.stage);
+        let alarms = self.state.alarms.watch(config, stage, &metrics);
         let line = MetricsLine {
             step: self.state.step + 1,
             stage: self.state.stage,
             heldout_accuracy,
             heldout_accuracy_interval: heldout_accuracy.and(self.heldout_interval.take()),
+            peak_memory_bytes: peak_memory_bytes(),
+            alarms: alarms.iter().map(ToString::to_string).collect(),
             metrics,
         };
         directory.log_metrics(&line)?;
@@ -195,11 +215,41 @@ impl<'a> Run<'a> {
             .state
             .stage_step
             .is_multiple_of(self.config.checkpoint.every);
-        if last || due || interrupt::asked() {
-            self.checkpointer
-                .save(&self.learner, &self.codec, &self.state)?;
+        let stopped = self.tell(&alarms);
+        if stopped.is_some() {
+            self.checkpointer.keep_all();
         }
-        Ok(())
+        let saves = last || due || interrupt::asked() || stopped.is_some();
+        if saves {
+            let pending = pending()?;
+            if let Some(newest) = pending.last() {
+                self.state.cursor = newest.cursor.clone();
+            }
+            let (learner, codec, state) = (&self.learner, &self.codec, &self.state);
+            self.checkpointer.save(learner, codec, state, &pending)?;
+        }
+        match stopped {
+            Some(error) => Err(error),
+            None => Ok(saves),
+        }
+    }
+
+    /// Tells alarms as they go off, or returns them together where they stop the run. After the very
+    /// last step there is nothing left to stop.
+    fn tell(&self, alarms: &[Alarm]) -> Option<RunError> {
+        let over = self.state.stage == self.config.stages.len();
+        let stops = |alarm: &&Alarm| alarm.stops && !self.options.ignore_alarms && !over;
+        let Some(gravest) = alarms.iter().find(stops) else {
+            for alarm in alarms {
+                Console::new().alarm(self.state.step, alarm);
+            }
+            return None;
+        };
+        Some(RunError::Alarm {
+            step: self.state.step,
+            alarms: alarms.iter().map(ToString::to_string).collect(),
+            hint: gravest.kind.hint(),
+        })
     }
 
     /// Measures the policy, tells it and keeps who answered what right.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{MemorySection, RunConfig, above_zero, positive},
     metrics::SftMetrics,
-    policy::{AdamWConfig, GradientConfig, Schedule, Sequence, batch_gradients, pack},
+    policy::{AdamWConfig, GradientConfig, Schedule, Sequence, Upstream, batch_gradients, pack},
     run::{Learner, RunError},
 };
 
@@ -66,9 +66,16 @@ impl SftConfig {
         }
         match (&self.file, &run.data.task) {
             (Some(_), _)
-            | (None, Some(GeneratorConfig::ChainSum(_) | GeneratorConfig::Program(_))) => Ok(()),
+            | (
+                None,
+                Some(
+                    GeneratorConfig::ChainSum(_)
+                    | GeneratorConfig::Countdown(_)
+                    | GeneratorConfig::Program(_),
+                ),
+            ) => Ok(()),
             (None, _) => Err(
-                "nothing to learn from: set `file`, or use the generator chain-sum or program, which make demonstrations"
+                "nothing to learn from: set `file`, or use the generator chain-sum, countdown or program, which make demonstrations"
                     .to_owned(),
             ),
         }
@@ -78,7 +85,7 @@ impl SftConfig {
 /// One update on `sequences`, by the mean negative log-likelihood of all their completion tokens.
 ///
 /// # Errors
-/// When the loss is not a number.
+/// When a demonstration does not fit into a micro-batch.
 pub fn step(
     config: &SftConfig,
     learner: &mut Learner,
@@ -90,6 +97,10 @@ pub fn step(
     let start = Instant::now();
     let total: usize = sequences.iter().map(|s| s.completion.len()).sum();
     let scale = -1.0 / total.max(1) as f64;
+    let likelihood = |logprobs: &[f32]| {
+        let sum: f64 = logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
+        Upstream::of_logprobs(scale * sum, vec![scale as f32; logprobs.len()])
+    };
     let batches = pack(sequences, memory.token_budget)?;
     let zeros = learner.zeros();
     let (gradients, outputs) = batch_gradients(
@@ -98,7 +109,7 @@ pub fn step(
         gradient,
         memory.workers,
         zeros,
-        |_, _, logprobs| logprobs.sum().mul_scalar(scale),
+        |_, _, logprobs, _| likelihood(logprobs),
     );
     let loss: f64 = outputs.iter().map(|output| output.loss).sum();
     let entropy: f64 = outputs
@@ -106,25 +117,15 @@ pub fn step(
         .flat_map(|output| &output.entropy)
         .map(|&e| f64::from(e))
         .sum();
-    if !loss.is_finite() {
-        return Err(RunError::NotFinite {
-            step: step + 1,
-            what: "the loss",
-            value: loss,
-        });
-    }
     let rate = config.learning_rate
         * config
             .schedule
             .factor(step, config.steps, config.warmup_steps);
-    let grad_norm = learner.update(gradients, rate);
-    if !grad_norm.is_finite() {
-        return Err(RunError::NotFinite {
-            step: step + 1,
-            what: "the gradient norm",
-            value: grad_norm,
-        });
-    }
+    // No number moves nothing; the figures say so, and an alarm.
+    let grad_norm = match loss.is_finite() {
+        true => learner.update(gradients, rate),
+        false => f64::NAN,
+    };
     let step_s = start.elapsed().as_secs_f64();
     Ok(SftMetrics {
         loss,

@@ -15,6 +15,7 @@ use crate::{
 fn rubric() -> Rubric {
     Rubric::from_config(&RubricConfig {
         total: None,
+        applies_to: Default::default(),
         components: vec![
             ComponentConfig::Math(MathConfig::default()),
             ComponentConfig::Format(Default::default()),
