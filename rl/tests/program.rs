@@ -10,6 +10,9 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "program/eval.rs"]
+mod eval;
+
 /// The program, built by cargo for this test.
 fn dunwu() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_dunwu"))
