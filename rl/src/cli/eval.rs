@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufWriter, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -195,7 +195,7 @@ impl Eval {
     }
 
     /// The held-out problems of a config.
-    fn heldout(&self, path: &PathBuf) -> Result<Subject, Failure> {
+    fn heldout(&self, path: &Path) -> Result<Subject, Failure> {
         let mut config = config::load(path, &self.overrides)?;
         super::sandbox::prepare_for(&config.reward.rubric)?;
         config.evaluation.problems = self.problems.unwrap_or(config.evaluation.problems);
@@ -223,7 +223,7 @@ impl Eval {
     }
 
     /// A benchmark from a file, which is read before the model: a mistake in it is told at once.
-    fn benchmark(&self, data: &PathBuf) -> Result<Subject, Failure> {
+    fn benchmark(&self, data: &Path) -> Result<Subject, Failure> {
         let template = match &self.prompt_template {
             Some(text) => Some(match text.strip_prefix('@') {
                 Some(file) => std::fs::read_to_string(file).with_context(|| file.to_owned())?,
