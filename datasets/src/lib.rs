@@ -23,7 +23,7 @@
 //! ```
 //!
 //! # Map
-//! - `task`: [`Task`], [`Prompt`], [`Message`], [`Demonstration`]
+//! - `task`: [`Task`], [`Prompt`], [`Message`], [`Demonstration`], [`Example`]
 //! - `source`: [`TaskSource`], [`Cursor`], and the source over a generator
 //! - `split`: which problems are held out
 //! - `seed`: how every random draw gets its seed
@@ -47,9 +47,9 @@ pub use generators::{
     TraceMix,
 };
 pub use jsonl::{
-    AnswerFormat, JsonlConfig, JsonlSource, PromptStyle, read_demonstrations, read_tasks,
+    AnswerFormat, JsonlConfig, JsonlSource, PromptStyle, read_examples, read_tasks, shuffled,
 };
 pub use seed::{derive_seed, rng};
 pub use source::{Cursor, GeneratorSource, TaskSource};
 pub use split::{Split, partition};
-pub use task::{Demonstration, Message, Prompt, Role, Task};
+pub use task::{Demonstration, Example, Message, Prompt, Role, Task};
