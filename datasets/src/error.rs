@@ -50,7 +50,7 @@ pub enum DatasetError {
     },
     /// Only some generators can write demonstrations.
     #[error(
-        "{generator} writes no demonstrations; chain-sum does, or read them from a JSON-lines file"
+        "{generator} writes no demonstrations; chain-sum, countdown and program do, or read them from a JSON-lines file"
     )]
     NoDemonstrations {
         /// The generator's name.
@@ -65,6 +65,38 @@ pub enum DatasetError {
         index: u64,
         /// Tasks per epoch.
         len: u64,
+    },
+    /// A cursor of another kind of source, or of the same with other tasks.
+    #[error(
+        "the saved place in the data does not fit {source_kind}: {reason}; go on with the config and the data that the run began with"
+    )]
+    ForeignCursor {
+        /// What was to be put there, such as `a file`.
+        source_kind: &'static str,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A template speaks of a column that a task does not have.
+    #[error(
+        "task {task}: the template has {{{placeholder}}}, and the task has no such column; there are: {columns} (the answer is never shown; {{{{{placeholder}}}}} writes the word in braces)"
+    )]
+    Template {
+        /// The task's id.
+        task: String,
+        /// The name in braces.
+        placeholder: String,
+        /// The columns that the task has.
+        columns: String,
+    },
+    /// A task has a column that a mixture needs for itself.
+    #[error(
+        "task {task}: it has a column `{column}`, where a mixture writes its entry's name; rename it in the file"
+    )]
+    ReservedColumn {
+        /// The task's id.
+        task: String,
+        /// The column.
+        column: &'static str,
     },
     /// A file could not be read.
     #[error("cannot read {}: {error}", path.display())]

@@ -29,17 +29,24 @@
 //! - `seed`: how every random draw gets its seed
 //! - `generators`: chain sums, two-operand addition with a curriculum, countdown, small programs
 //! - `jsonl`: strict readers for tasks and demonstrations, and the source over a file
+//! - `curriculum`: which problems of a file, or levels of a generator, are worth posing
+//! - `mixture`: several sources as one, in fixed proportions
+//! - `template`: the text around a question
 //! - `error`: [`DatasetError`]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod curriculum;
 mod error;
 mod generators;
 mod jsonl;
+mod mixture;
 mod seed;
 mod source;
 mod split;
 mod task;
+mod template;
 
+pub use curriculum::{CurriculumState, Evidence, LevelSource, PassRateConfig, ProblemSource};
 pub use error::DatasetError;
 pub use generators::{
     Addition, AdditionConfig, ChainSum, ChainSumConfig, Countdown, CountdownConfig, Generator,
@@ -49,7 +56,11 @@ pub use generators::{
 pub use jsonl::{
     AnswerFormat, JsonlConfig, JsonlSource, PromptStyle, read_examples, read_tasks, shuffled,
 };
+pub use mixture::{
+    MIXTURE_COLUMN, MixtureEntry, MixtureSource, check_entries, mixture_shares, mixture_task,
+};
 pub use seed::{derive_seed, rng};
-pub use source::{Cursor, GeneratorSource, TaskSource};
+pub use source::{Cursor, GeneratorSource, TaskResult, TaskSource};
 pub use split::{Split, partition};
 pub use task::{Demonstration, Example, Message, Prompt, Role, Task};
+pub use template::{Template, TemplateConfig, TemplateSource};

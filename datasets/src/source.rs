@@ -1,26 +1,70 @@
 //! Where tasks come from, in an order that can be resumed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::curriculum::CurriculumState;
 use crate::error::DatasetError;
 use crate::generators::Generator;
 use crate::split::Split;
 use crate::task::Task;
 
 /// A place in a source: the next task to be handed out. It is saved with a checkpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
-    /// Full passes over the data that are behind; always 0 for a generator, which has no end.
+    /// Full passes over the data that are behind; always 0 for a source without epochs.
     pub epoch: u64,
     /// Tasks handed out in this epoch.
     pub index: u64,
+    /// What a curriculum has learned; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curriculum: Option<CurriculumState>,
+    /// The places of the sources that a mixture is made of, by name; empty otherwise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mixture: BTreeMap<String, Cursor>,
+}
+
+impl Cursor {
+    /// A place in a source that has no curriculum and is no mixture.
+    pub fn at(epoch: u64, index: u64) -> Self {
+        Self {
+            epoch,
+            index,
+            ..Self::default()
+        }
+    }
+
+    /// Refuses what only a curriculum or a mixture can have left behind.
+    pub(crate) fn expect_plain(&self, source: &'static str) -> Result<(), DatasetError> {
+        let what = match (&self.curriculum, self.mixture.is_empty()) {
+            (Some(_), _) => "the state of a curriculum",
+            (None, false) => "the places of a mixture",
+            (None, true) => return Ok(()),
+        };
+        Err(DatasetError::ForeignCursor {
+            source_kind: source,
+            reason: format!("it holds {what}"),
+        })
+    }
+}
+
+/// How the completions of a task fared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskResult {
+    /// The task's id.
+    pub id: String,
+    /// Completions that were right.
+    pub passed: usize,
+    /// Completions that have a verdict; those whose judge failed are in neither number.
+    pub judged: usize,
 }
 
 /// A sequence of tasks without end.
 ///
 /// The `i`-th task depends only on the source's seed, on `i` and, where there is a curriculum, on the progress of
-/// training. Two sources built alike and put at the same cursor go on alike.
+/// training or on the results observed so far. Two sources built alike and put at the same cursor go on alike.
 pub trait TaskSource: Send {
     /// The next `count` tasks. `progress` is the share of training done, from 0 to 1; sources without a curriculum
     /// ignore it.
@@ -29,14 +73,37 @@ pub trait TaskSource: Send {
     /// When the source cannot produce a task; the cursor is then where it was.
     fn next_batch(&mut self, count: usize, progress: f64) -> Result<Vec<Task>, DatasetError>;
 
-    /// Where the source stands.
+    /// Learns how tasks that were handed out fared. Sources whose order does not depend on it ignore it, and all ignore
+    /// ids that they never handed out.
+    fn observe(&mut self, _results: &[TaskResult]) {}
+
+    /// Where the source stands, with everything it has learned.
     fn cursor(&self) -> Cursor;
 
     /// Puts the source at `cursor`.
     ///
     /// # Errors
-    /// [`DatasetError::InvalidCursor`] if this source can never stand there, as when the file has changed.
+    /// [`DatasetError::InvalidCursor`] or [`DatasetError::ForeignCursor`] if this source can never stand there, as when
+    /// the file or the settings have changed; the source is then where it was.
     fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError>;
+}
+
+impl TaskSource for Box<dyn TaskSource> {
+    fn next_batch(&mut self, count: usize, progress: f64) -> Result<Vec<Task>, DatasetError> {
+        self.as_mut().next_batch(count, progress)
+    }
+
+    fn observe(&mut self, results: &[TaskResult]) {
+        self.as_mut().observe(results);
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.as_ref().cursor()
+    }
+
+    fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError> {
+        self.as_mut().restore(cursor)
+    }
 }
 
 /// The endless sequence of problems that a [`Generator`] draws on one side of the split.
@@ -79,14 +146,12 @@ impl TaskSource for GeneratorSource {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor {
-            epoch: 0,
-            index: self.next_index,
-        }
+        Cursor::at(0, self.next_index)
     }
 
     fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError> {
-        let Cursor { epoch, index } = *cursor;
+        cursor.expect_plain("a generator")?;
+        let (epoch, index) = (cursor.epoch, cursor.index);
         if epoch != 0 {
             return Err(DatasetError::InvalidCursor {
                 epoch,
@@ -139,6 +204,6 @@ mod tests {
             ));
         }
         assert_eq!(source.cursor(), Cursor::default());
-        assert!(source.restore(&Cursor { epoch: 1, index: 0 }).is_err());
+        assert!(source.restore(&Cursor::at(1, 0)).is_err());
     }
 }

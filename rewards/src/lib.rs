@@ -16,6 +16,7 @@
 //!         ComponentConfig::Exact(Default::default()),
 //!         ComponentConfig::Format(Default::default()),
 //!     ],
+//!     ..Default::default()
 //! })?;
 //! let prompt = Prompt::Text("3+5=".to_owned());
 //! let task = Task { id: "1".to_owned(), prompt, answer: "8".to_owned(), columns: Default::default() };

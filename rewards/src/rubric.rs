@@ -1,6 +1,9 @@
 //! Several judges and one total.
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use dunwu_datasets::{MIXTURE_COLUMN, Task};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +25,7 @@ use crate::reward::{Reward, RewardError, Sample, Score};
 const PROBED_COMPONENTS: usize = 8;
 
 /// Settings of a [`Rubric`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RubricConfig {
     /// A formula over the components' names: numbers, `+ - * / ^`, comparisons, `&& || !`, and the
@@ -32,6 +35,10 @@ pub struct RubricConfig {
     pub total: Option<String>,
     /// The judges; at least one, with different names.
     pub components: Vec<ComponentConfig>,
+    /// The entries of a mixture of data that a component is for, by the component's name. It has nothing to say of other
+    /// tasks and is not asked about them. A component that is not named here is for all tasks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub applies_to: BTreeMap<String, Vec<String>>,
 }
 
 /// Settings of one judge, as a config names it: `kind = "exact"`.
@@ -142,6 +149,14 @@ pub enum RubricError {
         /// What the parser said.
         error: Box<regex::Error>,
     },
+    /// `applies_to` speaks of a component that is not there, or of nothing.
+    #[error("applies_to.{component}: {reason}")]
+    AppliesTo {
+        /// The name it gives.
+        component: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A weight that nothing uses.
     #[error(
         "component {component}: weight is {weight}, but weights are not used with `total`; write it into the formula"
@@ -195,6 +210,8 @@ pub struct RewardOutcome {
 #[derive(Debug)]
 pub struct Rubric {
     components: Vec<Component>,
+    /// By component: the entries of a mixture that it is for; `None`: all tasks.
+    applies_to: Vec<Option<Vec<String>>>,
     total: Option<Formula>,
 }
 
@@ -204,12 +221,37 @@ impl Rubric {
     /// # Errors
     /// As for [`Rubric::new`], and for options that are out of range.
     pub fn from_config(config: &RubricConfig) -> Result<Self, RubricError> {
-        let RubricConfig { total, components } = config;
+        let RubricConfig {
+            total,
+            components,
+            applies_to,
+        } = config;
         let components = components
             .iter()
             .map(ComponentConfig::build)
             .collect::<Result<_, _>>()?;
-        Self::new(components, total.as_deref())
+        let mut rubric = Self::new(components, total.as_deref())?;
+        for (component, entries) in applies_to {
+            let wrong = |reason: String| RubricError::AppliesTo {
+                component: component.clone(),
+                reason,
+            };
+            let names = rubric.component_names();
+            let place = names.iter().position(|name| name == component);
+            let place = place.ok_or_else(|| {
+                wrong(format!(
+                    "no such component; there are: {}",
+                    names.join(", ")
+                ))
+            })?;
+            if entries.is_empty() {
+                return Err(wrong(
+                    "an empty list: the component would judge nothing".into(),
+                ));
+            }
+            rubric.applies_to[place] = Some(entries.clone());
+        }
+        Ok(rubric)
     }
 
     /// A rubric of judges that may be the caller's own, with an optional formula for the total.
@@ -246,6 +288,7 @@ impl Rubric {
             }
         }
         let mut rubric = Self {
+            applies_to: vec![None; components.len()],
             components,
             total: None,
         };
@@ -265,6 +308,23 @@ impl Rubric {
             .collect()
     }
 
+    /// Each component's name and its factor in the weighted sum, in their order.
+    pub fn weights(&self) -> Vec<(String, f64)> {
+        self.components
+            .iter()
+            .map(|component| (component.reward.name().to_owned(), component.weight))
+            .collect()
+    }
+
+    /// Whether the component at `place` is for this task.
+    fn applies(&self, place: usize, task: &Task) -> bool {
+        let Some(entries) = &self.applies_to[place] else {
+            return true;
+        };
+        let entry = task.columns.get(MIXTURE_COLUMN).and_then(|e| e.as_str());
+        entry.is_some_and(|entry| entries.iter().any(|other| other == entry))
+    }
+
     /// Judges `sample`.
     ///
     /// Without a formula, components that do not apply add nothing to the sum.
@@ -274,15 +334,17 @@ impl Rubric {
     /// applies, or if the formula reads one that does not. There is no total then: a failure is
     /// not a score of 0.
     pub fn score(&self, sample: &Sample) -> Result<RewardOutcome, RewardError> {
-        let scores = self
-            .components
-            .iter()
-            .map(|component| component.reward.score_in_parts(sample))
-            .collect::<Result<_, _>>()?;
+        let judge = |(place, component): (usize, &Component)| match self.applies(place, sample.task)
+        {
+            true => component.reward.score_in_parts(sample),
+            false => Ok(None),
+        };
+        let scores = self.components.iter().enumerate().map(judge);
+        let scores = scores.collect::<Result<_, _>>()?;
         self.outcome(sample, scores)
     }
 
-    /// Judges several samples, in their order; each judge sees them as one batch.
+    /// Judges several samples, in their order; each judge sees those that it applies to as one batch.
     ///
     /// # Errors
     /// Each sample has its own, as for [`Rubric::score`].
@@ -290,7 +352,8 @@ impl Rubric {
         let mut columns: Vec<_> = self
             .components
             .iter()
-            .map(|component| component.reward.score_batch(samples).into_iter())
+            .enumerate()
+            .map(|(place, component)| self.column(place, component, samples).into_iter())
             .collect();
         samples
             .iter()
@@ -300,6 +363,36 @@ impl Rubric {
                     .map(|column| column.next().expect("a score for each sample"))
                     .collect::<Vec<_>>();
                 self.outcome(sample, row.into_iter().collect::<Result<_, _>>()?)
+            })
+            .collect()
+    }
+
+    /// What one component says of all samples, in their order.
+    fn column(
+        &self,
+        place: usize,
+        component: &Component,
+        samples: &[Sample],
+    ) -> Vec<Result<Option<Score>, RewardError>> {
+        let applies: Vec<bool> = samples
+            .iter()
+            .map(|sample| self.applies(place, sample.task))
+            .collect();
+        let asked: Vec<Sample> = samples
+            .iter()
+            .zip(&applies)
+            .filter_map(|(sample, applies)| applies.then_some(*sample))
+            .collect();
+        let mut said = match asked.is_empty() {
+            true => Vec::new(),
+            false => component.reward.score_batch(&asked),
+        }
+        .into_iter();
+        applies
+            .into_iter()
+            .map(|applies| match applies {
+                true => said.next().expect("a score for each sample"),
+                false => Ok(None),
             })
             .collect()
     }
@@ -340,12 +433,18 @@ impl Rubric {
     /// What each component says of `sample`, failures included, in the rubric's order. For people who debug a reward: the
     /// total is [`Self::score`]'s business.
     pub fn inspect(&self, sample: &Sample) -> Vec<(&str, Result<Option<f64>, RewardError>)> {
-        let judge = |component: &Component| component.reward.score(sample);
+        let judge = |(place, component): (usize, &Component)| match self.applies(place, sample.task)
+        {
+            true => component.reward.score(sample),
+            false => Ok(None),
+        };
         let names = self
             .components
             .iter()
             .map(|component| component.reward.name());
-        names.zip(self.components.iter().map(judge)).collect()
+        names
+            .zip(self.components.iter().enumerate().map(judge))
+            .collect()
     }
 
     fn weighted_sum(&self, task: &str, scores: &[Option<f64>]) -> Result<f64, RewardError> {

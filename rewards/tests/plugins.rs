@@ -24,6 +24,7 @@ fn rubric(component: &str) -> Rubric {
     Rubric::from_config(&RubricConfig {
         total: None,
         components: vec![component],
+        ..Default::default()
     })
     .unwrap()
 }

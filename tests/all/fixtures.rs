@@ -66,6 +66,7 @@ pub fn judge() -> Judge {
     let rubric = RubricConfig {
         total: None,
         components: vec![exact, length],
+        ..Default::default()
     };
     Judge::new(
         Rubric::from_config(&rubric).unwrap(),

@@ -1,17 +1,18 @@
 //! Sums of one-digit numbers: the quickstart's problem.
 
+use std::ops::RangeInclusive;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Problem, Purpose, TraceMix, check_range, default_heldout_fraction, draw_in_split, traces,
+    Problem, TraceMix, check_range, default_heldout_fraction, draw_in_split, level_or_any, traces,
 };
 use crate::error::DatasetError;
-use crate::seed::{derive_seed, rng};
 use crate::split::{Split, check_fraction};
-use crate::task::{Demonstration, Prompt};
+use crate::task::Prompt;
 
 /// Settings of [`ChainSum`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,38 +59,33 @@ impl ChainSum {
         })
     }
 
-    /// The `index`-th demonstration of the stream that `seed` starts: a training problem with an
-    /// imperfect attempt at it, as [`TraceMix`] describes. It stands in for what a pretrained
-    /// model has picked up: now and then it thinks, now and then it is right.
-    ///
-    /// # Errors
-    /// [`DatasetError::InvalidSetting`] if `mix` is out of range.
-    pub fn demonstration(
+    /// A training problem with an imperfect attempt at it, as [`TraceMix`] describes. It stands in
+    /// for what a pretrained model has picked up: now and then it thinks, now and then it is right.
+    pub(super) fn demonstration(
         &self,
-        seed: u64,
-        index: u64,
+        rng: &mut ChaCha8Rng,
         mix: &TraceMix,
-    ) -> Result<Demonstration, DatasetError> {
-        mix.validate()?;
-        let mut rng = rng(derive_seed(seed, &[Purpose::Demonstration as u64, index]));
+    ) -> Result<(Problem, String), DatasetError> {
         let heldout_fraction = self.config.heldout_fraction;
         let terms = draw_in_split("chain-sum", Split::Train, heldout_fraction, || {
-            let terms = self.terms(&mut rng);
+            let terms = self.terms(rng, None);
             Some((prompt(&terms), terms))
         })?;
-        let completion = traces::completion(&mut rng, &terms, mix);
-        Ok(Demonstration {
-            prompt: Prompt::Text(prompt(&terms)),
-            completion,
-        })
+        let completion = traces::completion(rng, &terms, mix);
+        Ok((self.problem(&terms), completion))
     }
 
     pub(super) fn heldout_fraction(&self) -> f64 {
         self.config.heldout_fraction
     }
 
-    pub(super) fn terms(&self, rng: &mut ChaCha8Rng) -> Vec<u32> {
-        let count = rng.random_range(self.config.terms_min..=self.config.terms_max);
+    /// How many terms there may be: a level each.
+    pub(super) fn levels(&self) -> RangeInclusive<u32> {
+        self.config.terms_min..=self.config.terms_max
+    }
+
+    pub(super) fn terms(&self, rng: &mut ChaCha8Rng, level: Option<usize>) -> Vec<u32> {
+        let count = level_or_any(rng, self.levels(), level);
         (0..count).map(|_| rng.random_range(1..=9)).collect()
     }
 

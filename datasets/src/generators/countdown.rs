@@ -1,13 +1,17 @@
 //! Countdown: reach a target from a few numbers with the four operations.
 
+use std::ops::RangeInclusive;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Problem, check_range, default_heldout_fraction};
+use super::{
+    Problem, TraceMix, check_range, default_heldout_fraction, draw_in_split, level_or_any, search,
+};
 use crate::error::DatasetError;
-use crate::split::check_fraction;
+use crate::split::{Split, check_fraction};
 use crate::task::Prompt;
 
 /// Settings of [`Countdown`]. By default 3 or 4 numbers below 100 make a target of two digits.
@@ -112,10 +116,15 @@ impl Countdown {
         self.config.heldout_fraction
     }
 
+    /// How many numbers there may be: a level each.
+    pub(super) fn levels(&self) -> RangeInclusive<u32> {
+        self.config.numbers_min..=self.config.numbers_max
+    }
+
     /// A problem, or nothing when the operations drawn lead nowhere or miss the targets' range.
-    pub(super) fn problem(&self, rng: &mut ChaCha8Rng) -> Option<Problem> {
+    pub(super) fn problem(&self, rng: &mut ChaCha8Rng, level: Option<usize>) -> Option<Problem> {
         let config = &self.config;
-        let count = rng.random_range(config.numbers_min..=config.numbers_max);
+        let count = level_or_any(rng, self.levels(), level);
         let numbers: Vec<u32> = (0..count)
             .map(|_| rng.random_range(1..=config.value_max))
             .collect();
@@ -123,18 +132,45 @@ impl Countdown {
         if !(config.target_min..=config.target_max).contains(&solution.value) {
             return None;
         }
+        Some(self.posed(numbers, solution))
+    }
+
+    /// A training problem with an attempt at it, as [`search`] describes.
+    pub(super) fn demonstration(
+        &self,
+        rng: &mut ChaCha8Rng,
+        mix: &TraceMix,
+    ) -> Result<(Problem, String), DatasetError> {
+        let fraction = self.config.heldout_fraction;
+        let problem = draw_in_split("countdown", Split::Train, fraction, || {
+            let problem = self.problem(rng, None)?;
+            Some((problem.canonical.clone(), problem))
+        })?;
+        let list = |value: &Value| value.as_u64().expect("the generator wrote a number") as u32;
+        let numbers: Vec<u32> = problem.columns["numbers"]
+            .as_array()
+            .expect("the generator wrote a list")
+            .iter()
+            .map(list)
+            .collect();
+        let target = list(&problem.columns["target"]);
+        let completion = search::completion(rng, &numbers, target, mix);
+        Ok((problem, completion))
+    }
+
+    fn posed(&self, numbers: Vec<u32>, solution: Term) -> Problem {
         let target = solution.value;
         let mut sorted = numbers.clone();
         sorted.sort_unstable();
-        Some(Problem {
-            prompt: Prompt::user(config.system.as_deref(), question(&numbers, target)),
+        Problem {
+            prompt: Prompt::user(self.config.system.as_deref(), question(&numbers, target)),
             answer: solution.text,
             canonical: format!("{}={target}", join(&sorted, ",")),
             columns: Map::from_iter([
                 ("numbers".to_owned(), Value::from(numbers)),
                 ("target".to_owned(), Value::from(target)),
             ]),
-        })
+        }
     }
 }
 
@@ -144,18 +180,8 @@ fn combine(rng: &mut ChaCha8Rng, numbers: &[u32]) -> Option<Term> {
     while terms.len() > 1 {
         let left = terms.swap_remove(rng.random_range(0..terms.len()));
         let right = terms.swap_remove(rng.random_range(0..terms.len()));
-        let (sign, value) = match rng.random_range(0..4) {
-            0 => ('+', left.value.checked_add(right.value)),
-            1 => ('-', left.value.checked_sub(right.value)),
-            2 => ('*', left.value.checked_mul(right.value)),
-            _ => (
-                '/',
-                left.value
-                    .is_multiple_of(right.value)
-                    .then(|| left.value / right.value),
-            ),
-        };
-        let value = value.filter(|value| *value > 0)?;
+        let (sign, value) = operate(rng, left.value, right.value);
+        let value = value?;
         let text = if terms.is_empty() {
             format!("{} {sign} {}", left.text, right.text)
         } else {
@@ -164,6 +190,17 @@ fn combine(rng: &mut ChaCha8Rng, numbers: &[u32]) -> Option<Term> {
         terms.push(Term { value, text });
     }
     terms.pop()
+}
+
+/// One of the four operations on two numbers; no value where it leads below 1 or to a fraction.
+pub(super) fn operate(rng: &mut ChaCha8Rng, left: u32, right: u32) -> (char, Option<u32>) {
+    let (sign, value) = match rng.random_range(0..4) {
+        0 => ('+', left.checked_add(right)),
+        1 => ('-', left.checked_sub(right)),
+        2 => ('*', left.checked_mul(right)),
+        _ => ('/', left.is_multiple_of(right).then(|| left / right)),
+    };
+    (sign, value.filter(|value| *value > 0))
 }
 
 fn question(numbers: &[u32], target: u32) -> String {
@@ -187,7 +224,6 @@ fn join(numbers: &[u32], separator: &str) -> String {
 mod tests {
     use super::*;
     use crate::generators::{Generator, GeneratorConfig};
-    use crate::split::Split;
 
     fn generator(config: CountdownConfig) -> Result<Generator, DatasetError> {
         Generator::from_config(&GeneratorConfig::Countdown(config))

@@ -4,10 +4,12 @@ mod addition;
 mod chain_sum;
 mod countdown;
 mod program;
+mod search;
 mod traces;
 
 use std::collections::HashSet;
 
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -90,9 +92,10 @@ impl Generator {
             GeneratorConfig::Program(config) => Self::Program(Program::from_config(config)?),
         };
         for stage in 0..generator.stage_count() {
-            generator.draw(&mut rng(0), stage, Split::Train)?;
+            let level = generator.level_of_stage(stage);
+            generator.draw(&mut rng(0), level, Split::Train)?;
             if generator.heldout_fraction() > 0.0 {
-                generator.draw(&mut rng(0), stage, Split::Heldout)?;
+                generator.draw(&mut rng(0), level, Split::Heldout)?;
             }
         }
         Ok(generator)
@@ -127,18 +130,47 @@ impl Generator {
         if !(0.0..=1.0).contains(&progress) {
             return Err(DatasetError::InvalidProgress { progress });
         }
-        let purpose = match split {
-            Split::Train => Purpose::TrainTask,
-            Split::Heldout => Purpose::HeldoutTask,
+        let mut rng = match split {
+            Split::Train => self.train_rng(seed, index),
+            Split::Heldout => rng(derive_seed(seed, &[Purpose::HeldoutTask as u64, index])),
         };
-        let mut rng = rng(derive_seed(seed, &[purpose as u64, index]));
         let stage = match (self, split) {
             (Self::Addition(addition), Split::Train) => addition.stage(&mut rng, progress),
             (_, Split::Heldout) => (index % self.stage_count() as u64) as usize,
             (_, Split::Train) => 0,
         };
-        let problem = self.draw(&mut rng, stage, split)?;
+        let problem = self.draw(&mut rng, self.level_of_stage(stage), split)?;
         Ok(self.to_task(problem, split, index))
+    }
+
+    /// The names of the levels of difficulty, easiest first: stages of additions, terms of chain sums, numbers of
+    /// countdowns, steps of programs.
+    pub fn levels(&self) -> Vec<String> {
+        let named = |what: &str, levels: std::ops::RangeInclusive<u32>| {
+            levels.map(|level| format!("{what}-{level}")).collect()
+        };
+        match self {
+            Self::ChainSum(chain_sum) => named("terms", chain_sum.levels()),
+            Self::Addition(addition) => named("stage", 0..=addition.stage_count() as u32 - 1),
+            Self::Countdown(countdown) => named("numbers", countdown.levels()),
+            Self::Program(program) => named("steps", program.levels()),
+        }
+    }
+
+    /// A training problem of the level with this number in [`Self::levels`].
+    pub(crate) fn task_of_level(
+        &self,
+        rng: &mut ChaCha8Rng,
+        level: usize,
+        id: String,
+    ) -> Result<Task, DatasetError> {
+        let problem = self.draw(rng, Some(level), Split::Train)?;
+        Ok(problem.into_task(id))
+    }
+
+    /// The random numbers of the training problem at `index`.
+    pub(crate) fn train_rng(&self, seed: u64, index: u64) -> ChaCha8Rng {
+        rng(derive_seed(seed, &[Purpose::TrainTask as u64, index]))
     }
 
     /// `count` distinct held-out problems: the problems of the held-out stream in their order,
@@ -164,7 +196,7 @@ impl Generator {
             }
             let mut rng = rng(derive_seed(seed, &[Purpose::HeldoutTask as u64, index]));
             let stage = (index % self.stage_count() as u64) as usize;
-            let problem = self.draw(&mut rng, stage, Split::Heldout)?;
+            let problem = self.draw(&mut rng, self.level_of_stage(stage), Split::Heldout)?;
             if seen.insert(problem.canonical.clone()) {
                 tasks.push(self.to_task(problem, Split::Heldout, tasks.len() as u64));
                 repetitions = 0;
@@ -176,24 +208,47 @@ impl Generator {
     }
 
     /// The `index`-th demonstration of the stream that `seed` starts, for a training problem. See
-    /// [`ChainSum`] and [`Program`].
+    /// [`ChainSum`], [`Countdown`] and [`Program`].
     ///
     /// # Errors
-    /// [`DatasetError::NoDemonstrations`] for a generator that has none;
-    /// [`DatasetError::InvalidSetting`] for a mix that is out of range.
+    /// As for [`Self::demonstrated_task`].
     pub fn demonstration(
         &self,
         seed: u64,
         index: u64,
         mix: &TraceMix,
     ) -> Result<Demonstration, DatasetError> {
-        match self {
-            Self::ChainSum(chain_sum) => chain_sum.demonstration(seed, index, mix),
-            Self::Program(program) => program.demonstration(seed, index, mix),
-            Self::Addition(_) | Self::Countdown(_) => Err(DatasetError::NoDemonstrations {
+        let (task, completion) = self.demonstrated_task(seed, index, mix)?;
+        Ok(Demonstration {
+            prompt: task.prompt,
+            completion,
+        })
+    }
+
+    /// The same, with the problem as a task, so that it can be put in another way. Its id is
+    /// `<name>-demonstration-<index>`.
+    ///
+    /// # Errors
+    /// [`DatasetError::NoDemonstrations`] for a generator that has none;
+    /// [`DatasetError::InvalidSetting`] for a mix that is out of range.
+    pub fn demonstrated_task(
+        &self,
+        seed: u64,
+        index: u64,
+        mix: &TraceMix,
+    ) -> Result<(Task, String), DatasetError> {
+        mix.validate()?;
+        let mut rng = rng(derive_seed(seed, &[Purpose::Demonstration as u64, index]));
+        let (problem, completion) = match self {
+            Self::ChainSum(chain_sum) => chain_sum.demonstration(&mut rng, mix),
+            Self::Countdown(countdown) => countdown.demonstration(&mut rng, mix),
+            Self::Program(program) => program.demonstration(&mut rng, mix),
+            Self::Addition(_) => Err(DatasetError::NoDemonstrations {
                 generator: self.name(),
             }),
-        }
+        }?;
+        let id = format!("{}-demonstration-{index}", self.name());
+        Ok((problem.into_task(id), completion))
     }
 
     /// How many stages of difficulty there are.
@@ -204,7 +259,13 @@ impl Generator {
         }
     }
 
-    fn heldout_fraction(&self) -> f64 {
+    /// Stages are levels; a generator without stages draws its levels by itself.
+    fn level_of_stage(&self, stage: usize) -> Option<usize> {
+        matches!(self, Self::Addition(_)).then_some(stage)
+    }
+
+    /// Share of all problems that training never sees.
+    pub fn heldout_fraction(&self) -> f64 {
         match self {
             Self::ChainSum(chain_sum) => chain_sum.heldout_fraction(),
             Self::Addition(addition) => addition.heldout_fraction(),
@@ -213,37 +274,55 @@ impl Generator {
         }
     }
 
-    /// A problem of `stage` on the wanted side of the split.
+    /// A problem of `level`, or of any level, on the wanted side of the split.
     fn draw(
         &self,
         rng: &mut ChaCha8Rng,
-        stage: usize,
+        level: Option<usize>,
         split: Split,
     ) -> Result<Problem, DatasetError> {
         draw_in_split(self.name(), split, self.heldout_fraction(), || {
             let problem = match self {
-                Self::ChainSum(chain_sum) => Some(chain_sum.problem(&chain_sum.terms(rng))),
-                Self::Addition(addition) => Some(addition.problem(rng, stage)),
-                Self::Countdown(countdown) => countdown.problem(rng),
-                Self::Program(program) => program.problem(rng),
+                Self::ChainSum(chain_sum) => Some(chain_sum.problem(&chain_sum.terms(rng, level))),
+                Self::Addition(addition) => Some(addition.problem(rng, level.unwrap_or(0))),
+                Self::Countdown(countdown) => countdown.problem(rng, level),
+                Self::Program(program) => program.problem(rng, level),
             }?;
             Some((problem.canonical.clone(), problem))
         })
     }
 
     fn to_task(&self, problem: Problem, split: Split, index: u64) -> Task {
-        let Problem {
+        problem.into_task(format!("{}-{split}-{index}", self.name()))
+    }
+}
+
+impl Problem {
+    fn into_task(self, id: String) -> Task {
+        let Self {
             prompt,
             answer,
             canonical: _,
             columns,
-        } = problem;
+        } = self;
         Task {
-            id: format!("{}-{split}-{index}", self.name()),
+            id,
             prompt,
             answer,
             columns,
         }
+    }
+}
+
+/// A number from `range`: the one of `level`, counted from the lowest, or any.
+fn level_or_any(
+    rng: &mut ChaCha8Rng,
+    range: std::ops::RangeInclusive<u32>,
+    level: Option<usize>,
+) -> u32 {
+    match level {
+        Some(level) => range.start() + level as u32,
+        None => rng.random_range(range),
     }
 }
 
@@ -405,7 +484,7 @@ mod tests {
             .iter()
             .map(|generator| generator.demonstration(1, 0, &TraceMix::default()).is_ok())
             .collect();
-        assert_eq!(outcomes, [true, false, false, true]);
+        assert_eq!(outcomes, [true, false, true, true]);
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Small Python functions from a description of their steps, with hidden tests.
 
+use std::ops::RangeInclusive;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Problem, Purpose, TraceMix, check_range, default_heldout_fraction};
+use super::{Problem, TraceMix, check_range, default_heldout_fraction, level_or_any};
 use crate::error::{DatasetError, expect_setting};
-use crate::seed::{derive_seed, rng};
 use crate::split::{Split, check_fraction};
-use crate::task::{Demonstration, Prompt};
+use crate::task::Prompt;
 
 /// How a task is posed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -219,16 +220,21 @@ impl Program {
         self.config.heldout_fraction
     }
 
-    fn steps(&self, rng: &mut ChaCha8Rng) -> Vec<Step> {
-        let count = rng.random_range(self.config.steps_min..=self.config.steps_max);
+    /// How many steps there may be: a level each.
+    pub(super) fn levels(&self) -> RangeInclusive<u32> {
+        self.config.steps_min..=self.config.steps_max
+    }
+
+    fn steps(&self, rng: &mut ChaCha8Rng, level: Option<usize>) -> Vec<Step> {
+        let count = level_or_any(rng, self.levels(), level);
         (0..count)
             .map(|_| Step::draw(rng, self.config.operations))
             .collect()
     }
 
     /// A problem; nothing if its results are too large.
-    pub(super) fn problem(&self, rng: &mut ChaCha8Rng) -> Option<Problem> {
-        let steps = self.steps(rng);
+    pub(super) fn problem(&self, rng: &mut ChaCha8Rng, level: Option<usize>) -> Option<Problem> {
+        let steps = self.steps(rng, level);
         let mut tests = Vec::new();
         let mut inputs = Vec::new();
         while tests.len() < self.config.tests as usize {
@@ -267,28 +273,25 @@ impl Program {
         }
     }
 
-    /// The `index`-th demonstration, for a training problem. With probability `mix.think` it minds
-    /// what binds tighter, otherwise it writes the steps one after the other without parentheses.
-    /// Each step is wrong with probability `mix.slip`; with probability `mix.malformed` the last
-    /// character is missing.
+    /// A training problem with an attempt at it. With probability `mix.think` it minds what binds
+    /// tighter, otherwise it writes the steps one after the other without parentheses. Each step is
+    /// wrong with probability `mix.slip`; with probability `mix.malformed` the last character is
+    /// missing. The problem comes without its tests.
     ///
     /// # Errors
     /// [`DatasetError::NoDemonstrations`] with the style `chat`.
     pub(super) fn demonstration(
         &self,
-        seed: u64,
-        index: u64,
+        rng: &mut ChaCha8Rng,
         mix: &TraceMix,
-    ) -> Result<Demonstration, DatasetError> {
-        mix.validate()?;
+    ) -> Result<(Problem, String), DatasetError> {
         if self.config.style == ProgramStyle::Chat {
             return Err(DatasetError::NoDemonstrations {
                 generator: "program with style = \"chat\"",
             });
         }
-        let mut rng = rng(derive_seed(seed, &[Purpose::Demonstration as u64, index]));
         let steps = super::draw_in_split("program", Split::Train, self.heldout_fraction(), || {
-            let steps = self.steps(&mut rng);
+            let steps = self.steps(rng, None);
             Some((words(&steps), steps))
         })?;
         let written: Vec<Step> = steps
@@ -302,10 +305,13 @@ impl Program {
         if rng.random_bool(mix.malformed) {
             completion.pop();
         }
-        Ok(Demonstration {
+        let problem = Problem {
             prompt: self.prompt(&steps),
-            completion,
-        })
+            answer: expression(&steps, true),
+            canonical: words(&steps),
+            columns: Map::from_iter([("steps".to_owned(), Value::from(steps.len()))]),
+        };
+        Ok((problem, completion))
     }
 }
 
@@ -325,6 +331,8 @@ fn expression(steps: &[Step], care: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generators::{Generator, GeneratorConfig};
+    use crate::seed::rng;
 
     #[test]
     fn expressions_mind_what_binds_tighter() {
@@ -368,7 +376,7 @@ mod tests {
         })
         .unwrap();
         for seed in 0..200 {
-            let Some(problem) = program.problem(&mut rng(seed)) else {
+            let Some(problem) = program.problem(&mut rng(seed), None) else {
                 continue;
             };
             let tests = problem.columns["test_list"].as_array().unwrap();
@@ -380,7 +388,8 @@ mod tests {
 
     #[test]
     fn demonstrations_are_as_good_as_the_mix_says() {
-        let program = Program::from_config(&ProgramConfig::default()).unwrap();
+        let config = GeneratorConfig::Program(ProgramConfig::default());
+        let program = Generator::from_config(&config).unwrap();
         let mix = TraceMix {
             think: 1.0,
             slip: 0.0,

@@ -56,10 +56,7 @@ impl JsonlSource {
     fn advance(&mut self) {
         self.cursor.index += 1;
         if self.cursor.index == self.tasks.len() as u64 {
-            self.cursor = Cursor {
-                epoch: self.cursor.epoch + 1,
-                index: 0,
-            };
+            self.cursor = Cursor::at(self.cursor.epoch + 1, 0);
             self.order = shuffled(self.tasks.len(), self.seed, self.cursor.epoch);
         }
     }
@@ -76,15 +73,16 @@ impl TaskSource for JsonlSource {
     }
 
     fn cursor(&self) -> Cursor {
-        self.cursor
+        self.cursor.clone()
     }
 
     fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError> {
-        let (Cursor { epoch, index }, len) = (*cursor, self.tasks.len() as u64);
+        cursor.expect_plain("a file")?;
+        let (epoch, index, len) = (cursor.epoch, cursor.index, self.tasks.len() as u64);
         if index >= len {
             return Err(DatasetError::InvalidCursor { epoch, index, len });
         }
-        self.cursor = *cursor;
+        self.cursor = cursor.clone();
         self.order = shuffled(self.tasks.len(), self.seed, epoch);
         Ok(())
     }
@@ -129,7 +127,7 @@ mod tests {
     fn every_epoch_has_all_tasks_in_an_order_of_its_own() {
         let mut source = source(10, 1);
         let first = ids(&mut source, 10);
-        assert_eq!(source.cursor(), Cursor { epoch: 1, index: 0 });
+        assert_eq!(source.cursor(), Cursor::at(1, 0));
         let second = ids(&mut source, 10);
         assert_ne!(first, second);
         for mut epoch in [first, second] {
@@ -170,9 +168,7 @@ mod tests {
 
     #[test]
     fn a_cursor_of_a_larger_file_is_refused() {
-        let error = source(7, 2)
-            .restore(&Cursor { epoch: 1, index: 7 })
-            .unwrap_err();
+        let error = source(7, 2).restore(&Cursor::at(1, 7)).unwrap_err();
         assert_eq!(
             error.to_string(),
             "cursor (epoch 1, index 7) is outside a source of 7 tasks per epoch"

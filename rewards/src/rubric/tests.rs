@@ -191,3 +191,65 @@ fn failures_are_never_scores() {
         "task t7: total is inf, not a finite number"
     );
 }
+
+#[test]
+fn a_component_judges_only_the_entries_it_is_for() {
+    let text = r#"{
+        "components": [{"kind": "exact"}, {"kind": "code"}, {"kind": "format", "weight": 0.1}],
+        "applies_to": {"exact": ["sums", "more"], "code": ["programs"]}
+    }"#;
+    let rubric = Rubric::from_config(&config(text).unwrap()).unwrap();
+    let task = |entry: Option<&str>| Task {
+        id: "t7".to_owned(),
+        prompt: Prompt::Text("3+5=".to_owned()),
+        answer: "8".to_owned(),
+        columns: entry
+            .map(|entry| (MIXTURE_COLUMN.to_owned(), entry.into()))
+            .into_iter()
+            .collect(),
+    };
+    let (sums, other, none) = (task(Some("sums")), task(Some("words")), task(None));
+    let sample = |task| Sample {
+        task,
+        completion: "<think></think><answer>8</answer>",
+        truncated: false,
+        completion_tokens: 9,
+    };
+    // The task has no tests, so `code` would fail if it were asked.
+    let right = rubric.score(&sample(&sums)).unwrap();
+    let component = |name: &str, score| (name.to_owned(), score);
+    let expected = [
+        component("exact", Some(1.0)),
+        component("code", None),
+        component("format", Some(1.0)),
+    ];
+    assert_eq!(right.components, expected);
+    assert_eq!(right.total, 1.1);
+    let batch = rubric.score_batch(&[sample(&other), sample(&sums), sample(&none)]);
+    let totals: Vec<f64> = batch
+        .into_iter()
+        .map(|outcome| outcome.unwrap().total)
+        .collect();
+    assert_eq!(totals, [0.1, 1.1, 0.1]);
+    let said = rubric.inspect(&sample(&none));
+    assert!(matches!(said[0], ("exact", Ok(None))), "{said:?}");
+}
+
+#[test]
+fn applies_to_names_components_that_are_there() {
+    for (applies_to, expected) in [
+        (
+            r#"{"maths": ["sums"]}"#,
+            "applies_to.maths: no such component; there are: exact",
+        ),
+        (
+            r#"{"exact": []}"#,
+            "applies_to.exact: an empty list: the component would judge nothing",
+        ),
+    ] {
+        let text =
+            format!(r#"{{"components": [{{"kind": "exact"}}], "applies_to": {applies_to}}}"#);
+        let error = Rubric::from_config(&config(&text).unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+}

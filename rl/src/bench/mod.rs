@@ -91,6 +91,7 @@ impl Bench {
         let exact = RubricConfig {
             total: None,
             components: vec![ComponentConfig::Exact(Default::default())],
+            ..Default::default()
         };
         let rubric = Rubric::from_config(&exact).map_err(|e| RunError::Config(e.to_string()))?;
         let deadline = std::time::Duration::from_secs(60);

@@ -1,7 +1,8 @@
 //! Saving and going on: a checkpoint is complete or it is not there.
 //!
 //! `checkpoints/step-NNNNNN/` holds `model/` (a Hugging Face directory), `optimizer.safetensors`
-//! and `state.json`; with low-rank adapters also `adapter/`, in PEFT's format, and then `model/` has
+//! and `state.json`; of an asynchronous run also `rollouts.json`, what it has sampled and not yet
+//! trained on; with low-rank adapters also `adapter/`, in PEFT's format, and then `model/` has
 //! them added to its weights. It is written under another name, flushed to the disk, and renamed.
 
 use std::{
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     eval::EvalReport,
+    grpo::{StepRollouts, saved::SavedRollouts},
     model::{
         ParameterVisitor, Parameters, Transformer,
         lora::{LoraError, save_adapter},
@@ -36,6 +38,7 @@ pub const MODEL: &str = "model";
 pub const ADAPTER: &str = "adapter";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
+const PENDING: &str = "rollouts.json";
 /// Version of this layout.
 const FORMAT: u32 = 1;
 
@@ -134,6 +137,7 @@ impl Checkpointer {
         learner: &Learner,
         codec: &Codec,
         state: &State,
+        pending: &[&StepRollouts],
     ) -> Result<PathBuf, CheckpointError> {
         let target = self.directory.join(format!("step-{:06}", state.step));
         let partial = self
@@ -141,7 +145,7 @@ impl Checkpointer {
             .join(format!(".partial-step-{:06}", state.step));
         remove(&partial)?;
         fs::create_dir_all(&partial).map_err(CheckpointError::io(&partial))?;
-        let written = self.write(&partial, learner, codec, state);
+        let written = self.write(&partial, learner, codec, state, pending);
         if let Err(error) = written {
             let _ = fs::remove_dir_all(&partial); // the first error is the one to tell
             return Err(error);
@@ -165,6 +169,7 @@ impl Checkpointer {
         learner: &Learner,
         codec: &Codec,
         state: &State,
+        pending: &[&StepRollouts],
     ) -> Result<(), CheckpointError> {
         match learner.model.lora() {
             Some(_) => {
@@ -177,6 +182,14 @@ impl Checkpointer {
         let path = partial.join(OPTIMIZER);
         save_moments(&path, &learner.optimizer)?;
         sync(&path)?;
+        if !pending.is_empty() {
+            let path = partial.join(PENDING);
+            let pending: Vec<SavedRollouts> = pending.iter().map(|&p| p.into()).collect();
+            let text =
+                serde_json::to_string(&pending).map_err(|e| CheckpointError::invalid(&path, e))?;
+            fs::write(&path, text).map_err(CheckpointError::io(&path))?;
+            sync(&path)?;
+        }
         let path = partial.join(STATE);
         let state = State {
             format: FORMAT,
@@ -188,6 +201,21 @@ impl Checkpointer {
         sync(&path)?;
         sync(partial)
     }
+}
+
+/// Reads what had been sampled and not yet trained on, oldest first.
+///
+/// # Errors
+/// When it is not what this version writes.
+pub fn load_pending(checkpoint: &Path) -> Result<Vec<StepRollouts>, CheckpointError> {
+    let path = checkpoint.join(PENDING);
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(&path).map_err(CheckpointError::io(&path))?;
+    let saved: Vec<SavedRollouts> =
+        serde_json::from_str(&text).map_err(|e| CheckpointError::invalid(&path, e))?;
+    Ok(saved.into_iter().map(Into::into).collect())
 }
 
 /// Writes the model as a Hugging Face directory.

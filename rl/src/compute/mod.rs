@@ -85,6 +85,15 @@ pub(crate) struct HeadOutput<D> {
     pub(crate) entropy: Vec<f32>,
 }
 
+/// What comes back to the head: derivatives of the loss, one a token.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HeadUpstream {
+    /// By each target's log-probability.
+    pub by_logprobs: Vec<f32>,
+    /// By each distribution's entropy; empty when the loss does not depend on it.
+    pub by_entropy: Vec<f32>,
+}
+
 /// The operations of a transformer on matrices with one row a token.
 ///
 /// Weights are Burn tensors as checkpoints store them, `[out, in]`; what moves between operations
@@ -224,12 +233,14 @@ pub(crate) trait Compute: Sized + Sync {
         targets: &[u32],
         temperature: f64,
     ) -> HeadOutput<Self::Distribution>;
-    /// `∂z = g (onehot(c) − p) / τ` for the derivative `g` by each target's log-probability.
+    /// `∂z = (g (onehot(c) − p) − h p (log p + H)) / τ` for the derivatives `g` by each target's
+    /// log-probability and `h` by each distribution's entropy `H`.
     fn distribution_backward(
         &self,
         distribution: Self::Distribution,
         targets: &[u32],
-        by_logprobs: &[f32],
+        upstream: &HeadUpstream,
+        entropy: &[f32],
         temperature: f64,
     ) -> Self::Rows;
 }

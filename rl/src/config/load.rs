@@ -63,7 +63,7 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<RunConfig, ConfigError>
         place: path.display().to_string(),
         message,
     })?;
-    Ok(config)
+    Ok(config.resolved())
 }
 
 /// Reads a small table written in the program, with overrides.

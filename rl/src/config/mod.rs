@@ -90,6 +90,8 @@ impl RunConfig {
             .validate()
             .map_err(|e| format!("sampling.{e}"))?;
         let components = self.reward.validate()?;
+        self.data
+            .check_applies_to(self.reward.rubric.applies_to.iter())?;
         self.evaluation.validate(&components)?;
         self.memory.validate()?;
         self.checkpoint.validate()?;
@@ -104,6 +106,16 @@ impl RunConfig {
                 .map_err(|message| format!("stages.{index} ({}): {message}", stage.kind()))?;
         }
         Ok(())
+    }
+
+    /// The same with everything spelled out that one setting decides about others.
+    pub fn resolved(mut self) -> Self {
+        for stage in &mut self.stages {
+            if let StageConfig::Grpo(grpo) = stage {
+                *grpo = std::mem::take(grpo).resolved();
+            }
+        }
+        self
     }
 
     /// The config as TOML, with every default spelled out.

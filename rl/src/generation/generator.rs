@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 #[cfg(feature = "flex")]
 use super::decoder::HostDecoder;
 use super::{
@@ -23,7 +25,8 @@ pub struct Request {
 }
 
 /// Why a completion ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Finish {
     /// With an end-of-sequence token, which is its last.
     Eos,

@@ -1,41 +1,167 @@
-//! From the rewards of a group to advantages: plain numbers, no tensors.
+//! From the rewards of a step to advantages: plain numbers, no tensors.
 
 use serde::{Deserialize, Serialize};
 
-/// What centred rewards are divided by.
+/// What a reward is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ScaleRewards {
-    /// The standard deviation within the group (GRPO, arXiv 2402.03300, §4.1.2).
+pub enum Baseline {
+    /// The mean of its group (GRPO, arXiv 2402.03300, §4.1.2).
     #[default]
     Group,
-    /// Nothing (Dr. GRPO, arXiv 2503.20783: the division favours too easy and too hard questions).
+    /// The mean of the others of its group (RLOO, arXiv 2402.14740, eq. 7): `n / (n − 1)` times the
+    /// difference from the mean.
+    LeaveOneOut,
+    /// Nothing: whitening compares it with the whole step (REINFORCE++, arXiv 2501.03262).
     None,
 }
 
-/// Added to the standard deviation, as in TRL.
+/// What compared rewards are divided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScaleRewards {
+    /// The standard deviation of the group's rewards (GRPO, arXiv 2402.03300, §4.1.2).
+    #[default]
+    Group,
+    /// The standard deviation of all rewards of the step (PPO's lite form, arXiv 2508.08221).
+    Batch,
+    /// Nothing (Dr. GRPO, arXiv 2503.20783: the division favours too easy and too hard questions).
+    None,
+    /// The mean over all tokens of the step is taken off, and their standard deviation divides
+    /// (REINFORCE++, arXiv 2501.03262).
+    Whiten,
+}
+
+/// Added to a standard deviation, as in TRL.
 const STD_EPSILON: f64 = 1e-4;
 
-/// `A_i = (r_i − mean r) / (std r + 1e-4)`, or without the division. The standard deviation is the
-/// sample's (n − 1), as in TRL. A reward that is `None` (its judge failed) takes no part and gets
-/// `None`; a group with fewer than two rewards, or with equal ones, has nothing to compare, so its
-/// advantages are 0: exactly, where rounding of the mean would leave a remainder.
-pub fn group_advantages(rewards: &[Option<f64>], scale: ScaleRewards) -> Vec<Option<f64>> {
-    let known: Vec<f64> = rewards.iter().flatten().copied().collect();
+/// The rewards of one group. `None`: its judge failed, or the component does not apply.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GroupRewards {
+    /// The total of each completion.
+    pub totals: Vec<Option<f64>>,
+    /// For each component, its weight and its score of each completion; empty unless components
+    /// are normalised one by one.
+    pub components: Vec<(f64, Vec<Option<f64>>)>,
+}
+
+/// The advantage of each completion, before whitening ([`whiten`]), which needs lengths. A total
+/// that is `None` takes no part and gets `None`.
+///
+/// With components, each is centred and divided by its group's standard deviation first, then their
+/// weighted sum takes the place of the total and is centred and scaled over the whole step (GDPO,
+/// arXiv 2601.05242, eq. 4 to 6); `baseline` and `scale` are not asked then.
+pub fn step_advantages(
+    groups: &[GroupRewards],
+    baseline: Baseline,
+    scale: ScaleRewards,
+) -> Vec<Vec<Option<f64>>> {
+    if groups.iter().any(|group| !group.components.is_empty()) {
+        return by_component(groups);
+    }
+    let all: Vec<f64> = groups.iter().flat_map(|g| known(&g.totals)).collect();
+    let batch_divisor = deviation(&all) + STD_EPSILON;
+    groups
+        .iter()
+        .map(|group| match scale {
+            ScaleRewards::Group => compared(&group.totals, baseline, None),
+            ScaleRewards::Batch => compared(&group.totals, baseline, Some(batch_divisor)),
+            ScaleRewards::None | ScaleRewards::Whiten => {
+                compared(&group.totals, baseline, Some(1.0))
+            }
+        })
+        .collect()
+}
+
+/// The advantages of one group, scaled by its own deviation where `divisor` is `None`. A group with
+/// fewer than two rewards, or with equal ones, has nothing to compare, so its advantages are 0:
+/// exactly, where rounding of the mean would leave a remainder.
+fn compared(
+    rewards: &[Option<f64>],
+    baseline: Baseline,
+    divisor: Option<f64>,
+) -> Vec<Option<f64>> {
+    let known = known(rewards);
     let count = known.len() as f64;
-    if known.len() < 2 || is_constant(rewards) {
+    if baseline != Baseline::None && (known.len() < 2 || is_constant(rewards)) {
         return rewards.iter().map(|r| r.map(|_| 0.0)).collect();
     }
-    let mean = known.iter().sum::<f64>() / count;
-    let variance = known.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / (count - 1.0);
-    let divisor = match scale {
-        ScaleRewards::Group => variance.sqrt() + STD_EPSILON,
-        ScaleRewards::None => 1.0,
+    let mean = match baseline {
+        Baseline::None => 0.0,
+        _ => known.iter().sum::<f64>() / count,
     };
+    let factor = match baseline {
+        Baseline::LeaveOneOut => count / (count - 1.0),
+        _ => 1.0,
+    };
+    let divisor = divisor.unwrap_or_else(|| deviation(&known) + STD_EPSILON);
     rewards
         .iter()
-        .map(|r| r.map(|r| (r - mean) / divisor))
+        .map(|r| r.map(|r| factor * (r - mean) / divisor))
         .collect()
+}
+
+fn by_component(groups: &[GroupRewards]) -> Vec<Vec<Option<f64>>> {
+    let mut sums: Vec<Vec<Option<f64>>> = groups
+        .iter()
+        .map(|group| group.totals.iter().map(|t| t.map(|_| 0.0)).collect())
+        .collect();
+    for (sums, group) in sums.iter_mut().zip(groups) {
+        for (weight, scores) in &group.components {
+            let advantages = compared(scores, Baseline::Group, None);
+            for (sum, advantage) in sums.iter_mut().zip(advantages) {
+                *sum = sum.map(|sum| sum + weight * advantage.unwrap_or(0.0));
+            }
+        }
+    }
+    let all: Vec<f64> = sums.iter().flat_map(|sums| known(sums)).collect();
+    if all.iter().all(|&sum| sum == 0.0) {
+        return sums;
+    }
+    let mean = all.iter().sum::<f64>() / all.len() as f64;
+    let divisor = deviation(&all) + STD_EPSILON;
+    let scaled = |sum: Option<f64>| sum.map(|sum| (sum - mean) / divisor);
+    sums.into_iter()
+        .map(|sums| sums.into_iter().map(scaled).collect())
+        .collect()
+}
+
+/// The advantages of one group by its own mean, as the log of completions shows them before a step
+/// is put together; see [`step_advantages`].
+pub fn group_advantages(rewards: &[Option<f64>], scale: ScaleRewards) -> Vec<Option<f64>> {
+    let group = GroupRewards {
+        totals: rewards.to_vec(),
+        components: Vec::new(),
+    };
+    step_advantages(&[group], Baseline::Group, scale).remove(0)
+}
+
+/// Takes the mean over all tokens off and divides by their standard deviation:
+/// `(A − mean) / sqrt(var + 1e-8)`, with the variance of a sample, as verl's `masked_whiten`.
+pub fn whiten(advantages: &mut [Vec<f32>]) {
+    let all: Vec<f64> = advantages.iter().flatten().map(|&a| f64::from(a)).collect();
+    if all.len() < 2 {
+        return advantages.iter_mut().flatten().for_each(|a| *a = 0.0);
+    }
+    let mean = all.iter().sum::<f64>() / all.len() as f64;
+    let deviation = (deviation(&all).powi(2) + 1e-8).sqrt();
+    for advantage in advantages.iter_mut().flatten() {
+        *advantage = ((f64::from(*advantage) - mean) / deviation) as f32;
+    }
+}
+
+fn known(rewards: &[Option<f64>]) -> Vec<f64> {
+    rewards.iter().flatten().copied().collect()
+}
+
+/// The standard deviation of a sample (n − 1), as in TRL; 0 of fewer than two numbers.
+fn deviation(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return 0.0;
+    }
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let squares: f64 = values.iter().map(|r| (r - mean).powi(2)).sum();
+    (squares / (values.len() as f64 - 1.0)).sqrt()
 }
 
 /// Whether all known rewards of a group are the same, so that it teaches nothing.
@@ -52,17 +178,21 @@ mod tests {
     #[test]
     fn advantages_sum_to_zero_and_ignore_a_shift() {
         let rewards = [0.1, 1.0, 0.3, 0.0, 1.1];
-        for scale in [ScaleRewards::Group, ScaleRewards::None] {
-            let of = |shift: f64| -> Vec<f64> {
-                let rewards: Vec<_> = rewards.iter().map(|r| Some(r + shift)).collect();
-                group_advantages(&rewards, scale)
-                    .into_iter()
-                    .flatten()
-                    .collect()
-            };
-            assert!(of(0.0).iter().sum::<f64>().abs() < 1e-12);
-            for (a, b) in of(0.0).iter().zip(of(7.0)) {
-                assert!((a - b).abs() < 1e-9);
+        for scale in [ScaleRewards::Group, ScaleRewards::Batch, ScaleRewards::None] {
+            for baseline in [Baseline::Group, Baseline::LeaveOneOut] {
+                let of = |shift: f64| -> Vec<f64> {
+                    let totals = rewards.iter().map(|r| Some(r + shift)).collect();
+                    let group = GroupRewards {
+                        totals,
+                        ..GroupRewards::default()
+                    };
+                    let all = step_advantages(&[group], baseline, scale);
+                    all.into_iter().flatten().flatten().collect()
+                };
+                assert!(of(0.0).iter().sum::<f64>().abs() < 1e-12);
+                for (a, b) in of(0.0).iter().zip(of(7.0)) {
+                    assert!((a - b).abs() < 1e-9);
+                }
             }
         }
     }
@@ -84,6 +214,42 @@ mod tests {
         for advantage in group_advantages(&[Some(1.1); 16], ScaleRewards::Group) {
             assert_eq!(advantage, Some(0.0));
         }
+    }
+
+    #[test]
+    fn leaving_one_out_compares_with_the_others() {
+        let group = GroupRewards {
+            totals: vec![Some(1.0), Some(0.0), Some(0.5)],
+            components: Vec::new(),
+        };
+        let all = step_advantages(&[group], Baseline::LeaveOneOut, ScaleRewards::None);
+        assert_eq!(all[0], [Some(0.75), Some(-0.75), Some(0.0)]);
+    }
+
+    /// Two components whose sums tie are told apart once each has its own scale.
+    #[test]
+    fn components_are_normalised_one_by_one() {
+        let group = GroupRewards {
+            totals: vec![Some(1.0), Some(1.0), Some(1.0), Some(0.0)],
+            components: vec![
+                (1.0, vec![Some(1.0), Some(0.0), Some(1.0), Some(0.0)]),
+                (1.0, vec![Some(0.0), Some(1.0), None, Some(0.0)]),
+            ],
+        };
+        let all = step_advantages(&[group], Baseline::Group, ScaleRewards::Group);
+        let all: Vec<f64> = all[0].iter().map(|a| a.unwrap()).collect();
+        assert!(all.iter().sum::<f64>().abs() < 1e-9);
+        // 1/√3·… of the first component against 2/√3 of the rarer second one.
+        assert!(all[1] > all[0] && all[2] > all[0] && all[3] < 0.0, "{all:?}");
+    }
+
+    #[test]
+    fn whitened_tokens_have_mean_zero_and_deviation_one() {
+        let mut tokens = vec![vec![1.0f32; 3], vec![0.0; 5], vec![0.5; 2]];
+        whiten(&mut tokens);
+        let all: Vec<f64> = tokens.iter().flatten().map(|&a| f64::from(a)).collect();
+        assert!(all.iter().sum::<f64>().abs() < 1e-5);
+        assert!((deviation(&all) - 1.0).abs() < 1e-5);
     }
 
     #[test]

@@ -2,25 +2,47 @@
 
 use std::{ops::Range, time::Instant};
 
-use burn::tensor::Tensor;
-use dunwu_datasets::{TaskSource, derive_seed};
-
 use super::{
     GrpoConfig,
-    advantage::{group_advantages, is_constant},
-    loss::{ClipCounts, ObjectiveConfig, TokenInputs, grpo_loss},
+    batch::{Batch, Example, Scoring, Weights},
+    feed::Feed,
+    loss::{needs_whole_completions, token_losses},
+    objective::{Normalizer, ObjectiveConfig},
+    sampler::StepRollouts,
+    statistics::TokenSums,
 };
 use crate::{
     generation::SamplingConfig,
-    metrics::{GrpoMetrics, RewardStatistics, mean},
-    model::{Activations, Parameters, Transformer, parameters::from_host},
+    metrics::{GrpoMetrics, RewardStatistics},
+    model::{Activations, Parameters, Transformer},
     policy::{
-        BudgetError, GradientConfig, HeadConfig, MicroBatch, Sequence, batch_gradients,
-        loss_device, pack, token_logprobs,
+        BudgetError, GradientConfig, HeadConfig, MicroBatch, Sequence, Upstream, batch_gradients,
+        pack,
     },
-    rollout::{Collected, RolloutCollector, RolloutGroup},
+    rollout::Judge,
     run::{Learner, RunError},
 };
+
+/// The frozen policy of the KL penalty.
+#[derive(Debug, Clone, Copy)]
+pub struct Reference<'a> {
+    /// Its weights.
+    pub model: &'a Transformer,
+    /// The step of the stage before which they were the policy's.
+    pub since: u64,
+}
+
+/// What a step leaves behind.
+#[derive(Debug)]
+pub struct StepOutcome {
+    /// Its figures.
+    pub metrics: GrpoMetrics,
+    /// What was sampled for it.
+    pub rollouts: StepRollouts,
+    /// The advantage of each completion of each group that was trained on, its tokens' mean where
+    /// they differ; `None` without a verdict.
+    pub advantages: Vec<Vec<Option<f64>>>,
+}
 
 /// What a GRPO stage works with; it holds no state of its own.
 pub struct Trainer<'a> {
@@ -28,10 +50,10 @@ pub struct Trainer<'a> {
     pub config: &'a GrpoConfig,
     /// How completions are drawn.
     pub sampling: &'a SamplingConfig,
-    /// Samples and judges.
-    pub collector: RolloutCollector<'a>,
+    /// Who judged them.
+    pub judge: &'a Judge,
     /// The frozen policy of the KL penalty, when there is one.
-    pub reference: Option<&'a Transformer>,
+    pub reference: Option<Reference<'a>>,
     /// Tokens of a micro-batch.
     pub token_budget: usize,
     /// Threads that share the micro-batches.
@@ -40,341 +62,257 @@ pub struct Trainer<'a> {
     pub head_chunk_bytes: usize,
     /// What is kept of the forward pass.
     pub activations: Activations,
-    /// Seed of the stage.
-    pub seed: u64,
-}
-
-/// A completion on its way into the loss.
-struct Example {
-    sequence: Sequence,
-    sampling_logprobs: Vec<f32>,
-    advantage: f32,
-    weight: f32,
-    old_logprobs: Option<Vec<f32>>,
-    ref_logprobs: Option<Vec<f32>>,
-}
-
-/// Sums over the tokens that were trained on.
-#[derive(Default)]
-struct TokenSums {
-    tokens: usize,
-    loss: f64,
-    entropy: f64,
-    kl: f64,
-    mismatch: f64,
-    mismatch_max: f64,
-    clips: ClipCounts,
 }
 
 impl Trainer<'_> {
-    /// Samples, judges, and updates the policy of `learner` once (`iterations` times). `step`
-    /// counts from 0.
+    /// Takes the batch of `step`, which counts from 0, and updates the policy of `learner` by it.
     ///
     /// # Errors
     /// When tasks cannot be had, a prompt cannot be encoded, or the loss is not a number.
     pub fn step(
         &self,
         learner: &mut Learner,
-        source: &mut dyn TaskSource,
+        feed: &mut Feed,
         step: u64,
-        progress: impl FnMut(usize) + Send,
-    ) -> Result<(GrpoMetrics, Vec<RolloutGroup>), RunError> {
+    ) -> Result<StepOutcome, RunError> {
         let start = Instant::now();
-        let rollouts = self.rollouts(&learner.model, source, step, progress)?;
-        let metrics = self.learn(learner, &rollouts, step)?;
+        let rollouts = feed.next(learner, step)?;
+        let (metrics, advantages) = self.learn(learner, &rollouts, step)?;
         let step_s = start.elapsed().as_secs_f64();
-        Ok((GrpoMetrics { step_s, ..metrics }, rollouts.groups))
+        Ok(StepOutcome {
+            metrics: GrpoMetrics { step_s, ..metrics },
+            rollouts,
+            advantages,
+        })
     }
 
-    /// Samples and judges the completions of a step.
-    ///
-    /// # Errors
-    /// When tasks cannot be had or a prompt cannot be encoded.
-    pub fn rollouts(
-        &self,
-        model: &Transformer,
-        source: &mut dyn TaskSource,
-        step: u64,
-        progress: impl FnMut(usize) + Send,
-    ) -> Result<Collected, RunError> {
-        let done = step as f64 / self.config.steps.max(1) as f64;
-        let tasks = source.next_batch(self.config.prompts, done)?;
-        let seed = derive_seed(self.seed, &[step]);
-        let group = self.config.group;
-        Ok(self
-            .collector
-            .collect(model, self.sampling, tasks, group, seed, progress)?)
-    }
-
-    /// Updates the policy of `learner` by judged completions, `iterations` times.
+    /// Updates the policy of `learner` by judged completions: `iterations` times `mini_batches`
+    /// updates. Returns the advantages as well, as [`StepOutcome`] has them.
     ///
     /// # Errors
     /// When a completion does not fit into a micro-batch, or the loss is not a number.
     pub fn learn(
         &self,
         learner: &mut Learner,
-        rollouts: &Collected,
+        rollouts: &StepRollouts,
         step: u64,
-    ) -> Result<GrpoMetrics, RunError> {
+    ) -> Result<(GrpoMetrics, Vec<Vec<Option<f64>>>), RunError> {
         let training = Instant::now();
-        let mut examples = self.examples(&rollouts.groups);
-        self.score_old_and_reference(&learner.model, &mut examples)?;
-        let mut sums = TokenSums::default();
-        let mut grad_norm = 0.0;
-        let rate = self.config.learning_rate
-            * self
-                .config
+        let config = self.config;
+        let staleness = learner.version - rollouts.version.min(learner.version);
+        let reference = self.reference.map(|reference| reference.model);
+        let weights = self.judge.rubric().weights();
+        let scoring = self.scoring();
+        let mut batch = Batch::new(config, &rollouts.groups, &weights, reference, scoring)?;
+        batch.score(config, &learner.model, reference, scoring)?;
+        let rate = config.learning_rate
+            * config
                 .schedule
-                .factor(step, self.config.steps, self.config.warmup_steps);
-        for iteration in 0..self.config.iterations {
-            let (gradients, seen) = self.gradients(learner, &examples)?;
-            if !seen.loss.is_finite() {
-                return Err(RunError::NotFinite {
-                    step: step + 1,
-                    what: "the loss",
-                    value: seen.loss,
-                });
-            }
-            grad_norm = learner.update(gradients, rate);
-            if !grad_norm.is_finite() {
-                return Err(RunError::NotFinite {
-                    step: step + 1,
-                    what: "the gradient norm",
-                    value: grad_norm,
-                });
+                .factor(step, config.steps, config.warmup_steps);
+        let (mut first, mut last) = (TokenSums::default(), TokenSums::default());
+        let mut grad_norm = 0.0;
+        for iteration in 0..config.iterations {
+            last = TokenSums::default();
+            for part in 0..config.mini_batches {
+                let examples = batch.mini_batch(part, config.mini_batches);
+                let (gradients, sums) = self.gradients(learner, &examples)?;
+                finite(step, "the loss", sums.loss)?;
+                grad_norm = learner.update(gradients, rate);
+                finite(step, "the gradient norm", grad_norm)?;
+                last.merge(&sums);
             }
             if iteration == 0 {
-                sums = seen;
-            } else {
-                sums.clips = seen.clips;
+                first = std::mem::take(&mut last);
             }
         }
+        if config.iterations == 1 {
+            last = TokenSums {
+                seen: first.seen,
+                ..TokenSums::default()
+            };
+        }
         // When no group has two different rewards, nothing is trained: these are then null.
-        let tokens = sums.tokens as f64;
-        let rewards = RewardStatistics::of(&rollouts.groups, self.collector.judge.rubric());
-        Ok(GrpoMetrics {
-            loss: sums.loss,
-            entropy: sums.entropy / tokens,
-            kl: (self.config.beta > 0.0).then_some(sums.kl / tokens),
-            clip_fraction_low: sums.clips.low as f64 / tokens,
-            clip_fraction_high: sums.clips.high as f64 / tokens,
-            mismatch_mean: sums.mismatch / tokens,
-            mismatch_max: if sums.tokens > 0 {
-                sums.mismatch_max
-            } else {
-                f64::NAN
+        let tokens = first.seen.tokens as f64;
+        let per_token = |sum: f64| sum / tokens;
+        let seen = last.seen;
+        let rewards = RewardStatistics::of(rollouts, self.judge.rubric());
+        let training_s = training.elapsed().as_secs_f64();
+        let metrics = GrpoMetrics {
+            loss: first.loss / config.mini_batches as f64,
+            entropy: per_token(first.entropy),
+            kl: (config.objective().beta > 0.0).then_some(per_token(first.seen.kl)),
+            kl_reward: batch.kl_reward,
+            clip_fraction_low: seen.clipped_low as f64 / seen.tokens as f64,
+            clip_fraction_high: seen.clipped_high as f64 / seen.tokens as f64,
+            ratio_mean: seen.ratio / seen.tokens as f64,
+            ratio_max: seen.ratio_max,
+            mismatch_mean: per_token(first.mismatch),
+            mismatch_max: match first.seen.tokens {
+                0 => f64::NAN,
+                _ => first.mismatch_max,
             },
-            trained_tokens: sums.tokens,
+            staleness,
+            correction_mean: config.correction.map(|_| per_token(first.seen.correction)),
+            correction_clipped: config
+                .correction
+                .map(|_| per_token(first.seen.corrected as f64)),
+            masked_tokens: per_token(first.seen.masked as f64),
+            reference_age: self.reference.map(|reference| step - reference.since),
+            advantage_std: batch.advantage_std,
+            sampled_groups: rollouts.sampled().count(),
+            kept_groups: rollouts.groups.len(),
+            sampled_batches: rollouts.batches,
+            trained_tokens: first.seen.tokens,
             grad_norm,
             learning_rate: rate,
             policy_version: learner.version,
             generation_s: rollouts.generation_s,
             reward_s: rollouts.reward_s,
-            training_s: training.elapsed().as_secs_f64(),
-            step_s: rollouts.generation_s + rollouts.reward_s + training.elapsed().as_secs_f64(),
+            training_s,
+            step_s: rollouts.generation_s + rollouts.reward_s + training_s,
             generated_tokens_per_s: rewards.completion_tokens as f64 / rollouts.generation_s,
             ..rewards.into_metrics()
-        })
-    }
-
-    /// The completions that move the policy, each with its advantage and its tokens' weight. A
-    /// completion whose advantage is 0 has no gradient, and without a KL penalty none at all: it
-    /// counts in the normaliser and is otherwise left out.
-    fn examples(&self, groups: &[RolloutGroup]) -> Vec<Example> {
-        let counted = || {
-            let all = groups.iter().flat_map(|group| &group.completions);
-            all.filter(|c| c.reward().is_some() && !(self.config.mask_truncated && c.truncated()))
         };
-        let total: usize = counted().map(|c| c.tokens.len()).sum();
-        let completions = counted().count();
-        let mut examples = Vec::new();
-        for group in groups {
-            let advantages = group_advantages(&group.rewards(), self.config.scale_rewards);
-            for (completion, advantage) in group.completions.iter().zip(advantages) {
-                let Some(advantage) = advantage else { continue };
-                let masked = self.config.mask_truncated && completion.truncated();
-                if masked || (advantage == 0.0 && self.config.beta == 0.0) {
-                    continue;
-                }
-                let weight = self.config.loss.token_weight(
-                    completion.tokens.len(),
-                    completions,
-                    total,
-                    self.sampling.max_tokens,
-                );
-                examples.push(Example {
-                    sequence: Sequence {
-                        prompt: group.prompt.clone(),
-                        completion: completion.tokens.clone(),
-                    },
-                    sampling_logprobs: completion.sampling_logprobs.clone(),
-                    advantage: advantage as f32,
-                    weight: weight as f32,
-                    old_logprobs: None,
-                    ref_logprobs: None,
-                });
-            }
-        }
-        examples
+        Ok((metrics, batch.advantages(&rollouts.groups)))
     }
 
-    /// Old log-probabilities when a batch is used more than once, those of the reference when
-    /// there is a KL penalty.
-    fn score_old_and_reference(
+    /// The gradient of an update, micro-batch by micro-batch, and what was seen on the way.
+    ///
+    /// # Errors
+    /// When a completion does not fit into a micro-batch.
+    pub fn gradients_of(
         &self,
-        model: &Transformer,
-        examples: &mut [Example],
-    ) -> Result<(), BudgetError> {
-        let sequences: Vec<Sequence> = examples.iter().map(|e| e.sequence.clone()).collect();
-        let score = |model| token_logprobs(model, &sequences, self.token_budget, self.head());
-        if self.config.iterations > 1 {
-            for (example, scores) in examples.iter_mut().zip(score(model)?) {
-                example.old_logprobs = Some(scores.logprobs);
-            }
-        }
-        if let Some(reference) = self.reference {
-            for (example, scores) in examples.iter_mut().zip(score(reference)?) {
-                example.ref_logprobs = Some(scores.logprobs);
-            }
-        }
-        Ok(())
+        learner: &mut Learner,
+        examples: &[&Example],
+    ) -> Result<(Parameters, f64), BudgetError> {
+        let (gradients, sums) = self.gradients(learner, examples)?;
+        Ok((gradients, sums.loss))
     }
 
-    /// The gradient of the whole step, micro-batch by micro-batch.
     fn gradients(
         &self,
         learner: &mut Learner,
-        examples: &[Example],
+        examples: &[&Example],
     ) -> Result<(Parameters, TokenSums), BudgetError> {
-        let sequences: Vec<Sequence> = examples.iter().map(|e| e.sequence.clone()).collect();
         let objective = self.config.objective();
+        let counted = || examples.iter().filter(|e| e.counts);
+        let total: usize = counted().map(|e| e.length()).sum();
+        let completions = counted().count();
+        let moving: Vec<&Example> = examples.iter().copied().filter(|e| e.moves).collect();
+        let sequences: Vec<Sequence> = moving.iter().map(|e| e.sequence.clone()).collect();
         let batches = pack(&sequences, self.token_budget)?;
-        let members = |batch: &MicroBatch| -> Vec<&Example> {
-            batch
-                .members
-                .iter()
-                .map(|&member| &examples[member])
-                .collect()
+        let longest = self.sampling.max_tokens;
+        let kept = |e: &&Example| match &e.kept {
+            Some(kept) => kept.iter().filter(|kept| **kept).count(),
+            None => e.length(),
         };
+        let entropy = 1.0 / moving.iter().map(kept).sum::<usize>().max(1) as f64;
+        let weight = |e: &&Example| Weights {
+            gain: objective
+                .normalizer
+                .token_weight(e.length(), completions, total, longest),
+            entropy,
+        };
+        let mut weights: Vec<Weights> = moving.iter().map(weight).collect();
+        if objective.normalizer == Normalizer::MicroBatchTokens {
+            share_in_micro_batches(&batches, &mut weights);
+        }
         let config = GradientConfig {
-            head: self.head(),
+            head: self.scoring().head,
             activations: self.activations,
+            whole: needs_whole_completions(
+                &objective,
+                moving.iter().any(|e| e.old.is_some()),
+                moving.iter().any(|e| e.kept.is_some()),
+            ),
+        };
+        let loss = |batch: &MicroBatch, range, logprobs: &[f32], entropy: &[f32]| {
+            let members = Members {
+                examples: &moving,
+                weights: &weights,
+                objective: &objective,
+            };
+            members.loss(batch, range, logprobs, entropy)
         };
         let zeros = learner.zeros();
-        let loss = |batch: &MicroBatch, range: Range<usize>, logprobs: Tensor<1>| {
-            let inputs = TokenInputs::of(&members(batch), range);
-            grpo_loss(logprobs, inputs, objective)
-        };
         let model = &learner.model;
         let (gradients, outputs) =
             batch_gradients(model, &batches, config, self.workers, zeros, loss);
         let mut sums = TokenSums::default();
         for (batch, output) in batches.iter().zip(&outputs) {
-            sums.loss += output.loss;
-            sums.add(
-                &members(batch),
-                &output.logprobs,
-                &output.entropy,
-                objective,
-            );
+            sums.add(batch, output, &moving, &weights, &objective);
         }
         Ok((gradients, sums))
     }
 
-    fn head(&self) -> HeadConfig {
-        HeadConfig {
-            temperature: self.sampling.scoring_temperature(),
-            chunk_bytes: self.head_chunk_bytes,
+    fn scoring(&self) -> Scoring {
+        Scoring {
+            token_budget: self.token_budget,
+            head: HeadConfig {
+                temperature: self.sampling.scoring_temperature(),
+                chunk_bytes: self.head_chunk_bytes,
+            },
         }
     }
 }
 
-impl TokenInputs {
-    /// What is known of a range of the tokens of some completions in a row.
-    fn of(members: &[&Example], range: Range<usize>) -> Self {
-        let tensor = |values: Vec<f32>| {
-            let values = values[range.clone()].to_vec();
-            from_host::<1>(values, [range.len()], loss_device())
-        };
-        let each = |value: fn(&Example) -> f32| {
-            let spread = |e: &&Example| std::iter::repeat_n(value(e), e.sequence.completion.len());
-            tensor(members.iter().flat_map(spread).collect())
-        };
-        let given = |values: fn(&Example) -> Option<&Vec<f32>>| {
-            let lists: Option<Vec<&Vec<f32>>> = members.iter().map(|e| values(e)).collect();
-            lists.map(|lists| tensor(lists.into_iter().flatten().copied().collect()))
-        };
-        Self {
-            old_logprobs: given(|e| e.old_logprobs.as_ref()),
-            ref_logprobs: given(|e| e.ref_logprobs.as_ref()),
-            advantages: each(|e| e.advantage),
-            weights: each(|e| e.weight),
-        }
-    }
+/// The examples of an update with their weights.
+struct Members<'a> {
+    examples: &'a [&'a Example],
+    weights: &'a [Weights],
+    objective: &'a ObjectiveConfig,
 }
 
-impl TokenSums {
-    fn add(
-        &mut self,
-        members: &[&Example],
+impl Members<'_> {
+    /// The loss of a range of the tokens of a micro-batch, completion by completion.
+    fn loss(
+        &self,
+        batch: &MicroBatch,
+        range: Range<usize>,
         logprobs: &[f32],
         entropy: &[f32],
-        objective: ObjectiveConfig,
-    ) {
-        self.tokens += logprobs.len();
-        self.entropy += entropy.iter().map(|&e| f64::from(e)).sum::<f64>();
-        let mut token = 0;
-        for example in members {
-            for (place, &sampled) in example.sampling_logprobs.iter().enumerate() {
-                let logprob = logprobs[token];
-                let difference = f64::from((logprob - sampled).abs());
-                self.mismatch += difference;
-                self.mismatch_max = self.mismatch_max.max(difference);
-                if let Some(old) = &example.old_logprobs {
-                    self.clips
-                        .add(logprob, old[place], example.advantage, objective);
-                }
-                if let Some(reference) = &example.ref_logprobs {
-                    let difference = f64::from(reference[place] - logprob);
-                    self.kl += difference.exp() - difference - 1.0;
-                }
-                token += 1;
+    ) -> Upstream {
+        let mut upstream = Upstream::default();
+        let mut start = 0;
+        for &member in &batch.members {
+            let example = self.examples[member];
+            let own = start..start + example.length();
+            start = own.end;
+            let shared = own.start.max(range.start)..own.end.min(range.end);
+            if shared.is_empty() {
+                continue;
             }
+            let part = shared.start - own.start..shared.end - own.start;
+            let asked = shared.start - range.start..shared.end - range.start;
+            let (logprobs, entropy) = (&logprobs[asked.clone()], &entropy[asked]);
+            let tokens = example.tokens(part, logprobs, entropy, self.weights[member]);
+            let losses = token_losses(self.objective, &tokens);
+            upstream.value += losses.value;
+            let derivatives = &mut upstream.derivatives;
+            derivatives.by_logprobs.extend(losses.by_logprobs);
+            derivatives.by_entropy.extend(losses.by_entropy);
+        }
+        upstream
+    }
+}
+
+/// Each token's share of its micro-batch, and of the number of micro-batches.
+fn share_in_micro_batches(batches: &[MicroBatch], weights: &mut [Weights]) {
+    for batch in batches {
+        let share = 1.0 / (batch.targets.len() * batches.len()) as f64;
+        for &member in &batch.members {
+            weights[member].gain = share;
         }
     }
 }
 
-impl RewardStatistics {
-    /// What the rollouts of a step say, before any update.
-    fn of(groups: &[RolloutGroup], rubric: &dunwu_rewards::Rubric) -> Self {
-        let completions = || groups.iter().flat_map(|group| &group.completions);
-        let rewards: Vec<f64> = completions().filter_map(|c| c.reward()).collect();
-        let count = completions().count().max(1) as f64;
-        let lengths: Vec<f64> = completions().map(|c| c.tokens.len() as f64).collect();
-        let constant = groups.iter().filter(|g| is_constant(&g.rewards())).count();
-        let components = rubric
-            .component_names()
-            .into_iter()
-            .map(|name| {
-                let name = name.to_string();
-                let values: Vec<f64> = completions().filter_map(|c| c.component(&name)).collect();
-                (name, mean(&values))
-            })
-            .collect();
-        let average = mean(&rewards);
-        let squares: Vec<f64> = rewards.iter().map(|r| (r - average).powi(2)).collect();
-        Self {
-            reward_mean: average,
-            reward_std: mean(&squares).sqrt(),
-            components,
-            zero_variance_groups: constant as f64 / groups.len().max(1) as f64,
-            truncated: completions().filter(|c| c.truncated()).count() as f64 / count,
-            failed_judgements: completions().filter(|c| c.failed()).count(),
-            undecided_judgements: completions().filter(|c| c.undecided()).count(),
-            completions: completions().count(),
-            completion_tokens: lengths.iter().sum::<f64>() as usize,
-            length_mean: mean(&lengths),
-            length_max: lengths.iter().copied().fold(0.0, f64::max) as usize,
-        }
+fn finite(step: u64, what: &'static str, value: f64) -> Result<(), RunError> {
+    match value.is_finite() {
+        true => Ok(()),
+        false => Err(RunError::NotFinite {
+            step: step + 1,
+            what,
+            value,
+        }),
     }
 }

@@ -1,23 +1,18 @@
-//! One micro-batch forward and backward, for any loss that is a sum over tokens.
+//! One micro-batch forward and backward, for any loss of log-probabilities and entropies.
 
 use std::{
     ops::Range,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Mutex, PoisonError},
 };
-
-use burn::tensor::{Device, Gradients as Graph, Tensor};
 
 use super::{
     batch::MicroBatch,
     head::{self, HeadConfig},
 };
 use crate::{
-    compute::Compute,
+    compute::{Compute, HeadUpstream},
     model::{
-        Activations, Parameters, Transformer,
-        layers::Gradients,
-        parameters::{from_host, to_host},
-        transformer::with_compute,
+        Activations, Parameters, Transformer, layers::Gradients, transformer::with_compute,
     },
 };
 
@@ -28,6 +23,46 @@ pub struct GradientConfig {
     pub head: HeadConfig,
     /// What is kept of the forward pass.
     pub activations: Activations,
+    /// Whether the loss has to see all tokens of a micro-batch at once. The head is then computed
+    /// twice: before the loss is asked, and for the gradient.
+    pub whole: bool,
+}
+
+/// A loss and its derivatives, as [`accumulate_gradients`] asks for them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Upstream {
+    /// The loss of the tokens asked for.
+    pub value: f64,
+    /// Its derivatives, one a token.
+    pub derivatives: HeadUpstream,
+}
+
+impl Upstream {
+    /// A loss that depends on log-probabilities only.
+    pub fn of_logprobs(value: f64, by_logprobs: Vec<f32>) -> Self {
+        Self {
+            value,
+            derivatives: HeadUpstream {
+                by_logprobs,
+                by_entropy: Vec::new(),
+            },
+        }
+    }
+
+    /// The derivatives of some tokens.
+    fn part(&self, range: Range<usize>) -> HeadUpstream {
+        let HeadUpstream {
+            by_logprobs,
+            by_entropy,
+        } = &self.derivatives;
+        HeadUpstream {
+            by_logprobs: by_logprobs[range.clone()].to_vec(),
+            by_entropy: match by_entropy.is_empty() {
+                true => Vec::new(),
+                false => by_entropy[range].to_vec(),
+            },
+        }
+    }
 }
 
 /// What a forward and backward pass saw, token by token, in the order of
@@ -53,7 +88,7 @@ pub fn batch_gradients(
     config: GradientConfig,
     workers: usize,
     zeros: Parameters,
-    loss: impl Fn(&MicroBatch, Range<usize>, Tensor<1>) -> Tensor<1> + Sync,
+    loss: impl Fn(&MicroBatch, Range<usize>, &[f32], &[f32]) -> Upstream + Sync,
 ) -> (Parameters, Vec<MicroOutput>) {
     if batches.is_empty() {
         return (Parameters::default(), Vec::new());
@@ -68,7 +103,9 @@ pub fn batch_gradients(
         let mine = batches.iter().skip(worker).step_by(workers);
         let outputs: Vec<MicroOutput> = mine
             .map(|batch| {
-                let loss = |range, logprobs| loss(batch, range, logprobs);
+                let loss = |range, logprobs: &[f32], entropy: &[f32]| {
+                    loss(batch, range, logprobs, entropy)
+                };
                 accumulate_gradients(model, batch, config, &mut gradients, loss)
             })
             .collect();
@@ -112,15 +149,15 @@ pub(crate) fn in_parallel<R: Send>(workers: usize, work: impl Fn(usize) -> R + S
 
 /// Runs a micro-batch through `model` and adds the gradient of `loss` to `gradients`.
 ///
-/// `loss` gets the log-probabilities of a range of the completion tokens, tracked by autodiff, and
-/// returns their share of the loss. The head's log-probabilities and gradient are computed a chunk
-/// at a time, and so is the loss: it must be a sum over tokens.
+/// `loss` gets the log-probabilities and entropies of a range of the completion tokens, and returns
+/// their share of the loss with its derivatives. The range is a chunk of the head, unless the config
+/// says that the loss has to see the whole micro-batch at once.
 pub fn accumulate_gradients(
     model: &Transformer,
     batch: &MicroBatch,
     config: GradientConfig,
     gradients: &mut Parameters,
-    loss: impl Fn(Range<usize>, Tensor<1>) -> Tensor<1>,
+    loss: impl Fn(Range<usize>, &[f32], &[f32]) -> Upstream,
 ) -> MicroOutput {
     let gradients = &mut Gradients {
         sums: gradients,
@@ -137,10 +174,17 @@ fn accumulate<C: Compute>(
     batch: &MicroBatch,
     config: GradientConfig,
     gradients: &mut Gradients,
-    loss: impl Fn(Range<usize>, Tensor<1>) -> Tensor<1>,
+    loss: impl Fn(Range<usize>, &[f32], &[f32]) -> Upstream,
 ) -> MicroOutput {
     let forward = model.forward(c, &batch.packing, config.activations);
     let mut output = MicroOutput::default();
+    let whole = config.whole.then(|| {
+        let (logprobs, entropy) = scores(c, model, batch, &forward.stream, config.head);
+        loss(0..batch.targets.len(), &logprobs, &entropy)
+    });
+    if let Some(whole) = &whole {
+        output.loss = whole.value;
+    }
     let mut by_stream: Option<C::Rows> = None;
     for range in config
         .head
@@ -150,11 +194,13 @@ fn accumulate<C: Compute>(
         let targets = &batch.targets[range.clone()];
         let stream = c.select(&forward.stream, rows);
         let hidden = model.last_norm().forward(c, &stream);
-        let mut value = 0.0;
-        let upstream = |logprobs: &[f32]| {
-            let (loss, upstream) = derivative(logprobs, |leaf| loss(range.clone(), leaf));
-            value = loss;
-            upstream
+        let upstream = |logprobs: &[f32], entropy: &[f32]| match &whole {
+            Some(whole) => whole.part(range.clone()),
+            None => {
+                let upstream = loss(range.clone(), logprobs, entropy);
+                output.loss += upstream.value;
+                upstream.derivatives
+            }
         };
         let (logprobs, entropy, by_hidden) = head::chunk(
             c,
@@ -165,7 +211,6 @@ fn accumulate<C: Compute>(
             Some(gradients),
             upstream,
         );
-        output.loss += value;
         output.logprobs.extend(logprobs);
         output.entropy.extend(entropy);
         let by_hidden = by_hidden.expect("gradients were asked for");
@@ -181,27 +226,25 @@ fn accumulate<C: Compute>(
     output
 }
 
-/// The value of a loss and its derivative by each log-probability, by autodiff.
-fn derivative(logprobs: &[f32], loss: impl FnOnce(Tensor<1>) -> Tensor<1>) -> (f64, Vec<f32>) {
-    let leaf = from_host::<1>(logprobs.to_vec(), [logprobs.len()], loss_device())
-        .autodiff()
-        .require_grad();
-    let value = loss(leaf.clone());
-    let graph: Graph = value.backward();
-    let upstream = leaf
-        .grad(&graph)
-        .expect("the loss depends on the log-probabilities");
-    (f64::from(value.into_scalar::<f32>()), to_host(upstream))
-}
-
-/// Where losses are computed: a few numbers a token, which are on the host anyway.
-pub fn loss_device() -> &'static Device {
-    static DEVICE: OnceLock<Device> = OnceLock::new();
-    #[cfg(feature = "flex")]
-    let make = Device::flex;
-    #[cfg(not(feature = "flex"))]
-    let make = Device::default;
-    DEVICE.get_or_init(make)
+/// Log-probabilities and entropies of the completion tokens, from the stream after the last block.
+pub(super) fn scores<C: Compute>(
+    c: &C,
+    model: &Transformer,
+    batch: &MicroBatch,
+    stream: &C::Rows,
+    config: HeadConfig,
+) -> (Vec<f32>, Vec<f32>) {
+    let (mut logprobs, mut entropy) = (Vec::new(), Vec::new());
+    for range in config.chunks(batch.targets.len(), model.config().vocab_size) {
+        let rows = c.select(stream, &batch.rows[range.clone()]);
+        let hidden = model.last_norm().forward(c, &rows);
+        let targets = &batch.targets[range];
+        let nothing = |_: &[f32], _: &[f32]| HeadUpstream::default();
+        let (log, ent, _) = head::chunk(c, model, &hidden, targets, config, None, nothing);
+        logprobs.extend(log);
+        entropy.extend(ent);
+    }
+    (logprobs, entropy)
 }
 
 #[cfg(all(test, feature = "flex"))]

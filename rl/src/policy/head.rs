@@ -3,12 +3,13 @@
 //! With logits `z = h Wᵀ / τ`, `p = softmax(z)` and a chosen token `c`,
 //! `∂ log p_c / ∂ z = onehot(c) − p`. So when `g` is the loss's derivative by the log-probability,
 //! the gradients are `∂z = g (onehot(c) − p) / τ`, `∂h = ∂z W` and `∂W = ∂zᵀ h`: no autodiff graph
-//! ever sees the logits, and only one chunk of them exists at a time.
+//! ever sees the logits, and only one chunk of them exists at a time. A loss may depend on the entropy
+//! as well: `∂H / ∂z = −p (log p + H)`.
 
 use std::ops::Range;
 
 use crate::{
-    compute::Compute,
+    compute::{Compute, HeadUpstream},
     model::{
         Transformer,
         layers::{Gradients, Trained},
@@ -62,16 +63,21 @@ pub(crate) fn chunk<C: Compute>(
     targets: &[u32],
     config: HeadConfig,
     gradients: Option<&mut Gradients>,
-    upstream: impl FnOnce(&[f32]) -> Vec<f32>,
+    upstream: impl FnOnce(&[f32], &[f32]) -> HeadUpstream,
 ) -> (Vec<f32>, Vec<f32>, Option<C::Rows>) {
     let weight = model.head_weight();
     let logits = c.project(hidden, weight);
     let output = c.distribution(logits, targets, config.temperature);
     let by_hidden = gradients.map(|gradients| {
-        let by_logprobs = upstream(&output.logprobs);
+        let upstream = upstream(&output.logprobs, &output.entropy);
         let distribution = output.distribution;
-        let by_logits =
-            c.distribution_backward(distribution, targets, &by_logprobs, config.temperature);
+        let by_logits = c.distribution_backward(
+            distribution,
+            targets,
+            &upstream,
+            &output.entropy,
+            config.temperature,
+        );
         if gradients.trained == Trained::All {
             gradients.sums.change(model.head_name(), weight, |sum| {
                 c.outer_onto(sum, &by_logits, hidden, 1.0)

@@ -16,7 +16,7 @@ pub mod optimizer;
 pub mod scoring;
 
 pub use batch::{BudgetError, MicroBatch, Sequence, pack};
-pub use gradient::{GradientConfig, accumulate_gradients, batch_gradients, loss_device};
+pub use gradient::{GradientConfig, Upstream, accumulate_gradients, batch_gradients};
 pub use head::HeadConfig;
 pub use optimizer::{AdamW, AdamWConfig, Schedule};
 pub use scoring::{TokenScores, token_logprobs};

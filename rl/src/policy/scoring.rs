@@ -1,13 +1,11 @@
 //! Log-probabilities of given completions, without a gradient.
 
 use super::{
-    batch::{BudgetError, MicroBatch, Sequence, pack},
-    head::{self, HeadConfig},
+    batch::{BudgetError, Sequence, pack},
+    gradient::scores,
+    head::HeadConfig,
 };
-use crate::{
-    compute::Compute,
-    model::{Transformer, transformer::with_compute},
-};
+use crate::model::{Transformer, transformer::with_compute};
 
 /// What the model thinks of the tokens of one completion.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,7 +28,10 @@ pub fn token_logprobs(
 ) -> Result<Vec<TokenScores>, BudgetError> {
     let mut scores = vec![TokenScores::default(); sequences.len()];
     for batch in pack(sequences, token_budget)? {
-        let (logprobs, entropy) = with_compute!(model, |c| score(&c, model, &batch, head));
+        let (logprobs, entropy) = with_compute!(model, |c| {
+            let stream = model.stream_packed(&c, &batch.packing, |_, _| {});
+            scores(&c, model, &batch, &stream, head)
+        });
         let mut start = 0;
         for (&member, &length) in batch.members.iter().zip(&batch.lengths) {
             let range = start..start + length;
@@ -42,23 +43,4 @@ pub fn token_logprobs(
         }
     }
     Ok(scores)
-}
-
-fn score<C: Compute>(
-    c: &C,
-    model: &Transformer,
-    batch: &MicroBatch,
-    config: HeadConfig,
-) -> (Vec<f32>, Vec<f32>) {
-    let stream = model.stream_packed(c, &batch.packing, |_, _| {});
-    let (mut logprobs, mut entropy) = (Vec::new(), Vec::new());
-    for range in config.chunks(batch.targets.len(), model.config().vocab_size) {
-        let rows = c.select(&stream, &batch.rows[range.clone()]);
-        let hidden = model.last_norm().forward(c, &rows);
-        let targets = &batch.targets[range];
-        let (log, ent, _) = head::chunk(c, model, &hidden, targets, config, None, |_| Vec::new());
-        logprobs.extend(log);
-        entropy.extend(ent);
-    }
-    (logprobs, entropy)
 }

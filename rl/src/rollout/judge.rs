@@ -19,6 +19,14 @@ pub enum JudgeError {
         /// The deadline.
         seconds: f64,
     },
+    /// What an earlier sitting of the run was told.
+    #[error("{message}")]
+    Earlier {
+        /// The message.
+        message: String,
+        /// Whether no judge failed, but one could tell neither right nor wrong.
+        undecided: bool,
+    },
     /// A reward panicked.
     #[error("the judge panicked: {0}")]
     Panic(String),
@@ -27,7 +35,11 @@ pub enum JudgeError {
 impl JudgeError {
     /// Whether no judge failed, but one could tell neither right nor wrong.
     pub fn is_undecided(&self) -> bool {
-        matches!(self, Self::Reward(error) if error.is_undecided())
+        match self {
+            Self::Reward(error) => error.is_undecided(),
+            Self::Earlier { undecided, .. } => *undecided,
+            Self::Deadline { .. } | Self::Panic(_) => false,
+        }
     }
 }
 

@@ -1,22 +1,20 @@
 //! The loop around every step of GRPO.
 
-use std::path::Path;
-
+use serde_json::{Value, json};
 
 use super::{
-    Bundle, RunDirectory, RunError,
+    RunDirectory, RunError,
     console::Console,
     interrupt, preflight,
+    reference::Reference,
     seeds::Purpose,
     summary::showcase,
     train::{Run, collector},
 };
 use crate::{
-    checkpoint,
-    grpo::{GrpoConfig, Trainer, group_advantages},
+    grpo::{Feed, GrpoConfig, Sampler, Trainer, trainer::StepOutcome},
     metrics::StageMetrics,
-    model::Transformer,
-    rollout::RolloutGroup,
+    rollout::{Completion, RolloutGroup},
 };
 
 impl Run<'_> {
@@ -27,66 +25,103 @@ impl Run<'_> {
         console: &Console,
     ) -> Result<bool, RunError> {
         if self.state.stage_step == 0 {
-            if !self.options.no_preflight {
-                let seed = self.seed(Purpose::Preflight);
-                let mut source = self.tasks.source(seed)?;
-                preflight::check(
-                    &self.collector(),
-                    &self.learner.model,
-                    &self.config.sampling,
-                    stage,
-                    self.config.memory.token_budget,
-                    source.as_mut(),
-                    seed,
-                )?;
-                console.line("preflight passed");
-            }
-            if self.state.before.is_none() {
-                let samples = self.config.evaluation.samples;
-                let (report, groups) = self.evaluate(console, "held-out before", samples)?;
-                self.state.before = Some(report);
-                self.state.showcase = showcase(&groups);
-            }
+            self.before_grpo(stage, console)?;
         }
-        let reference = self.reference(stage, directory.path())?;
+        let (config, codec, judge) = (self.config, self.codec.clone(), self.judge.clone());
+        let sampler = Sampler {
+            config: stage,
+            sampling: &config.sampling,
+            collector: collector(config, &codec, &judge),
+            correct: &config.evaluation.correct,
+            seed: self.seed(Purpose::Rollouts),
+        };
         let mut source = self.tasks.source(self.seed(Purpose::Tasks))?;
         if self.state.stage_step > 0 {
             source.restore(&self.state.cursor)?;
         }
+        let ready = std::mem::take(&mut self.pending);
+        let step = self.state.stage_step;
+        match stage.max_staleness {
+            0 => self.grpo_steps(stage, Feed::in_turn(sampler, source), directory, console),
+            _ => std::thread::scope(|scope| {
+                let feed = Feed::beside(scope, sampler, source, step, ready);
+                self.grpo_steps(stage, feed, directory, console)
+            }),
+        }
+    }
+
+    /// What is done before the first step of a stage: the preflight, and the first measurement.
+    fn before_grpo(&mut self, stage: &GrpoConfig, console: &Console) -> Result<(), RunError> {
+        if !self.options.no_preflight {
+            let seed = self.seed(Purpose::Preflight);
+            let mut source = self.tasks.source(seed)?;
+            preflight::check(
+                &self.collector(),
+                &self.learner.model,
+                &self.config.sampling,
+                stage,
+                self.config.memory.token_budget,
+                source.as_mut(),
+                seed,
+            )?;
+            console.line("preflight passed");
+        }
+        if self.state.before.is_none() {
+            let samples = self.config.evaluation.samples;
+            let (report, groups) = self.evaluate(console, "held-out before", samples)?;
+            self.state.before = Some(report);
+            self.state.showcase = showcase(&groups);
+        }
+        Ok(())
+    }
+
+    fn grpo_steps(
+        &mut self,
+        stage: &GrpoConfig,
+        mut feed: Feed,
+        directory: &mut RunDirectory,
+        console: &Console,
+    ) -> Result<bool, RunError> {
+        let (config, codec, judge) = (self.config, self.codec.clone(), self.judge.clone());
+        let path = directory.path().to_owned();
+        let mut reference = Reference::open(
+            stage,
+            &path,
+            &codec,
+            &self.device,
+            self.state.stage,
+            self.state.stage_step,
+            &self.learner.model,
+        )?;
         let bar = console.stage("grpo", stage.steps, self.state.stage_step);
         for step in self.state.stage_step..stage.steps {
-            let (metrics, groups) = Trainer {
+            reference.renew(stage, step, &self.learner.model)?;
+            let trainer = Trainer {
                 config: stage,
-                sampling: &self.config.sampling,
-                collector: collector(self.config, &self.codec, &self.judge),
-                reference: reference.as_ref(),
-                token_budget: self.config.memory.token_budget,
-                workers: self.config.memory.workers,
+                sampling: &config.sampling,
+                judge: &judge,
+                reference: reference.get(),
+                token_budget: config.memory.token_budget,
+                workers: config.memory.workers,
                 head_chunk_bytes: self.head_chunk_bytes(),
-                activations: self.config.memory.activations(),
-                seed: self.seed(Purpose::Rollouts),
-            }
-            .step(&mut self.learner, source.as_mut(), step, |_| {})?;
-            self.state.cursor = source.cursor();
-            bar.grpo(step + 1, &metrics);
-            directory.log_completions(&completion_lines(self.state.step + 1, stage, &groups))?;
+                activations: config.memory.activations(),
+            };
+            let outcome = trainer.step(&mut self.learner, &mut feed, step)?;
+            self.state.cursor = outcome.rollouts.cursor.clone();
+            bar.grpo(step + 1, &outcome.metrics);
+            directory.log_completions(&completion_lines(self.state.step + 1, &outcome))?;
             let last = step + 1 == stage.steps;
-            let mut heldout = None;
-            if last {
-                let samples = self.config.evaluation.samples;
-                let (report, groups) = self.evaluate(console, "held-out after", samples)?;
-                heldout = report.greedy_accuracy;
-                self.state.after = Some(report);
-                for (shown, after) in self.state.showcase.iter_mut().zip(showcase(&groups)) {
-                    shown.after = after.before;
-                }
-            } else if self.config.evaluation.every > 0
-                && (step + 1).is_multiple_of(self.config.evaluation.every)
-            {
-                let label = format!("held-out at step {}", step + 1);
-                heldout = self.evaluate(console, &label, 0)?.0.greedy_accuracy;
+            let heldout = self.measure_after(stage, step, console)?;
+            let saved = self.after_step(
+                StageMetrics::Grpo(outcome.metrics),
+                heldout,
+                last,
+                || feed.pending(),
+                directory,
+            )?;
+            if saved {
+                reference.forget_before(step + 1)?;
             }
-            self.after_step(StageMetrics::Grpo(metrics), heldout, last, directory)?;
             if interrupt::asked() && !last {
                 return Ok(false);
             }
@@ -94,62 +129,72 @@ impl Run<'_> {
         Ok(!interrupt::asked())
     }
 
-    /// The frozen policy of the KL penalty: with adapters the base with the adapters off, else the
-    /// policy at the start of the stage, kept beside the checkpoints so that a resumed run finds
-    /// the same.
-    fn reference(&self, stage: &GrpoConfig, path: &Path) -> Result<Option<Transformer>, RunError> {
-        if stage.beta == 0.0 {
-            return Ok(None);
-        }
-        if self.learner.model.lora().is_some() {
-            return Ok(Some(self.learner.model.base()));
-        }
-        let kept = path.join(format!("reference-{}", self.state.stage));
-        if self.state.stage_step == 0 {
-            // One that is there is of a sitting that was killed before it was saved.
-            if kept.exists() {
-                std::fs::remove_dir_all(&kept).map_err(RunError::file(&kept))?;
+    /// Measures held-out problems when it is time: after the last step, and every so many.
+    fn measure_after(
+        &mut self,
+        stage: &GrpoConfig,
+        step: u64,
+        console: &Console,
+    ) -> Result<Option<f64>, RunError> {
+        let every = self.config.evaluation.every;
+        if step + 1 == stage.steps {
+            let samples = self.config.evaluation.samples;
+            let (report, groups) = self.evaluate(console, "held-out after", samples)?;
+            let accuracy = report.greedy_accuracy;
+            self.state.after = Some(report);
+            for (shown, after) in self.state.showcase.iter_mut().zip(showcase(&groups)) {
+                shown.after = after.before;
             }
-            checkpoint::save_model(&kept, &self.learner.model, &self.codec)?;
-            return Ok(Some(self.learner.model.clone()));
+            return Ok(accuracy);
         }
-        let bundle = Bundle::open(&kept.display().to_string(), &self.device)?;
-        Ok(Some(bundle.model))
+        if every > 0 && (step + 1).is_multiple_of(every) {
+            let label = format!("held-out at step {}", step + 1);
+            return Ok(self.evaluate(console, &label, 0)?.0.greedy_accuracy);
+        }
+        Ok(None)
     }
 }
 
 /// The lines of `completions.jsonl` for one step.
-fn completion_lines(
-    step: u64,
-    stage: &GrpoConfig,
-    groups: &[RolloutGroup],
-) -> Vec<serde_json::Value> {
+fn completion_lines(step: u64, outcome: &StepOutcome) -> Vec<Value> {
     let mut lines = Vec::new();
-    for group in groups {
-        let advantages = group_advantages(&group.rewards(), stage.scale_rewards);
-        for (completion, advantage) in group.completions.iter().zip(advantages) {
-            let components: serde_json::Map<String, serde_json::Value> = match &completion.outcome {
-                Ok(outcome) => outcome
-                    .components
-                    .iter()
-                    .map(|(k, v)| (k.clone(), json!(v)))
-                    .collect(),
-                Err(_) => Default::default(),
-            };
-            lines.push(json!({
-                "step": step,
-                "task": group.task.id,
-                "prompt": group.prompt_text,
-                "completion": completion.text,
-                "answer": group.task.answer,
-                "tokens": completion.tokens.len(),
-                "truncated": completion.truncated(),
-                "reward": completion.reward(),
-                "components": components,
-                "judge_error": completion.outcome.as_ref().err().map(ToString::to_string),
-                "advantage": advantage,
-            }));
-        }
+    let trained = outcome.rollouts.groups.iter().zip(&outcome.advantages);
+    for (group, advantages) in trained {
+        let completions = group.completions.iter().zip(advantages);
+        lines.extend(completions.map(|(c, advantage)| completion_line(step, group, c, *advantage)));
+    }
+    for group in &outcome.rollouts.dropped {
+        let completions = group.completions.iter();
+        lines.extend(completions.map(|c| completion_line(step, group, c, None)));
     }
     lines
+}
+
+fn completion_line(
+    step: u64,
+    group: &RolloutGroup,
+    completion: &Completion,
+    advantage: Option<f64>,
+) -> Value {
+    let components: serde_json::Map<String, Value> = match &completion.outcome {
+        Ok(outcome) => outcome
+            .components
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect(),
+        Err(_) => Default::default(),
+    };
+    json!({
+        "step": step,
+        "task": group.task.id,
+        "prompt": group.prompt_text,
+        "completion": completion.text,
+        "answer": group.task.answer,
+        "tokens": completion.tokens.len(),
+        "truncated": completion.truncated(),
+        "reward": completion.reward(),
+        "components": components,
+        "judge_error": completion.outcome.as_ref().err().map(ToString::to_string),
+        "advantage": advantage,
+    })
 }

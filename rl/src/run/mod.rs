@@ -20,6 +20,7 @@ pub mod estimate;
 mod grpo;
 pub mod interrupt;
 pub mod preflight;
+mod reference;
 pub mod seeds;
 mod sft;
 pub mod summary;
@@ -86,6 +87,8 @@ pub enum RunError {
     },
     #[error("preflight: {problem}\nhint: {hint}; --no-preflight goes on regardless")]
     Preflight { problem: String, hint: String },
+    #[error("the thread that samples has ended before its work was done")]
+    SamplerEnded,
     #[error("cannot start the judge's threads: {0}")]
     Threads(std::io::Error),
 }

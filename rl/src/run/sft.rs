@@ -27,6 +27,7 @@ impl Run<'_> {
                 chunk_bytes: self.head_chunk_bytes(),
             },
             activations: self.config.memory.activations(),
+            whole: false,
         };
         for step in self.state.stage_step..stage.steps {
             let sequences = self.demonstrations(stage, demonstrations.as_deref(), step)?;
@@ -37,6 +38,7 @@ impl Run<'_> {
                 StageMetrics::Sft(metrics),
                 None,
                 step + 1 == stage.steps,
+                || Ok(Vec::new()),
                 directory,
             )?;
             if interrupt::asked() && step + 1 < stage.steps {

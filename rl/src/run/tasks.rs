@@ -1,17 +1,78 @@
 //! The problems of a run, by side of the split.
 
+use std::path::Path;
+
 use dunwu_datasets::{
-    Generator, GeneratorSource, JsonlSource, Split, Task, TaskSource, partition, read_tasks,
+    Demonstration, Generator, GeneratorSource, JsonlSource, LevelSource, MixtureEntry,
+    MixtureSource, PassRateConfig, ProblemSource, Split, Task, TaskSource, Template,
+    TemplateSource, TraceMix, derive_seed, mixture_shares, mixture_task, partition, read_tasks,
 };
 
 use super::{RunError, seeds::evaluation_seed};
-use crate::config::RunConfig;
+use crate::config::{
+    RunConfig,
+    data::{CurriculumConfig, SourceConfig},
+};
 
 /// The tasks of a run, by side of the split.
-pub(super) struct Tasks {
-    pub(super) generator: Option<Generator>,
-    train: Vec<Task>,
+pub struct Tasks {
+    /// What makes demonstrations, when the config has one generator and nothing else.
+    pub(super) generator: Option<Demonstrator>,
+    origin: Origin,
     pub(super) heldout: Vec<Task>,
+}
+
+/// Where training tasks come from.
+enum Origin {
+    One(Side),
+    Mixture(Vec<Entry>),
+}
+
+/// An entry of a mixture.
+struct Entry {
+    name: String,
+    weight: f64,
+    side: Side,
+}
+
+/// The training side of one source.
+struct Side {
+    problems: Problems,
+    /// Draws by pass rates, when there is such a curriculum.
+    rates: Option<PassRateConfig>,
+}
+
+enum Problems {
+    /// With the text around its questions.
+    Generated(Generator, Option<Template>),
+    /// Those of a file, put by its template already.
+    Fixed(Vec<Task>),
+}
+
+/// A generator whose demonstrations are put as its tasks are.
+pub(super) struct Demonstrator {
+    generator: Generator,
+    template: Option<Template>,
+}
+
+impl Demonstrator {
+    /// As [`Generator::demonstration`], put by the config's template.
+    pub(super) fn demonstration(
+        &self,
+        seed: u64,
+        index: u64,
+        mix: &TraceMix,
+    ) -> Result<Demonstration, RunError> {
+        let (task, completion) = self.generator.demonstrated_task(seed, index, mix)?;
+        let task = match &self.template {
+            Some(template) => template.apply(task)?,
+            None => task,
+        };
+        Ok(Demonstration {
+            prompt: task.prompt,
+            completion,
+        })
+    }
 }
 
 /// The held-out problems of a config.
@@ -23,44 +84,175 @@ pub fn heldout(config: &RunConfig) -> Result<Vec<Task>, RunError> {
 }
 
 impl Tasks {
-    pub(super) fn new(config: &RunConfig) -> Result<Self, RunError> {
+    /// Reads and divides what a config asks.
+    ///
+    /// # Errors
+    /// When a file is not what it should be, or there is nothing to train on or to hold out.
+    pub fn new(config: &RunConfig) -> Result<Self, RunError> {
+        let data = &config.data;
         let seed = evaluation_seed(config);
         let problems = config.evaluation.problems;
-        if let Some(generator) = &config.data.task {
-            let generator = Generator::from_config(generator)?;
+        if data.mixture.is_empty() {
+            let source = data.source();
+            let (side, heldout) = read(&source, seed, problems)?;
+            if heldout.is_empty() {
+                return Err(nothing("hold out", &source));
+            }
             return Ok(Self {
-                heldout: generator.heldout(seed, problems)?,
-                generator: Some(generator),
-                train: Vec::new(),
+                generator: side.demonstrator(),
+                origin: Origin::One(side),
+                heldout,
             });
         }
-        let file = config.data.file.as_ref().expect("the config was validated");
-        let fields = config.data.fields.clone().unwrap_or_default();
-        let (train, mut heldout) =
-            partition(read_tasks(file, &fields)?, config.data.heldout_fraction)?;
-        for (side, tasks) in [("train on", &train), ("hold out", &heldout)] {
-            if tasks.is_empty() {
-                return Err(RunError::Config(format!(
-                    "{}: no tasks to {side} with data.heldout_fraction = {}; hint: change the fraction, or give more tasks",
-                    file.display(),
-                    config.data.heldout_fraction
-                )));
+        let measured = |source: &SourceConfig| match source.task {
+            Some(task) => Generator::from_config(task).map(|g| g.heldout_fraction() > 0.0),
+            None => Ok(source.heldout_fraction > 0.0),
+        };
+        let mut counts = vec![0; data.mixture.len()];
+        let mut weighed = Vec::new();
+        for (index, entry) in data.mixture.iter().enumerate() {
+            if measured(&entry.source(index))? {
+                weighed.push((index, entry.weight));
             }
         }
-        heldout.truncate(problems);
+        if weighed.is_empty() {
+            return Err(RunError::Config(
+                "data.mixture: no entry holds anything out; hint: set heldout_fraction above 0 in one of them".to_owned(),
+            ));
+        }
+        let weights: Vec<f64> = weighed.iter().map(|(_, weight)| *weight).collect();
+        for ((index, _), share) in weighed.iter().zip(mixture_shares(&weights, problems)) {
+            counts[*index] = share;
+        }
+        let mut entries = Vec::new();
+        let mut heldout = Vec::new();
+        for ((index, entry), count) in data.mixture.iter().enumerate().zip(counts) {
+            let source = entry.source(index);
+            let (side, own) = read(&source, derive_seed(seed, &[index as u64]), count)?;
+            if own.is_empty() && count > 0 {
+                return Err(nothing("hold out", &source));
+            }
+            for task in own {
+                heldout.push(mixture_task(&entry.name, task)?);
+            }
+            entries.push(Entry {
+                name: entry.name.clone(),
+                weight: entry.weight,
+                side,
+            });
+        }
         Ok(Self {
             generator: None,
-            train,
+            origin: Origin::Mixture(entries),
             heldout,
         })
     }
 
-    pub(super) fn source(&self, seed: u64) -> Result<Box<dyn TaskSource>, RunError> {
-        Ok(match &self.generator {
-            Some(generator) => {
-                Box::new(GeneratorSource::new(generator.clone(), seed, Split::Train))
+    /// The training tasks from their beginning, in the order that `seed` gives them.
+    ///
+    /// # Errors
+    /// When a curriculum or a mixture cannot be made of them.
+    pub fn source(&self, seed: u64) -> Result<Box<dyn TaskSource>, RunError> {
+        let entries = match &self.origin {
+            Origin::One(side) => return side.source(seed),
+            Origin::Mixture(entries) => entries,
+        };
+        let mut sources = Vec::with_capacity(entries.len());
+        for (index, Entry { name, weight, side }) in entries.iter().enumerate() {
+            sources.push(MixtureEntry {
+                name: name.clone(),
+                weight: *weight,
+                source: side.source(derive_seed(seed, &[index as u64]))?,
+            });
+        }
+        Ok(Box::new(MixtureSource::new(sources)?))
+    }
+}
+
+impl Side {
+    fn source(&self, seed: u64) -> Result<Box<dyn TaskSource>, RunError> {
+        let (generator, template) = match (&self.problems, &self.rates) {
+            (Problems::Fixed(tasks), None) => {
+                return Ok(Box::new(JsonlSource::new(tasks.clone(), seed)?));
             }
-            None => Box::new(JsonlSource::new(self.train.clone(), seed)?),
+            (Problems::Fixed(tasks), Some(rates)) => {
+                return Ok(Box::new(ProblemSource::new(tasks.clone(), rates, seed)?));
+            }
+            (Problems::Generated(generator, template), _) => (generator.clone(), template),
+        };
+        let source: Box<dyn TaskSource> = match &self.rates {
+            Some(rates) => Box::new(LevelSource::new(generator, rates, seed)?),
+            None => Box::new(GeneratorSource::new(generator, seed, Split::Train)),
+        };
+        Ok(match template {
+            Some(template) => Box::new(TemplateSource::new(source, template.clone())),
+            None => source,
         })
     }
+
+    fn demonstrator(&self) -> Option<Demonstrator> {
+        match &self.problems {
+            Problems::Generated(generator, template) => Some(Demonstrator {
+                generator: generator.clone(),
+                template: template.clone(),
+            }),
+            Problems::Fixed(_) => None,
+        }
+    }
+}
+
+/// The training side of one source, and at most `count` of its held-out tasks: exactly so many of a generator's, which
+/// never runs out of them without saying so.
+fn read(source: &SourceConfig, seed: u64, count: usize) -> Result<(Side, Vec<Task>), RunError> {
+    let template = source.template.map(Template::from_config).transpose()?;
+    let put = |tasks: Vec<Task>| -> Result<Vec<Task>, RunError> {
+        match &template {
+            Some(template) => Ok(tasks
+                .into_iter()
+                .map(|task| template.apply(task))
+                .collect::<Result<_, _>>()?),
+            None => Ok(tasks),
+        }
+    };
+    let rates = match source.curriculum {
+        Some(CurriculumConfig::PassRate(rates)) => Some(rates.clone()),
+        Some(CurriculumConfig::Progress(_)) | None => None,
+    };
+    let (problems, heldout) = match source.task {
+        Some(generator) => {
+            let generator = Generator::from_config(generator)?;
+            let heldout = put(generator.heldout(seed, count)?)?;
+            // A column that the template misses is missing in every task of a generator.
+            put(vec![generator.task(seed, 0, 0.0, Split::Train)?])?;
+            (Problems::Generated(generator, template.clone()), heldout)
+        }
+        None => {
+            let file = source.file.expect("the config was validated");
+            let (train, mut heldout) = divided(source, file)?;
+            heldout.truncate(count);
+            (Problems::Fixed(put(train)?), put(heldout)?)
+        }
+    };
+    Ok((Side { problems, rates }, heldout))
+}
+
+/// The tasks of a file, by side of the split.
+fn divided(source: &SourceConfig, file: &Path) -> Result<(Vec<Task>, Vec<Task>), RunError> {
+    let fields = source.fields.cloned().unwrap_or_default();
+    let (train, heldout) = partition(read_tasks(file, &fields)?, source.heldout_fraction)?;
+    if train.is_empty() {
+        return Err(nothing("train on", source));
+    }
+    Ok((train, heldout))
+}
+
+fn nothing(what: &str, source: &SourceConfig) -> RunError {
+    let (key, fraction) = (&source.key, source.heldout_fraction);
+    let place = match source.file {
+        Some(file) => file.display().to_string(),
+        None => format!("{key}.task"),
+    };
+    RunError::Config(format!(
+        "{place}: no tasks to {what} with {key}.heldout_fraction = {fraction}; hint: change the fraction, or give more tasks"
+    ))
 }

@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,6 +23,7 @@ use crate::{
     config::{RunConfig, StageConfig},
     device,
     eval::{EvalReport, Evaluation},
+    grpo::StepRollouts,
     metrics::{MetricsLine, StageMetrics, peak_memory_bytes},
     model::{Engine, lora::load_adapter},
     policy::AdamW,
@@ -97,12 +99,14 @@ pub(super) struct Run<'a> {
     pub(super) config: &'a RunConfig,
     pub(super) options: &'a TrainOptions,
     pub(super) device: Device,
-    pub(super) codec: Codec,
+    pub(super) codec: Arc<Codec>,
     pub(super) learner: Learner,
-    pub(super) judge: Judge,
+    pub(super) judge: Arc<Judge>,
     pub(super) tasks: Tasks,
     pub(super) checkpointer: Checkpointer,
     pub(super) state: State,
+    /// What an earlier sitting has sampled and not trained on.
+    pub(super) pending: Vec<StepRollouts>,
     /// Seconds of earlier sittings.
     pub(super) earlier_s: f64,
     pub(super) started: Instant,
@@ -127,6 +131,10 @@ impl<'a> Run<'a> {
             Some(last) => checkpoint::load_state(last)?,
             None => State::default(),
         };
+        let pending = match &last {
+            Some(last) => checkpoint::load_pending(last)?,
+            None => Vec::new(),
+        };
         let Bundle { model, codec } = open(config, last.as_deref(), device)?;
         let stage = &config.stages[state.stage.min(config.stages.len() - 1)];
         let optimizer = AdamW::new(stage.optimizer());
@@ -139,13 +147,14 @@ impl<'a> Run<'a> {
             config,
             options,
             device: device.clone(),
-            codec,
+            codec: Arc::new(codec),
             learner,
-            judge,
+            judge: Arc::new(judge),
             tasks: Tasks::new(config)?,
             checkpointer: Checkpointer::new(path, config.checkpoint.keep)?,
             earlier_s: state.elapsed_s,
             state,
+            pending,
             started: Instant::now(),
         })
     }
@@ -155,14 +164,16 @@ impl<'a> Run<'a> {
         derive_seed(self.config.seed, &[purpose as u64, self.state.stage as u64])
     }
 
-    /// Counts and logs a step; saves when it is time or the user wants to stop.
-    pub(super) fn after_step(
+    /// Counts and logs a step; saves when it is time or the user wants to stop, and says whether it
+    /// did. `pending` is what has been sampled for the steps to come.
+    pub(super) fn after_step<'p>(
         &mut self,
         metrics: StageMetrics,
         heldout_accuracy: Option<f64>,
         last: bool,
+        pending: impl FnOnce() -> Result<Vec<&'p StepRollouts>, RunError>,
         directory: &mut RunDirectory,
-    ) -> Result<(), RunError> {
+    ) -> Result<bool, RunError> {
         let line = MetricsLine {
             step: self.state.step + 1,
             stage: self.state.stage,
@@ -188,11 +199,16 @@ impl<'a> Run<'a> {
             .state
             .stage_step
             .is_multiple_of(self.config.checkpoint.every);
-        if last || due || interrupt::asked() {
-            self.checkpointer
-                .save(&self.learner, &self.codec, &self.state)?;
+        let saves = last || due || interrupt::asked();
+        if saves {
+            let pending = pending()?;
+            if let Some(newest) = pending.last() {
+                self.state.cursor = newest.cursor.clone();
+            }
+            let (learner, codec, state) = (&self.learner, &self.codec, &self.state);
+            self.checkpointer.save(learner, codec, state, &pending)?;
         }
-        Ok(())
+        Ok(saves)
     }
 
     pub(super) fn evaluate(

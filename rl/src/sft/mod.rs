@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{MemorySection, RunConfig, above_zero, positive},
     metrics::SftMetrics,
-    policy::{AdamWConfig, GradientConfig, Schedule, Sequence, batch_gradients, pack},
+    policy::{AdamWConfig, GradientConfig, Schedule, Sequence, Upstream, batch_gradients, pack},
     run::{Learner, RunError},
 };
 
@@ -66,9 +66,16 @@ impl SftConfig {
         }
         match (&self.file, &run.data.task) {
             (Some(_), _)
-            | (None, Some(GeneratorConfig::ChainSum(_) | GeneratorConfig::Program(_))) => Ok(()),
+            | (
+                None,
+                Some(
+                    GeneratorConfig::ChainSum(_)
+                    | GeneratorConfig::Countdown(_)
+                    | GeneratorConfig::Program(_),
+                ),
+            ) => Ok(()),
             (None, _) => Err(
-                "nothing to learn from: set `file`, or use the generator chain-sum or program, which make demonstrations"
+                "nothing to learn from: set `file`, or use the generator chain-sum, countdown or program, which make demonstrations"
                     .to_owned(),
             ),
         }
@@ -90,6 +97,10 @@ pub fn step(
     let start = Instant::now();
     let total: usize = sequences.iter().map(|s| s.completion.len()).sum();
     let scale = -1.0 / total.max(1) as f64;
+    let likelihood = |logprobs: &[f32]| {
+        let sum: f64 = logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
+        Upstream::of_logprobs(scale * sum, vec![scale as f32; logprobs.len()])
+    };
     let batches = pack(sequences, memory.token_budget)?;
     let zeros = learner.zeros();
     let (gradients, outputs) = batch_gradients(
@@ -98,7 +109,7 @@ pub fn step(
         gradient,
         memory.workers,
         zeros,
-        |_, _, logprobs| logprobs.sum().mul_scalar(scale),
+        |_, _, logprobs, _| likelihood(logprobs),
     );
     let loss: f64 = outputs.iter().map(|output| output.loss).sum();
     let entropy: f64 = outputs

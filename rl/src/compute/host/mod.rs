@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 use self::strided::{Into, Threads, View, ViewMut, product};
 use super::{
-    Compute, Direction, HeadOutput, Heads, Qkv,
+    Compute, Direction, HeadOutput, HeadUpstream, Heads, Qkv,
     buffers::{Values, change},
     elementwise,
     packing::Packing,
@@ -465,21 +465,33 @@ impl Compute for Host {
         &self,
         distribution: Distribution,
         targets: &[u32],
-        by_logprobs: &[f32],
+        upstream: &HeadUpstream,
+        entropy: &[f32],
         temperature: f64,
     ) -> Rows {
         let Distribution { mut weights, sums } = distribution;
         let inverse = (1.0 / temperature) as f32;
         let width = weights.width();
-        let rows = weights.data_mut().par_chunks_mut(width).zip(targets);
-        rows.zip(&sums)
-            .zip(by_logprobs)
-            .for_each(|(((weights, &target), sum), by_logprob)| {
-                let scaled = by_logprob * inverse;
-                let factor = -scaled / sum;
-                weights.iter_mut().for_each(|w| *w *= factor);
-                weights[target as usize] += scaled;
-            });
+        let rows = weights.data_mut().par_chunks_mut(width).enumerate();
+        rows.for_each(|(row, weights)| {
+            let scaled = upstream.by_logprobs[row] * inverse;
+            match upstream.by_entropy.get(row) {
+                None => {
+                    let factor = -scaled / sums[row];
+                    weights.iter_mut().for_each(|w| *w *= factor);
+                }
+                Some(by_entropy) => {
+                    let by_entropy = by_entropy * inverse;
+                    // log p = log w − log Σ w; where w is 0, so is p log p.
+                    let shift = entropy[row] - sums[row].ln();
+                    for w in weights.iter_mut() {
+                        let log = if *w > 0.0 { w.ln() } else { 0.0 };
+                        *w *= -(scaled + by_entropy * (log + shift)) / sums[row];
+                    }
+                }
+            }
+            weights[targets[row] as usize] += scaled;
+        });
         weights
     }
 }

@@ -14,7 +14,7 @@ use burn::tensor::{
     activation::{sigmoid, silu, softmax},
 };
 
-use super::{Compute, Direction, HeadOutput, Heads, Qkv, packing::Packing};
+use super::{Compute, Direction, HeadOutput, HeadUpstream, Heads, Qkv, packing::Packing};
 use crate::model::{
     parameters::{from_host, to_host},
     rope::Rope,
@@ -385,13 +385,27 @@ impl Compute for Tensors {
         &self,
         distribution: Distribution,
         targets: &[u32],
-        by_logprobs: &[f32],
+        upstream: &HeadUpstream,
+        entropy: &[f32],
         temperature: f64,
     ) -> Tensor<2> {
-        let shape = [by_logprobs.len(), 1];
-        let by_logprobs = from_host::<2>(by_logprobs.to_vec(), shape, &self.device);
-        let by_logprobs = scaled(by_logprobs, (1.0 / temperature) as f32);
-        let by_logits = distribution.0.mul(by_logprobs.clone().neg());
+        let column = |values: &[f32]| {
+            let shape = [values.len(), 1];
+            from_host::<2>(values.to_vec(), shape, &self.device)
+        };
+        let inverse = (1.0 / temperature) as f32;
+        let by_logprobs = scaled(column(&upstream.by_logprobs), inverse);
+        let probabilities = distribution.0;
+        let by_logits = match upstream.by_entropy.is_empty() {
+            true => probabilities.mul(by_logprobs.clone().neg()),
+            false => {
+                // Where p is 0, so is p log p: the logarithm only has to be a number.
+                let log = probabilities.clone().clamp_min(f32::MIN_POSITIVE).log();
+                let by_entropy = scaled(column(&upstream.by_entropy), inverse);
+                let factor = (log + column(entropy)).mul(by_entropy) + by_logprobs.clone();
+                probabilities.mul(factor).neg()
+            }
+        };
         by_logits.scatter(1, self.targets(targets), by_logprobs, IndexingUpdateOp::Add)
     }
 }
