@@ -5,7 +5,9 @@ use dunwu::{
     generation::{Finish, Generated, Generator, Hooks, Request},
     grpo::GrpoConfig,
     model::{Engine, ParameterVisitor, Parameters, Transformer},
-    policy::{GradientConfig, HeadConfig, Sequence, accumulate_gradients, pack, token_logprobs},
+    policy::{
+        GradientConfig, HeadConfig, Sequence, Upstream, accumulate_gradients, pack, token_logprobs,
+    },
 };
 
 use crate::fixtures::{largest_difference, sampling, scratch, small_grpo, two_grpo_steps};
@@ -205,7 +207,10 @@ fn gradients(
     let mut gradients = Parameters::default();
     let mut loss = 0.0;
     for batch in pack(sequences, budget).unwrap() {
-        let sum = |_, logprobs: Tensor<1>| logprobs.clone().mul(logprobs).sum();
+        let sum = |_, logprobs: &[f32], _: &[f32]| {
+            let squares = logprobs.iter().map(|&l| f64::from(l) * f64::from(l)).sum();
+            Upstream::of_logprobs(squares, logprobs.iter().map(|l| 2.0 * l).collect())
+        };
         loss += accumulate_gradients(model, &batch, config, &mut gradients, sum).loss;
     }
     (loss, gradients)

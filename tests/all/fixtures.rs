@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use dunwu::{
     config::{ModelSection, ScratchModel},
     generation::SamplingConfig,
-    grpo::{GrpoConfig, Trainer},
+    grpo::{Feed, GrpoConfig, Sampler, Trainer, trainer::Reference},
     metrics::GrpoMetrics,
     policy::AdamW,
     rollout::{Judge, RolloutCollector},
@@ -89,30 +89,39 @@ pub fn two_grpo_steps(
     let judge = judge();
     let mut learner = Learner::new(bundle.model.clone(), AdamW::new(config.optimizer), 0);
     let sampling = sampling(12);
-    let mut source = GeneratorSource::new(sums(), 3, Split::Train);
+    let source = GeneratorSource::new(sums(), 3, Split::Train);
+    let sampler = Sampler {
+        config,
+        sampling: &sampling,
+        collector: RolloutCollector {
+            encoder: &bundle.codec.encoder,
+            judge: &judge,
+            eos: &bundle.codec.eos,
+            batch_rows: 64,
+            workers: 1,
+        },
+        correct: "exact",
+        seed: 5,
+    };
+    let reference = Reference {
+        model: &bundle.model,
+        since: 0,
+    };
+    let trainer = Trainer {
+        config,
+        sampling: &sampling,
+        judge: &judge,
+        reference: (config.beta > 0.0).then_some(reference),
+        token_budget,
+        workers: 1,
+        head_chunk_bytes: 1 << 20,
+        activations: Default::default(),
+    };
+    let mut feed = Feed::in_turn(sampler, Box::new(source));
     let metrics = (0..2)
         .map(|step| {
-            let trainer = Trainer {
-                config,
-                sampling: &sampling,
-                collector: RolloutCollector {
-                    encoder: &bundle.codec.encoder,
-                    judge: &judge,
-                    eos: &bundle.codec.eos,
-                    batch_rows: 64,
-                    workers: 1,
-                },
-                reference: (config.beta > 0.0).then_some(&bundle.model),
-                token_budget,
-                workers: 1,
-                head_chunk_bytes: 1 << 20,
-                activations: Default::default(),
-                seed: 5,
-            };
-            trainer
-                .step(&mut learner, &mut source, step, |_| {})
-                .unwrap()
-                .0
+            let outcome = trainer.step(&mut learner, &mut feed, step).unwrap();
+            outcome.metrics
         })
         .collect();
     (metrics, learner)

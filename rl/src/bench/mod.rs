@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::{
     config::MemorySection,
     generation::SamplingConfig,
-    grpo::{GrpoConfig, Trainer},
+    grpo::{GrpoConfig, StepRollouts, Trainer},
     metrics::peak_memory_bytes,
     model::{ModelConfig, lora::Lora},
     policy::{AdamW, AdamWConfig},
@@ -128,30 +128,33 @@ impl Bench {
         } else {
             &self.codec.eos
         };
+        let collector = RolloutCollector {
+            encoder: &self.codec.encoder,
+            judge: &self.judge,
+            eos,
+            batch_rows: self.memory.batch_rows,
+            workers: self.memory.workers,
+        };
         let trainer = Trainer {
             config: &config,
             sampling: &sampling,
-            collector: RolloutCollector {
-                encoder: &self.codec.encoder,
-                judge: &self.judge,
-                eos,
-                batch_rows: self.memory.batch_rows,
-                workers: self.memory.workers,
-            },
+            judge: &self.judge,
             reference: None,
             token_budget: self.memory.token_budget,
             workers: self.memory.workers,
             head_chunk_bytes: self.memory.head_chunk_mib << 20,
             activations: self.memory.activations(),
-            seed: 0,
         };
-        let collector = &trainer.collector;
         let model = &self.learner.model;
         let tasks = tasks(shape, self.codec.encoder.template.is_some(), step);
         let mut rollouts = collector.collect(model, &sampling, tasks, shape.group, step, |_| {})?;
         alternate(&mut rollouts);
         let work = Work::of(&rollouts, model.config(), model.lora());
-        let metrics = trainer.learn(&mut self.learner, &rollouts, step)?;
+        let rollouts = StepRollouts {
+            version: self.learner.version,
+            ..rollouts.into()
+        };
+        let (metrics, _) = trainer.learn(&mut self.learner, &rollouts, step)?;
         let all = || {
             rollouts
                 .groups

@@ -1,9 +1,9 @@
 //! Saving and going on: a checkpoint is complete or it is not there.
 //!
-//! `checkpoints/step-NNNNNN/` holds `model/` (a Hugging Face directory), `optimizer.safetensors`
-//! and `state.json`; of an asynchronous run also `rollouts.json`, what it has sampled and not yet
-//! trained on; with low-rank adapters also `adapter/`, in PEFT's format, and then `model/` has
-//! them added to its weights. It is written under another name, flushed to the disk, and renamed.
+//! `checkpoints/step-NNNNNN/` holds `model/` (a Hugging Face directory), `optimizer.safetensors`,
+//! `config.toml` (the run's) and `state.json`; of an asynchronous run also `rollouts.json`, what it
+//! has sampled and not yet trained on; with low-rank adapters also `adapter/`, in PEFT's format, and
+//! then `model/` has them added to its weights. It is written under another name, flushed to the disk, and renamed.
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     eval::EvalReport,
     grpo::{StepRollouts, saved::SavedRollouts},
+    metrics::alarms::Monitor,
     model::{
         ParameterVisitor, Parameters, Transformer,
         lora::{LoraError, save_adapter},
@@ -39,8 +40,10 @@ pub const ADAPTER: &str = "adapter";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 const PENDING: &str = "rollouts.json";
+/// The run's config, as it lies in the run's directory too.
+pub const CONFIG: &str = "config.toml";
 /// Version of this layout.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Where a run stood: everything but weights and moments.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -68,6 +71,9 @@ pub struct State {
     pub after: Option<EvalReport>,
     /// The problems shown before and after.
     pub showcase: Vec<Showcase>,
+    /// What alarms remember.
+    #[serde(default)]
+    pub alarms: Monitor,
 }
 
 /// Why a checkpoint cannot be written or read.
@@ -85,6 +91,14 @@ pub enum CheckpointError {
     Adapter(#[from] LoraError),
     #[error("{}: not a whole checkpoint of this version: {message}", path.display())]
     Invalid { path: PathBuf, message: String },
+    #[error(
+        "{}: saved by a run of another config: there `{saved}`, in this run `{run}`; hint: remove it, or copy the whole directory of the other run", path.display()
+    )]
+    Foreign {
+        path: PathBuf,
+        saved: String,
+        run: String,
+    },
 }
 
 impl CheckpointError {
@@ -126,6 +140,11 @@ impl Checkpointer {
             }
         }
         Ok(Self { directory, keep })
+    }
+
+    /// From now on removes no older checkpoint: it may be the last good one.
+    pub fn keep_all(&mut self) {
+        self.keep = usize::MAX;
     }
 
     /// Writes a checkpoint, then removes the oldest beyond those kept.
@@ -190,6 +209,10 @@ impl Checkpointer {
             fs::write(&path, text).map_err(CheckpointError::io(&path))?;
             sync(&path)?;
         }
+        let path = partial.join(CONFIG);
+        let run = self.directory.with_file_name(CONFIG);
+        fs::copy(&run, &path).map_err(CheckpointError::io(&run))?;
+        sync(&path)?;
         let path = partial.join(STATE);
         let state = State {
             format: FORMAT,
@@ -249,18 +272,26 @@ pub fn latest(run_dir: &Path) -> Result<Option<PathBuf>, CheckpointError> {
 /// Reads a checkpoint's state.
 ///
 /// # Errors
-/// When it is missing or of another version.
+/// When it is missing, damaged, of another version, or not what the directory's name says.
 pub fn load_state(checkpoint: &Path) -> Result<State, CheckpointError> {
     let path = checkpoint.join(STATE);
     let text = fs::read_to_string(&path).map_err(CheckpointError::io(&path))?;
     let state: State =
         serde_json::from_str(&text).map_err(|e| CheckpointError::invalid(&path, e))?;
-    match state.format {
-        FORMAT => Ok(state),
-        other => Err(CheckpointError::invalid(
+    if state.format != FORMAT {
+        let other = state.format;
+        return Err(CheckpointError::invalid(
             &path,
             format!("format {other}, this program reads {FORMAT}"),
+        ));
+    }
+    let (name, step) = (format!("step-{:06}", state.step), state.step);
+    match checkpoint.file_name().and_then(|name| name.to_str()) {
+        Some(named) if named != name => Err(CheckpointError::invalid(
+            &path,
+            format!("it is of step {step}, the directory is {named}"),
         )),
+        _ => Ok(state),
     }
 }
 
@@ -283,7 +314,17 @@ pub fn load_moments(
     model.visit(&mut sizes);
     model.visit_adapters(&mut sizes);
     let Sizes(sizes) = sizes;
+    // With adapters only these are trained.
+    let mut trained = Sizes::default();
+    match model.lora() {
+        Some(_) => model.visit_adapters(&mut trained),
+        None => model.visit(&mut trained),
+    }
     for (key, view) in tensors.tensors() {
+        if view.dtype() != Dtype::F32 {
+            let message = format!("{key} is {:?}, not F32", view.dtype());
+            return Err(CheckpointError::invalid(&path, message));
+        }
         let values: Vec<f32> = view
             .data()
             .as_chunks::<4>()
@@ -297,15 +338,27 @@ pub fn load_moments(
             Some(("mean", name)) if known(name) => (&mut optimizer.mean, name),
             Some(("square", name)) if known(name) => (&mut optimizer.square, name),
             _ => {
-                return Err(CheckpointError::invalid(
-                    &path,
-                    format!("{key} fits no weight"),
-                ));
+                let weight = key.split_once('/').and_then(|(_, name)| sizes.get(name));
+                let message = match weight {
+                    Some(size) => format!("{key} has {count} values, the model's weight {size}"),
+                    None => format!("{key} fits no weight of the model"),
+                };
+                return Err(CheckpointError::invalid(&path, message));
             }
         };
         moments.insert(name, from_host(values, [count], device));
     }
-    Ok(())
+    let missing = |moments: &Parameters| {
+        let name = trained.0.keys().find(|name| moments.get(name).is_none());
+        name.cloned()
+    };
+    match missing(&optimizer.mean).or_else(|| missing(&optimizer.square)) {
+        Some(name) => Err(CheckpointError::invalid(
+            &path,
+            format!("it has nothing for the model's weight {name}"),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// How many values each weight has.
@@ -345,7 +398,7 @@ fn save_moments(path: &Path, optimizer: &AdamW) -> Result<(), CheckpointError> {
     })
 }
 
-/// Complete checkpoints, oldest first.
+/// The checkpoints, oldest first. They appear whole, so one that is not was damaged later.
 fn list(directory: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).map_err(CheckpointError::io(directory))? {
@@ -354,9 +407,18 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or("");
-        if name.starts_with("step-") && path.join(STATE).is_file() {
-            found.push(path);
+        if !name.starts_with("step-") {
+            continue;
         }
+        if !path.join(STATE).is_file() {
+            return Err(CheckpointError::invalid(
+                &path,
+                format!(
+                    "{STATE} is missing; hint: copy it again, or remove it to use the one before"
+                ),
+            ));
+        }
+        found.push(path);
     }
     found.sort();
     Ok(found)

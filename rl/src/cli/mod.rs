@@ -9,6 +9,7 @@ mod eval;
 mod exec;
 mod export;
 mod generate;
+mod metrics;
 mod model;
 mod reward;
 mod sandbox;
@@ -42,6 +43,7 @@ enum Command {
     Reward(reward::Reward),
     Data(data::Data),
     Check(check::Check),
+    Metrics(metrics::Metrics),
     Export(export::Export),
     Bench(bench::BenchCommand),
     Exec(exec::Exec),
@@ -86,6 +88,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Reward(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Metrics(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Exec(command) => command.run(),

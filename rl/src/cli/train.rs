@@ -34,6 +34,9 @@ pub(crate) struct Train {
     /// Do not sample a few groups first to see whether the run can learn at all
     #[arg(long)]
     no_preflight: bool,
+    /// Log alarms and tell them, but never stop because of one
+    #[arg(long)]
+    ignore_alarms: bool,
 }
 
 impl Train {
@@ -48,6 +51,7 @@ impl Train {
             run_dir: self.run_dir,
             resume: self.resume,
             no_preflight: self.no_preflight,
+            ignore_alarms: self.ignore_alarms,
         };
         let summary = train(&config, &options)?;
         match summary.finished {

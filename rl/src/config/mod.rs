@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`mod@load`] | reading, `--set`, errors that name file, line and the nearest key |
 //! | [`model`], [`data`], [`reward`], [`evaluation`], [`memory`], [`checkpoint`] | a section each |
+//! | [`alarms`] | when a run goes bad, and what is done about it |
 //! | [`stage`] | the stages of a run |
 
+pub mod alarms;
 pub mod checkpoint;
 pub mod data;
 pub mod evaluation;
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{device::DeviceChoice, generation::SamplingConfig, model::lora::Lora};
 
+pub use alarms::{AlarmAction, AlarmsSection};
 pub use checkpoint::CheckpointSection;
 pub use data::DataSection;
 pub use evaluation::EvaluationSection;
@@ -63,6 +66,9 @@ pub struct RunConfig {
     /// When the run is saved.
     #[serde(default)]
     pub checkpoint: CheckpointSection,
+    /// What is done when it goes bad.
+    #[serde(default)]
+    pub alarms: AlarmsSection,
     /// What is done, in order.
     pub stages: Vec<StageConfig>,
 }
@@ -95,6 +101,7 @@ impl RunConfig {
         self.evaluation.validate(&components)?;
         self.memory.validate()?;
         self.checkpoint.validate()?;
+        self.alarms.validate()?;
         if self.stages.is_empty() {
             return Err(
                 "there is no stage; hint: add one, such as [[stages]] kind = \"grpo\"".to_owned(),

@@ -76,11 +76,7 @@ pub fn step_advantages(
 /// The advantages of one group, scaled by its own deviation where `divisor` is `None`. A group with
 /// fewer than two rewards, or with equal ones, has nothing to compare, so its advantages are 0:
 /// exactly, where rounding of the mean would leave a remainder.
-fn compared(
-    rewards: &[Option<f64>],
-    baseline: Baseline,
-    divisor: Option<f64>,
-) -> Vec<Option<f64>> {
+fn compared(rewards: &[Option<f64>], baseline: Baseline, divisor: Option<f64>) -> Vec<Option<f64>> {
     let known = known(rewards);
     let count = known.len() as f64;
     if baseline != Baseline::None && (known.len() < 2 || is_constant(rewards)) {
@@ -240,7 +236,10 @@ mod tests {
         let all: Vec<f64> = all[0].iter().map(|a| a.unwrap()).collect();
         assert!(all.iter().sum::<f64>().abs() < 1e-9);
         // 1/√3·… of the first component against 2/√3 of the rarer second one.
-        assert!(all[1] > all[0] && all[2] > all[0] && all[3] < 0.0, "{all:?}");
+        assert!(
+            all[1] > all[0] && all[2] > all[0] && all[3] < 0.0,
+            "{all:?}"
+        );
     }
 
     #[test]

@@ -199,9 +199,8 @@ impl Batch {
         }
         if whitened {
             let counted = self.examples.iter_mut().filter(|e| e.counts);
-            let mut lists: Vec<Vec<f32>> = counted
-                .map(|e| std::mem::take(&mut e.advantages))
-                .collect();
+            let mut lists: Vec<Vec<f32>> =
+                counted.map(|e| std::mem::take(&mut e.advantages)).collect();
             whiten(&mut lists);
             let counted = self.examples.iter_mut().filter(|e| e.counts);
             counted
@@ -286,10 +285,7 @@ impl Batch {
 
     /// The examples of the groups from `part · groups / parts` on, as many as a mini-batch has.
     pub fn mini_batch(&self, part: usize, parts: usize) -> Vec<&Example> {
-        let (start, end) = (
-            part * self.groups / parts,
-            (part + 1) * self.groups / parts,
-        );
+        let (start, end) = (part * self.groups / parts, (part + 1) * self.groups / parts);
         let inside = |e: &&Example| (start..end).contains(&e.group);
         self.examples.iter().filter(inside).collect()
     }
@@ -319,7 +315,13 @@ fn example(
 
 /// Each component's weight and scores; of completions without a total there is none.
 fn components(group: &RolloutGroup, weights: &[(String, f64)]) -> Vec<(f64, Vec<Option<f64>>)> {
-    let scores = |name: &str| group.completions.iter().map(|c| c.component(name)).collect();
+    let scores = |name: &str| {
+        group
+            .completions
+            .iter()
+            .map(|c| c.component(name))
+            .collect()
+    };
     weights
         .iter()
         .map(|(name, weight)| (*weight, scores(name)))

@@ -127,7 +127,10 @@ mod tests {
         };
         let (weights, out) = sequence.weights(&old, &sampling);
         assert!(weights.iter().all(|w| (w - 1f64.exp()).abs() < 1e-6) && out == 0);
-        let low = CorrectionConfig { high: 2.0, ..sequence };
+        let low = CorrectionConfig {
+            high: 2.0,
+            ..sequence
+        };
         assert_eq!(low.weights(&old, &sampling), (vec![0.0; 3], 3));
     }
 

@@ -142,7 +142,11 @@ pub fn token_losses(config: &ObjectiveConfig, tokens: &CompletionTokens) -> Toke
         let kept = |t: usize| tokens.kept.is_none_or(|kept| kept[t]);
         let slopes = (0..count).map(|t| if kept(t) { slope } else { 0.0 });
         let entropies = tokens.entropy.iter().map(|&e| f64::from(e));
-        losses.value += slopes.clone().zip(entropies).map(|(s, e)| s * e).sum::<f64>();
+        losses.value += slopes
+            .clone()
+            .zip(entropies)
+            .map(|(s, e)| s * e)
+            .sum::<f64>();
         losses.by_entropy = slopes.map(|slope| slope as f32).collect();
     }
     losses
@@ -238,12 +242,7 @@ fn gains(config: &ObjectiveConfig, tokens: &CompletionTokens, seen: &mut Seen) -
 }
 
 /// The surrogate and its derivative by the ratio. Of CISPO: what `log π` is multiplied by.
-fn surrogate(
-    config: &ObjectiveConfig,
-    ratio: f64,
-    advantage: f64,
-    seen: &mut Seen,
-) -> (f64, f64) {
+fn surrogate(config: &ObjectiveConfig, ratio: f64, advantage: f64, seen: &mut Seen) -> (f64, f64) {
     seen.ratio += ratio;
     seen.ratio_max = seen.ratio_max.max(ratio);
     match config.surrogate {
@@ -254,7 +253,10 @@ fn surrogate(
             let most = config.delta.unwrap_or(f64::INFINITY);
             let (plain, clipped) = (ratio.min(most), ratio.clamp(low, high));
             if plain * advantage <= clipped * advantage {
-                (plain * advantage, if ratio <= most { advantage } else { 0.0 })
+                (
+                    plain * advantage,
+                    if ratio <= most { advantage } else { 0.0 },
+                )
             } else {
                 let inside = (low..=high).contains(&ratio);
                 (clipped * advantage, if inside { advantage } else { 0.0 })

@@ -17,6 +17,8 @@ pub struct StepRollouts {
     pub groups: Vec<RolloutGroup>,
     /// Groups sampled besides, of which nothing could be learned (dynamic sampling).
     pub dropped: Vec<RolloutGroup>,
+    /// How many of [`Self::groups`] teach nothing and fill the step up.
+    pub filling: usize,
     /// Version of the policy that sampled.
     pub version: u64,
     /// Times that groups were sampled.
@@ -109,6 +111,7 @@ impl Sampler<'_> {
         }
         let missing = prompts.saturating_sub(rollouts.groups.len());
         let filling = missing.min(rollouts.dropped.len());
+        rollouts.filling = filling;
         rollouts.groups.extend(rollouts.dropped.drain(..filling));
         rollouts.cursor = source.cursor();
         Ok(rollouts)

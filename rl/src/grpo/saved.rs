@@ -18,6 +18,7 @@ use crate::{
 pub struct SavedRollouts {
     groups: Vec<SavedGroup>,
     dropped: Vec<SavedGroup>,
+    filling: usize,
     version: u64,
     batches: usize,
     generation_s: f64,
@@ -65,6 +66,7 @@ impl From<&StepRollouts> for SavedRollouts {
         Self {
             groups: groups(&rollouts.groups),
             dropped: groups(&rollouts.dropped),
+            filling: rollouts.filling,
             version: rollouts.version,
             batches: rollouts.batches,
             generation_s: rollouts.generation_s,
@@ -80,6 +82,7 @@ impl From<SavedRollouts> for StepRollouts {
         Self {
             groups: groups(saved.groups),
             dropped: groups(saved.dropped),
+            filling: saved.filling,
             version: saved.version,
             batches: saved.batches,
             generation_s: saved.generation_s,
@@ -201,7 +204,10 @@ mod tests {
         };
         let judged = RewardOutcome {
             total: 0.1 + 0.2,
-            components: vec![("exact".to_owned(), Some(1.0 / 3.0)), ("math".to_owned(), None)],
+            components: vec![
+                ("exact".to_owned(), Some(1.0 / 3.0)),
+                ("math".to_owned(), None),
+            ],
             parts: vec![("exact/x".to_owned(), 1e-300)],
             notes: vec!["a word".to_owned()],
         };
@@ -228,7 +234,10 @@ mod tests {
         assert_eq!((back.version, back.batches), (3, 2));
         assert_eq!((&a.task, &a.prompt), (&b.task, &b.prompt));
         for (a, b) in a.completions.iter().zip(&b.completions) {
-            assert_eq!((&a.tokens, &a.text, a.finish), (&b.tokens, &b.text, b.finish));
+            assert_eq!(
+                (&a.tokens, &a.text, a.finish),
+                (&b.tokens, &b.text, b.finish)
+            );
             assert_eq!(a.sampling_logprobs, b.sampling_logprobs);
             assert_eq!(a.outcome.as_ref().ok(), b.outcome.as_ref().ok());
             let message = |c: &Completion| c.outcome.as_ref().err().map(ToString::to_string);

@@ -1,5 +1,7 @@
 //! The figures of a step.
 
+use std::collections::BTreeMap;
+
 use dunwu_rewards::Rubric;
 
 use super::{
@@ -15,7 +17,7 @@ use crate::{
 };
 
 /// Sums over the tokens that an update was made with.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct TokenSums {
     pub(super) loss: f64,
     pub(super) entropy: f64,
@@ -76,21 +78,17 @@ impl RewardStatistics {
             .sampled()
             .filter(|g| is_constant(&g.rewards()))
             .count();
-        let components = rubric
-            .component_names()
-            .into_iter()
-            .map(|name| {
-                let name = name.to_string();
-                let values: Vec<f64> = completions().filter_map(|c| c.component(&name)).collect();
-                (name, mean(&values))
-            })
-            .collect();
-        let average = mean(&rewards);
-        let squares: Vec<f64> = rewards.iter().map(|r| (r - average).powi(2)).collect();
+        let (mut components, mut components_std) = (BTreeMap::new(), BTreeMap::new());
+        for name in rubric.component_names() {
+            let values: Vec<f64> = completions().filter_map(|c| c.component(name)).collect();
+            components.insert(name.to_owned(), mean(&values));
+            components_std.insert(name.to_owned(), deviation(&values));
+        }
         Self {
-            reward_mean: average,
-            reward_std: mean(&squares).sqrt(),
+            reward_mean: mean(&rewards),
+            reward_std: deviation(&rewards),
             components,
+            components_std,
             zero_variance_groups: constant as f64 / groups.max(1) as f64,
             truncated: completions().filter(|c| c.truncated()).count() as f64 / count,
             failed_judgements: completions().filter(|c| c.failed()).count(),

@@ -11,9 +11,7 @@ use super::{
 };
 use crate::{
     compute::{Compute, HeadUpstream},
-    model::{
-        Activations, Parameters, Transformer, layers::Gradients, transformer::with_compute,
-    },
+    model::{Activations, Parameters, Transformer, layers::Gradients, transformer::with_compute},
 };
 
 /// How gradients are computed.
@@ -179,7 +177,7 @@ fn accumulate<C: Compute>(
     let forward = model.forward(c, &batch.packing, config.activations);
     let mut output = MicroOutput::default();
     let whole = config.whole.then(|| {
-        let (logprobs, entropy) = scores(c, model, batch, &forward.stream, config.head);
+        let (logprobs, entropy) = head_scores(c, model, batch, &forward.stream, config.head);
         loss(0..batch.targets.len(), &logprobs, &entropy)
     });
     if let Some(whole) = &whole {
@@ -227,7 +225,7 @@ fn accumulate<C: Compute>(
 }
 
 /// Log-probabilities and entropies of the completion tokens, from the stream after the last block.
-pub(super) fn scores<C: Compute>(
+pub(super) fn head_scores<C: Compute>(
     c: &C,
     model: &Transformer,
     batch: &MicroBatch,

@@ -2,7 +2,7 @@
 
 use super::{
     batch::{BudgetError, Sequence, pack},
-    gradient::scores,
+    gradient::head_scores,
     head::HeadConfig,
 };
 use crate::model::{Transformer, transformer::with_compute};
@@ -30,7 +30,7 @@ pub fn token_logprobs(
     for batch in pack(sequences, token_budget)? {
         let (logprobs, entropy) = with_compute!(model, |c| {
             let stream = model.stream_packed(&c, &batch.packing, |_, _| {});
-            scores(&c, model, &batch, &stream, head)
+            head_scores(&c, model, &batch, &stream, head)
         });
         let mut start = 0;
         for (&member, &length) in batch.members.iter().zip(&batch.lengths) {

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::summary::{Showcase, Summary};
 use crate::{
     eval::EvalReport,
-    metrics::{GrpoMetrics, SftMetrics},
+    metrics::{GrpoMetrics, SftMetrics, alarms::Alarm},
 };
 
 /// Writes for a person.
@@ -41,6 +41,12 @@ impl Console {
     /// The bar of something counted.
     pub fn counter(&self, name: &str, count: usize) -> Bar {
         Bar(styled(count as u64, name))
+    }
+
+    /// What went bad at a step.
+    pub fn alarm(&self, step: u64, alarm: &Alarm) {
+        self.line(&format!("ALARM    step {step}: {alarm}"));
+        self.line(&format!("hint: {}", alarm.kind.hint()));
     }
 
     /// What a measurement found.

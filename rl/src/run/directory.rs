@@ -10,7 +10,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::RunError;
-use crate::{checkpoint, config::RunConfig};
+use crate::{
+    checkpoint::{self, CheckpointError},
+    config::RunConfig,
+};
 
 /// The open files of a run.
 #[derive(Debug)]
@@ -142,7 +145,8 @@ pub fn free(config: &RunConfig, chosen: Option<&Path>) -> Result<PathBuf, RunErr
 /// # Errors
 /// When there is none, or its config is another.
 pub fn earlier(config: &RunConfig, chosen: Option<&Path>) -> Result<PathBuf, RunError> {
-    let saved = |path: &PathBuf| matches!(checkpoint::latest(path), Ok(Some(_)));
+    // One that is damaged counts: it is to be told, not passed over.
+    let saved = |path: &PathBuf| !matches!(checkpoint::latest(path), Ok(None));
     let path = match chosen {
         Some(path) => Some(path.to_owned()),
         None => numbered(config)
@@ -162,11 +166,29 @@ pub fn earlier(config: &RunConfig, chosen: Option<&Path>) -> Result<PathBuf, Run
         .to_toml()
         .map_err(|e| RunError::Config(e.to_string()))?;
     match first_difference(&before, &now) {
-        None => Ok(path),
+        None => of_this_run(&path, &before).map(|()| path),
         Some((was, is)) => Err(RunError::Config(format!(
             "--resume: the config is not that of {}: there `{was}`, here `{is}`",
             path.display()
         ))),
+    }
+}
+
+/// Checks that the last checkpoint was saved by a run of this config.
+fn of_this_run(path: &Path, config: &str) -> Result<(), RunError> {
+    let Some(last) = checkpoint::latest(path)? else {
+        return Ok(());
+    };
+    let file = last.join(checkpoint::CONFIG);
+    let saved = fs::read_to_string(&file).map_err(RunError::file(&file))?;
+    match first_difference(&saved, config) {
+        None => Ok(()),
+        Some((saved, run)) => Err(CheckpointError::Foreign {
+            path: last,
+            saved,
+            run,
+        }
+        .into()),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     grpo::{Feed, GrpoConfig, Sampler, Trainer, trainer::StepOutcome},
-    metrics::StageMetrics,
+    metrics::{StageMetrics, pass_rate},
     rollout::{Completion, RolloutGroup},
 };
 
@@ -106,7 +106,9 @@ impl Run<'_> {
                 head_chunk_bytes: self.head_chunk_bytes(),
                 activations: config.memory.activations(),
             };
-            let outcome = trainer.step(&mut self.learner, &mut feed, step)?;
+            let mut outcome = trainer.step(&mut self.learner, &mut feed, step)?;
+            let correct = &config.evaluation.correct;
+            outcome.metrics.pass_rate = pass_rate(outcome.rollouts.sampled(), correct);
             self.state.cursor = outcome.rollouts.cursor.clone();
             bar.grpo(step + 1, &outcome.metrics);
             directory.log_completions(&completion_lines(self.state.step + 1, &outcome))?;

@@ -77,13 +77,15 @@ pub enum RunError {
         path: PathBuf,
         source: std::io::Error,
     },
+    /// What was logged stays, and the last step is saved.
     #[error(
-        "step {step}: {what} is {value}; hint: lower the learning rate, or look at the last lines of metrics.jsonl"
+        "stopped after step {step}: {}\nhint: {hint}; --resume goes on from there, with --ignore-alarms no alarm stops it",
+        alarms.join("\n")
     )]
-    NotFinite {
+    Alarm {
         step: u64,
-        what: &'static str,
-        value: f64,
+        alarms: Vec<String>,
+        hint: &'static str,
     },
     #[error("preflight: {problem}\nhint: {hint}; --no-preflight goes on regardless")]
     Preflight { problem: String, hint: String },
@@ -131,13 +133,13 @@ impl Learner {
     }
 
     /// One update; returns the global norm of the gradient before clipping. When that is no
-    /// number, nothing is changed.
+    /// number, nothing is changed, and no update is counted.
     pub fn update(&mut self, mut gradients: Parameters, learning_rate: f64) -> f64 {
-        self.version += 1;
         let norm = self
             .optimizer
             .step(&mut self.model, &mut gradients, learning_rate);
         if norm.is_finite() {
+            self.version += 1;
             self.zeros = gradients;
         }
         norm

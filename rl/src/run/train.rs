@@ -24,7 +24,7 @@ use crate::{
     device,
     eval::{EvalReport, Evaluation},
     grpo::StepRollouts,
-    metrics::{MetricsLine, StageMetrics, peak_memory_bytes},
+    metrics::{MetricsLine, StageMetrics, alarms::Alarm, peak_memory_bytes},
     model::{Engine, lora::load_adapter},
     policy::AdamW,
     rollout::{Judge, RolloutCollector, RolloutGroup},
@@ -39,6 +39,8 @@ pub struct TrainOptions {
     pub resume: bool,
     /// Skip the checks before the first step of GRPO.
     pub no_preflight: bool,
+    /// Alarms are told and logged, and do not stop the run.
+    pub ignore_alarms: bool,
 }
 
 /// Runs `config` from its first stage, or from its last checkpoint, to its end or to Ctrl-C.
@@ -164,8 +166,11 @@ impl<'a> Run<'a> {
         derive_seed(self.config.seed, &[purpose as u64, self.state.stage as u64])
     }
 
-    /// Counts and logs a step; saves when it is time or the user wants to stop, and says whether it
-    /// did. `pending` is what has been sampled for the steps to come.
+    /// Counts and logs a step; saves when it is time, the user wants to stop, or an alarm says so,
+    /// and returns whether it did. `pending` is what has been sampled for the steps to come.
+    ///
+    /// # Errors
+    /// [`RunError::Alarm`] when the run is not to go on.
     pub(super) fn after_step<'p>(
         &mut self,
         metrics: StageMetrics,
@@ -174,10 +179,14 @@ impl<'a> Run<'a> {
         pending: impl FnOnce() -> Result<Vec<&'p StepRollouts>, RunError>,
         directory: &mut RunDirectory,
     ) -> Result<bool, RunError> {
+        let (config, stage) = (&self.config.alarms, self.state.stage);
+        let alarms = self.state.alarms.watch(config, stage, &metrics);
         let line = MetricsLine {
             step: self.state.step + 1,
             stage: self.state.stage,
             heldout_accuracy,
+            peak_memory_bytes: peak_memory_bytes(),
+            alarms: alarms.iter().map(ToString::to_string).collect(),
             metrics,
         };
         directory.log_metrics(&line)?;
@@ -199,7 +208,11 @@ impl<'a> Run<'a> {
             .state
             .stage_step
             .is_multiple_of(self.config.checkpoint.every);
-        let saves = last || due || interrupt::asked();
+        let stopped = self.tell(&alarms);
+        if stopped.is_some() {
+            self.checkpointer.keep_all();
+        }
+        let saves = last || due || interrupt::asked() || stopped.is_some();
         if saves {
             let pending = pending()?;
             if let Some(newest) = pending.last() {
@@ -208,7 +221,28 @@ impl<'a> Run<'a> {
             let (learner, codec, state) = (&self.learner, &self.codec, &self.state);
             self.checkpointer.save(learner, codec, state, &pending)?;
         }
-        Ok(saves)
+        match stopped {
+            Some(error) => Err(error),
+            None => Ok(saves),
+        }
+    }
+
+    /// Tells alarms as they go off, or returns them together where they stop the run. After the very
+    /// last step there is nothing left to stop.
+    fn tell(&self, alarms: &[Alarm]) -> Option<RunError> {
+        let over = self.state.stage == self.config.stages.len();
+        let stops = |alarm: &&Alarm| alarm.stops && !self.options.ignore_alarms && !over;
+        let Some(gravest) = alarms.iter().find(stops) else {
+            for alarm in alarms {
+                Console::new().alarm(self.state.step, alarm);
+            }
+            return None;
+        };
+        Some(RunError::Alarm {
+            step: self.state.step,
+            alarms: alarms.iter().map(ToString::to_string).collect(),
+            hint: gravest.kind.hint(),
+        })
     }
 
     pub(super) fn evaluate(

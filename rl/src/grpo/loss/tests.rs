@@ -90,7 +90,13 @@ fn configs() -> Vec<(Objective, ObjectiveConfig)> {
                 low: 0.5,
                 high: 4.0,
             });
-            all.push((name, ObjectiveConfig { correction, ..plain }));
+            all.push((
+                name,
+                ObjectiveConfig {
+                    correction,
+                    ..plain
+                },
+            ));
         }
         // A bound that the ratio of one token, 1.82, is beyond.
         let delta = Some(1.5);
@@ -111,7 +117,8 @@ fn derivatives_are_those_of_the_value() {
                 // moving the old log-probability along.
                 let mut moved = Case::new(advantage);
                 if config.surrogate == Surrogate::Cispo {
-                    for ((old, now), was) in moved.old.iter_mut().zip(logprobs).zip(&case.logprobs) {
+                    for ((old, now), was) in moved.old.iter_mut().zip(logprobs).zip(&case.logprobs)
+                    {
                         *old += now - was;
                     }
                     if config.correction.is_some() {

@@ -6,7 +6,8 @@ use super::*;
 use crate::{
     compute::tensor::{Tensors, index},
     model::{
-        Engine, ModelConfig, ParameterVisitor, config::Family, lora::Lora, weights::HostTensor,
+        Engine, ModelConfig, ParameterVisitor, config::Family, lora::Lora, parameters::to_host,
+        weights::HostTensor,
     },
     policy::{Sequence, pack, token_logprobs},
 };
@@ -71,12 +72,31 @@ fn sequences() -> Vec<Sequence> {
         .into()
 }
 
-/// A sum over tokens that is not linear in the log-probabilities.
-fn loss(range: Range<usize>, logprobs: Tensor<1>) -> Tensor<1> {
-    let weights: Vec<f32> = range.map(|i| 0.5 + (i as f32 * 0.7).sin()).collect();
-    let count = weights.len();
-    let weights = Tensor::from_data(TensorData::new(weights, [count]), loss_device());
-    (logprobs.clone() * logprobs * weights).sum()
+/// Weights of each token's squared log-probability and of its entropy.
+fn weights(token: usize) -> (f32, f32) {
+    let token = token as f32;
+    (0.5 + (token * 0.7).sin(), 0.3 * (token * 0.4).cos())
+}
+
+/// A loss that is not linear in the log-probabilities and depends on entropies.
+fn loss(range: Range<usize>, logprobs: &[f32], entropy: &[f32]) -> Upstream {
+    let mut upstream = Upstream::default();
+    for ((token, &logprob), &entropy) in range.zip(logprobs).zip(entropy) {
+        let (squares, entropies) = weights(token);
+        upstream.value += f64::from(squares * logprob * logprob + entropies * entropy);
+        let derivatives = &mut upstream.derivatives;
+        derivatives.by_logprobs.push(2.0 * squares * logprob);
+        derivatives.by_entropy.push(entropies);
+    }
+    upstream
+}
+
+/// The same by tensors.
+fn tensor_loss(logprobs: Tensor<1>, entropy: Tensor<1>) -> Tensor<1> {
+    let count = logprobs.dims()[0];
+    let (squares, entropies): (Vec<f32>, Vec<f32>) = (0..count).map(weights).unzip();
+    let tensor = |values| Tensor::<1>::from_data(TensorData::new(values, [count]), &Device::flex());
+    (logprobs.clone() * logprobs * tensor(squares)).sum() + (entropy * tensor(entropies)).sum()
 }
 
 fn gradients(model: &Transformer, config: GradientConfig) -> (Parameters, MicroOutput) {
@@ -131,7 +151,7 @@ fn by_autodiff(model: &Transformer, temperature: f32) -> Parameters {
     };
     let batches = pack(&sequences(), 1000).unwrap();
     let order = &batches[0].members;
-    let mut logprobs = Vec::new();
+    let (mut logprobs, mut entropies) = (Vec::new(), Vec::new());
     for &member in order {
         let Sequence { prompt, completion } = &sequences()[member];
         let whole = [&prompt[..], completion].concat();
@@ -142,14 +162,15 @@ fn by_autodiff(model: &Transformer, temperature: f32) -> Parameters {
             .project(&hidden, tracked.head_weight())
             .div_scalar(temperature);
         let targets = index(whole[1..].iter().map(|&id| id as usize), &c.device);
-        let all = log_softmax(logits, 1)
-            .gather(1, targets.unsqueeze_dim(1))
-            .squeeze_dim::<1>(1);
-        logprobs.push(all.narrow(0, prompt.len() - 1, completion.len()));
+        let all = log_softmax(logits, 1);
+        let own = |all: Tensor<1>| all.narrow(0, prompt.len() - 1, completion.len());
+        let entropy = (all.clone().exp() * all.clone()).sum_dim(1).neg();
+        entropies.push(own(entropy.squeeze_dim::<1>(1)));
+        let chosen = all.gather(1, targets.unsqueeze_dim(1));
+        logprobs.push(own(chosen.squeeze_dim::<1>(1)));
     }
     let logprobs = Tensor::cat(logprobs, 0);
-    let count = logprobs.dims()[0];
-    let graph = loss(0..count, logprobs).backward();
+    let graph = tensor_loss(logprobs, Tensor::cat(entropies, 0)).backward();
     let mut collect = Collect(&graph, Parameters::default());
     match tracked.lora() {
         Some(_) => tracked.visit_adapters(&mut collect),
@@ -167,7 +188,7 @@ fn packed_and_chunked_gradients_are_those_of_autodiff() {
                 temperature: 0.8,
                 chunk_bytes: 4 * 41 * 50,
             },
-            activations: Activations::All,
+            ..GradientConfig::default()
         };
         let expected = by_autodiff(&model, 0.8);
         let (host, output) = gradients(&model, config);
@@ -197,6 +218,26 @@ fn packed_and_chunked_gradients_are_those_of_autodiff() {
         let entropy = other.entropy.iter().zip(&output.entropy);
         assert!(entropy.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) < 1e-5);
     }
+}
+
+#[test]
+fn a_loss_that_sees_everything_at_once_has_the_same_gradient() {
+    let model = model(Family::Llama);
+    let config = GradientConfig {
+        head: HeadConfig {
+            chunk_bytes: 4 * 41 * 50,
+            ..HeadConfig::default()
+        },
+        ..GradientConfig::default()
+    };
+    let (chunks, a) = gradients(&model, config);
+    let whole = GradientConfig {
+        whole: true,
+        ..config
+    };
+    let (whole, b) = gradients(&model, whole);
+    assert!((a.loss - b.loss).abs() < 1e-9 * a.loss.abs());
+    assert_eq!(difference(&chunks, &whole), 0.0);
 }
 
 #[test]
