@@ -69,6 +69,7 @@ impl Run<'_> {
         if self.state.before.is_none() {
             let samples = self.config.evaluation.samples;
             let (report, groups) = self.evaluate(console, "held-out before", samples)?;
+            self.measured_before(&report);
             self.state.before = Some(report);
             self.state.showcase = showcase(&groups);
         }
@@ -143,6 +144,8 @@ impl Run<'_> {
             let samples = self.config.evaluation.samples;
             let (report, groups) = self.evaluate(console, "held-out after", samples)?;
             let accuracy = report.greedy_accuracy;
+            let ended = self.stage_report(Some(report.clone()));
+            self.state.stages.push(ended);
             self.state.after = Some(report);
             for (shown, after) in self.state.showcase.iter_mut().zip(showcase(&groups)) {
                 shown.after = after.before;

@@ -84,6 +84,9 @@ pub fn train(config: &RunConfig, options: &TrainOptions) -> Result<Summary, RunE
         finished = match stage {
             StageConfig::Sft(sft) => run.sft(sft, &mut directory, &console)?,
             StageConfig::Grpo(grpo) => run.grpo(grpo, &mut directory, &console)?,
+            StageConfig::RejectionSampling(stage) => {
+                run.rejection(stage, &mut directory, &console)?
+            }
         };
         if !finished {
             break;
@@ -196,6 +199,7 @@ impl<'a> Run<'a> {
         self.state.policy_version = self.learner.version;
         self.state.elapsed_s = self.earlier_s + self.started.elapsed().as_secs_f64();
         if last {
+            self.keep_for_restart(directory.path())?;
             self.state.stage += 1;
             self.state.stage_step = 0;
             self.state.optimizer_steps = 0;
@@ -290,6 +294,7 @@ impl<'a> Run<'a> {
             heldout_accuracy_after: accuracy(&self.state.after),
             before: self.state.before.clone(),
             after: self.state.after.clone(),
+            stages: self.state.stages.clone(),
             showcase: self.state.showcase.clone(),
             peak_memory_bytes: peak_memory_bytes(),
         }
@@ -298,7 +303,11 @@ impl<'a> Run<'a> {
 
 /// The model at the start of a run, or of a checkpoint. Adapters are put on the config's model
 /// again, so that what was trained and what was not stay apart.
-fn open(config: &RunConfig, last: Option<&Path>, device: &Device) -> Result<Bundle, RunError> {
+pub(super) fn open(
+    config: &RunConfig,
+    last: Option<&Path>,
+    device: &Device,
+) -> Result<Bundle, RunError> {
     let Some(lora) = &config.lora else {
         return match last {
             Some(last) => Bundle::open(&last.join(checkpoint::MODEL).display().to_string(), device),
