@@ -30,7 +30,7 @@ use crate::{
         },
     },
     policy::AdamW,
-    run::{Codec, Learner, Showcase},
+    run::{Codec, Learner, Showcase, StageReport},
 };
 
 /// The model's place in a checkpoint.
@@ -69,6 +69,9 @@ pub struct State {
     pub before: Option<EvalReport>,
     /// See `before`.
     pub after: Option<EvalReport>,
+    /// The stages that have ended.
+    #[serde(default)]
+    pub stages: Vec<StageReport>,
     /// The problems shown before and after.
     pub showcase: Vec<Showcase>,
     /// The shape of the model that was saved.

@@ -12,6 +12,7 @@ use super::{
     train::{Run, collector},
 };
 use crate::{
+    eval::Moment,
     grpo::{Feed, GrpoConfig, Sampler, Trainer, trainer::StepOutcome},
     metrics::{StageMetrics, pass_rate},
     rollout::{Completion, RolloutGroup},
@@ -68,7 +69,9 @@ impl Run<'_> {
         }
         if self.state.before.is_none() {
             let samples = self.config.evaluation.samples;
-            let (report, groups) = self.evaluate(console, "held-out before", samples)?;
+            let (report, groups) =
+                self.evaluate(console, "held-out before", samples, Moment::Before)?;
+            self.measured_before(&report);
             self.state.before = Some(report);
             self.state.showcase = showcase(&groups);
         }
@@ -141,8 +144,11 @@ impl Run<'_> {
         let every = self.config.evaluation.every;
         if step + 1 == stage.steps {
             let samples = self.config.evaluation.samples;
-            let (report, groups) = self.evaluate(console, "held-out after", samples)?;
+            let (report, groups) =
+                self.evaluate(console, "held-out after", samples, Moment::After)?;
             let accuracy = report.greedy_accuracy;
+            let ended = self.stage_report(Some(report.clone()));
+            self.state.stages.push(ended);
             self.state.after = Some(report);
             for (shown, after) in self.state.showcase.iter_mut().zip(showcase(&groups)) {
                 shown.after = after.before;
@@ -151,7 +157,8 @@ impl Run<'_> {
         }
         if every > 0 && (step + 1).is_multiple_of(every) {
             let label = format!("held-out at step {}", step + 1);
-            return Ok(self.evaluate(console, &label, 0)?.0.greedy_accuracy);
+            let (report, _) = self.evaluate(console, &label, 0, Moment::During)?;
+            return Ok(report.greedy_accuracy);
         }
         Ok(None)
     }

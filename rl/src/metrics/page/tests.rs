@@ -41,9 +41,17 @@ fn every_key_of_a_line_is_explained() {
         correction_clipped: Some(0.0),
         ..GrpoMetrics::default()
     };
+    let sft = SftMetrics {
+        heldout_loss: Some(0.0),
+        ..SftMetrics::default()
+    };
     for (kind, metrics) in [
         ("grpo", StageMetrics::Grpo(grpo)),
-        ("sft", StageMetrics::Sft(SftMetrics::default())),
+        ("sft", StageMetrics::Sft(sft)),
+        (
+            "rejection-sampling",
+            StageMetrics::RejectionSampling(RejectionMetrics::default()),
+        ),
     ] {
         let value = serde_json::to_value(line(metrics)).unwrap();
         assert_eq!(value["kind"], kind);
@@ -51,7 +59,8 @@ fn every_key_of_a_line_is_explained() {
         let of_kind = |table: &&Table| {
             table.name == "step"
                 || table.name == "kind"
-                || table.name.split('-').next() == Some(kind)
+                || table.name == kind
+                || table.name.starts_with(&format!("{kind}-"))
         };
         let all = tables();
         let explained: Vec<&str> = all
