@@ -122,6 +122,20 @@ pub enum DatasetError {
         /// What is wrong with it.
         reason: String,
     },
+    /// No known format has these fields, or the lines are of different formats.
+    #[error(
+        "{}:{line}: the fields {fields} fit none of the formats {known} that the lines before it leave; hint: name the format, or describe the fields in a config with [data.fields]", path.display()
+    )]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// The first line that rules out the last format, counted from 1.
+        line: usize,
+        /// Its fields.
+        fields: String,
+        /// The formats there are.
+        known: String,
+    },
     /// A field of a record is absent or not what it should be.
     #[error("{}:{line}: field `{field}`: {reason}", path.display())]
     Field {

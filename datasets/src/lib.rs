@@ -29,6 +29,7 @@
 //! - `seed`: how every random draw gets its seed
 //! - `generators`: chain sums, two-operand addition with a curriculum, countdown, small programs
 //! - `jsonl`: strict readers for tasks and demonstrations, and the source over a file
+//! - `formats`: files of well-known benchmarks, and how their problems are put to a model
 //! - `curriculum`: which problems of a file, or levels of a generator, are worth posing
 //! - `mixture`: several sources as one, in fixed proportions
 //! - `template`: the text around a question
@@ -37,6 +38,7 @@
 
 mod curriculum;
 mod error;
+mod formats;
 mod generators;
 mod jsonl;
 mod mixture;
@@ -48,6 +50,7 @@ mod template;
 
 pub use curriculum::{CurriculumState, Evidence, LevelSource, PassRateConfig, ProblemSource};
 pub use error::DatasetError;
+pub use formats::{Benchmark, DataFormat, read_benchmark};
 pub use generators::{
     Addition, AdditionConfig, ChainSum, ChainSumConfig, Countdown, CountdownConfig, Generator,
     GeneratorConfig, OperandRange, Program, ProgramConfig, ProgramOperations, ProgramStyle,
@@ -61,6 +64,6 @@ pub use mixture::{
 };
 pub use seed::{derive_seed, rng};
 pub use source::{Cursor, GeneratorSource, TaskResult, TaskSource};
-pub use split::{Split, partition};
+pub use split::{Split, fingerprint, partition};
 pub use task::{Demonstration, Message, Prompt, Role, Task};
 pub use template::{Template, TemplateConfig, TemplateSource};

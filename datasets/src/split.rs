@@ -62,6 +62,18 @@ pub fn partition(
         .partition(|task| Split::of(&task.prompt.problem_text(), heldout_fraction) == Split::Train))
 }
 
+/// A number for a list of problems: their names, texts and answers, in this order. Two lists with the same number are the
+/// same list, so that verdicts on them may be compared problem by problem.
+pub fn fingerprint(tasks: &[Task]) -> u64 {
+    tasks.iter().fold(0, |state, task| {
+        let parts = [&task.id, &task.prompt.problem_text(), &task.answer];
+        parts.into_iter().fold(
+            state,
+            |state, part| mix(state ^ mix(fnv1a(part.as_bytes()))),
+        )
+    })
+}
+
 /// Refuses a fraction that leaves nothing to train on or is no fraction at all.
 pub(crate) fn check_fraction(heldout_fraction: f64) -> Result<(), DatasetError> {
     expect_setting(
@@ -106,6 +118,28 @@ mod tests {
         // Binomial standard deviations are 30 and 46; five of them have a chance of about 6e-7 to be exceeded.
         assert!(counts[0].abs_diff(1000) < 150, "{}", counts[0]);
         assert!(counts[1].abs_diff(3000) < 230, "{}", counts[1]);
+    }
+
+    #[test]
+    fn a_fingerprint_tells_lists_apart() {
+        let task = |id: &str, answer: &str| Task {
+            id: id.to_owned(),
+            prompt: Prompt::Text("1+1=".to_owned()),
+            answer: answer.to_owned(),
+            columns: Default::default(),
+        };
+        let lists = [
+            vec![],
+            vec![task("a", "2")],
+            vec![task("b", "2")],
+            vec![task("a", "3")],
+            vec![task("a", "2"), task("b", "2")],
+            vec![task("b", "2"), task("a", "2")],
+        ];
+        let prints: std::collections::HashSet<u64> =
+            lists.iter().map(|list| fingerprint(list)).collect();
+        assert_eq!(prints.len(), lists.len());
+        assert_eq!(fingerprint(&lists[4]), fingerprint(&lists[4].clone()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::extract::{Extraction, extract, well_grouped};
 use crate::reward::{Reward, RewardError, Sample};
+use crate::vote::Answers;
 
 /// Settings of [`Exact`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,7 +72,7 @@ impl Exact {
         }
     }
 
-    fn answer<'a>(&self, sample: &Sample<'a>) -> Option<&'a str> {
+    fn found<'a>(&self, sample: &Sample<'a>) -> Option<&'a str> {
         if !sample.truncated {
             return extract(sample.completion, &self.extraction);
         }
@@ -95,13 +96,27 @@ impl Reward for Exact {
             return Ok(None);
         }
         let right = self
-            .answer(sample)
+            .found(sample)
             .is_some_and(|answer| same_answer(answer, &sample.task.answer));
         Ok(Some(if right { self.correct } else { self.wrong }))
     }
 
+    fn answers(&self) -> Option<&dyn Answers> {
+        Some(self)
+    }
+
     fn typical_scores(&self) -> [f64; 2] {
         [self.wrong, self.correct]
+    }
+}
+
+impl Answers for Exact {
+    fn answer(&self, sample: &Sample) -> Option<String> {
+        self.found(sample).map(str::to_owned)
+    }
+
+    fn same(&self, left: &str, right: &str) -> bool {
+        same_answer(left, right)
     }
 }
 

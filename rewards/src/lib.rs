@@ -38,6 +38,7 @@
 //! - `length`, `repetition`, `language`: it is not too long, does not repeat itself, stays in one script
 //! - `code`: the program in the completion passes the task's tests, in the sandbox
 //! - `per_entry`: another judge for each entry of a mixture of data
+//! - `vote`: the majority among several answers to one task
 //! - `plugin`: judges that people bring: WebAssembly components, processes, servers
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -56,6 +57,7 @@ mod procedural;
 mod repetition;
 mod reward;
 mod rubric;
+mod vote;
 
 pub use code::{
     Code, CodeConfig, CodeExtraction, CodeVerdict, StdioCase, Tests, TestsError, Unverified,
@@ -77,3 +79,4 @@ pub use procedural::{Procedural, ProceduralConfig};
 pub use repetition::{Repetition, RepetitionConfig};
 pub use reward::{Reward, RewardError, Sample, Score};
 pub use rubric::{Component, ComponentConfig, RewardOutcome, Rubric, RubricConfig, RubricError};
+pub use vote::{Answers, majority};

@@ -2,6 +2,8 @@
 
 use dunwu_datasets::Task;
 
+use crate::vote::Answers;
+
 /// One completion, with what a judge may know about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'a> {
@@ -56,6 +58,11 @@ pub trait Reward: Send + Sync {
             .iter()
             .map(|sample| self.score_in_parts(sample))
             .collect()
+    }
+
+    /// What this judge knows of answers, if it compares them: [`crate::majority`] needs it.
+    fn answers(&self) -> Option<&dyn Answers> {
+        None
     }
 
     /// A low and a high score of this judge, typical of it. A rubric tries its formula on both.

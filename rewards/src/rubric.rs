@@ -20,6 +20,7 @@ use crate::plugin::{CommandConfig, CommandReward, HttpConfig, HttpReward, WasmCo
 use crate::procedural::{Procedural, ProceduralConfig};
 use crate::repetition::{Repetition, RepetitionConfig};
 use crate::reward::{Reward, RewardError, Sample, Score};
+use crate::vote::Answers;
 
 /// A formula is tried on every combination of low and high scores of this many components; any
 /// further ones stay low. 2⁸ evaluations take well under a millisecond.
@@ -335,6 +336,15 @@ impl Rubric {
             .iter()
             .map(|component| component.reward.name())
             .collect()
+    }
+
+    /// What the component `name` knows of answers; `None` if there is no such component, or it compares no answers.
+    pub fn answers(&self, name: &str) -> Option<&dyn Answers> {
+        let found = self
+            .components
+            .iter()
+            .find(|component| component.reward.name() == name)?;
+        found.reward.answers()
     }
 
     /// Each component's name and its factor in the weighted sum, in their order.

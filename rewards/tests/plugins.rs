@@ -44,7 +44,7 @@ fn score(rubric: &Rubric, completion: &str) -> Result<f64, String> {
         .map_err(|error| error.to_string())
 }
 
-/// A judge in Python: scores by length; `die`, `hang`, `error`, `nonsense` and `few` do as they say. The part `served` counts the
+/// A judge in Python: scores by length; `die`, `hang`, `error`, `nonsense`, `NaN`, `1e999` and `few` do as they say. The part `served` counts the
 /// batches of its process.
 const JUDGE: &str = r#"
 import json, os, sys, time
@@ -60,6 +60,9 @@ for line in sys.stdin:
         time.sleep(60)
     if word == "error":
         print(json.dumps({"error": "it is broken"}), flush=True)
+        continue
+    if word in ("NaN", "1e999"):
+        print('{"scores": [{"value": ' + word + '}]}', flush=True)
         continue
     if word == "nonsense":
         print("nonsense", flush=True)
@@ -108,6 +111,8 @@ fn a_process_is_asked_kept_and_replaced() {
     for (word, expected) in [
         ("error", "it is broken"),
         ("nonsense", "its answer is not what it should be"),
+        ("NaN", "its answer is not what it should be"),
+        ("1e999", "its answer is not what it should be"),
         ("few", "0 scores for 1 samples"),
         ("die", "and so did a new one"),
         ("hang", "no answer in 3 s; it was ended"),

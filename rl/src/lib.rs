@@ -24,9 +24,10 @@
 //! - [`policy`]: log-probabilities, gradients, the optimiser
 //! - [`model`], [`tokenizer`]: transformer, weights, text
 //! - [`compute`]: the arithmetic, on slices of the CPU and on tensors of any device
-//! - [`eval`], [`checkpoint`], [`metrics`], [`device`], [`mod@bench`]
+//! - [`eval`], [`analysis`], [`checkpoint`], [`metrics`], [`device`], [`mod@bench`]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod analysis;
 pub mod bench;
 pub mod checkpoint;
 pub mod compute;

@@ -246,6 +246,27 @@ fn small_batches_are_one_large_one() {
     assert!((loss - sum).abs() < 1e-5 * loss.abs() && difference < 1e-5);
 }
 
+/// Eight micro-batches of one sequence each, added up, and one of all eight.
+#[test]
+fn eight_batches_of_one_are_one_of_eight() {
+    let bundle = scratch(&Device::flex());
+    let head = HeadConfig::default();
+    assert_eq!(
+        (sequences().len(), pack(&sequences(), 10_000).unwrap().len()),
+        (8, 1)
+    );
+    let (loss, whole) = gradients(&bundle.model, &sequences(), 10_000, head);
+    let (mut sum, mut parts) = (0.0, Parameters::default());
+    for sequence in sequences() {
+        let (loss, part) = gradients(&bundle.model, &[sequence], 10_000, head);
+        sum += loss;
+        parts.merge(part);
+    }
+    let difference = relative_difference(&whole, &parts);
+    eprintln!("8 x 1 against 1 x 8: {difference:e}");
+    assert!((loss - sum).abs() < 1e-5 * loss.abs() && difference < 1e-5);
+}
+
 #[test]
 fn chunks_of_the_head_change_nothing() {
     let bundle = scratch(&Device::flex());

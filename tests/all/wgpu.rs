@@ -103,3 +103,34 @@ fn wgpu_takes_the_same_grpo_steps_as_flex() {
         assert!(a.mismatch_max < 1e-4, "{a:?}");
     }
 }
+
+/// In one process the kernels that autotune has chosen stay, so a run repeats to the bit. In another
+/// process it may choose others, and sums are then added in another order: what holds between
+/// processes is what holds between devices, `wgpu_takes_the_same_grpo_steps_as_flex`.
+#[test]
+fn wgpu_repeats_to_the_bit_in_one_process() {
+    let Some(device) = adapter() else { return };
+    // The first pass tunes.
+    two_grpo_steps(&device, &small_grpo(), 256);
+    let (first, one) = two_grpo_steps(&device, &small_grpo(), 256);
+    let (second, two) = two_grpo_steps(&device, &small_grpo(), 256);
+    for (a, b) in first.iter().zip(&second) {
+        assert_eq!(
+            (
+                a.loss,
+                a.grad_norm,
+                a.entropy,
+                a.mismatch_mean,
+                a.reward_mean
+            ),
+            (
+                b.loss,
+                b.grad_norm,
+                b.entropy,
+                b.mismatch_mean,
+                b.reward_mean
+            )
+        );
+    }
+    assert!(one.model.to_host() == two.model.to_host(), "weights differ");
+}

@@ -7,17 +7,17 @@ use serde_json::{Map, Value};
 use crate::error::DatasetError;
 
 /// One line's object, and where it stands.
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     path: &'a Path,
     /// Counted from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// What has not been taken out yet.
-    pub(super) fields: Map<String, Value>,
+    pub(crate) fields: Map<String, Value>,
 }
 
 impl Row<'_> {
     /// Takes the field `name` out of the row.
-    pub(super) fn take(&mut self, name: &str) -> Result<Value, DatasetError> {
+    pub(crate) fn take(&mut self, name: &str) -> Result<Value, DatasetError> {
         // `shift_remove` keeps the other columns in the file's order.
         match self.fields.shift_remove(name) {
             Some(Value::Null) => Err(self.field_error(name, "is null")),
@@ -31,13 +31,13 @@ impl Row<'_> {
     }
 
     /// Takes the field `name`, a string that is not blank, out of the row.
-    pub(super) fn take_text(&mut self, name: &str) -> Result<String, DatasetError> {
+    pub(crate) fn take_text(&mut self, name: &str) -> Result<String, DatasetError> {
         let value = self.take(name)?;
         self.text(name, value)
     }
 
     /// `value` of the field `name` as a string that is not blank.
-    pub(super) fn text(&self, name: &str, value: Value) -> Result<String, DatasetError> {
+    pub(crate) fn text(&self, name: &str, value: Value) -> Result<String, DatasetError> {
         match value {
             Value::String(text) if text.trim().is_empty() => {
                 Err(self.field_error(name, "is an empty string"))
@@ -50,7 +50,7 @@ impl Row<'_> {
     }
 
     /// An error about the field `name` of this row.
-    pub(super) fn field_error(&self, name: &str, reason: impl Into<String>) -> DatasetError {
+    pub(crate) fn field_error(&self, name: &str, reason: impl Into<String>) -> DatasetError {
         DatasetError::Field {
             path: self.path.to_owned(),
             line: self.line,
@@ -61,7 +61,7 @@ impl Row<'_> {
 }
 
 /// What sort of JSON value this is, in words.
-pub(super) fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -73,9 +73,9 @@ pub(super) fn kind(value: &Value) -> &'static str {
 }
 
 /// Reads `path` and hands every row to `convert`.
-pub(super) fn read<T>(
-    path: &Path,
-    mut convert: impl FnMut(Row<'_>) -> Result<T, DatasetError>,
+pub(crate) fn read<'a, T>(
+    path: &'a Path,
+    mut convert: impl FnMut(Row<'a>) -> Result<T, DatasetError>,
 ) -> Result<Vec<T>, DatasetError> {
     let bytes = std::fs::read(path).map_err(|error| DatasetError::Io {
         path: path.to_owned(),

@@ -15,6 +15,11 @@ pub enum CodeExtraction {
     Whole,
     /// The prompt and what was written after it, as HumanEval's prompts are continued.
     Continuation,
+    /// The prompt and what was written after it, up to the first line that is not indented: the rest of a function whose
+    /// head is the prompt. What a model without a chat template writes beyond it does not count.
+    FunctionBody,
+    /// What was written up to the first fence: the prompt has opened the block.
+    OpenBlock,
 }
 
 /// The program in `completion`; nothing if there is none.
@@ -43,6 +48,8 @@ pub fn extract_code(
     let whole = || Some(spoken.to_owned()).filter(|text| !text.trim().is_empty());
     match extraction {
         CodeExtraction::Whole | CodeExtraction::Continuation => whole(),
+        CodeExtraction::FunctionBody => Some(function_body(spoken)),
+        CodeExtraction::OpenBlock => open_block(spoken),
         CodeExtraction::LastBlock => last_block(spoken, truncated),
         CodeExtraction::LastBlockOrWhole => {
             match spoken.lines().any(|line| fence(line).is_some()) {
@@ -51,6 +58,25 @@ pub fn extract_code(
             }
         }
     }
+}
+
+/// The lines up to the first that is neither blank nor indented. The first line goes on where the prompt ends.
+fn function_body(text: &str) -> String {
+    let mut lines = text.split_inclusive('\n');
+    let mut body = lines.next().unwrap_or("").to_owned();
+    let within = |line: &&str| line.trim().is_empty() || line.starts_with([' ', '\t']);
+    body.extend(lines.take_while(within));
+    body
+}
+
+/// The lines before the first fence; none if there is nothing.
+fn open_block(text: &str) -> Option<String> {
+    let mut lines = text.split_inclusive('\n');
+    let code: String = lines
+        .by_ref()
+        .take_while(|line| fence(line.trim_end()).is_none())
+        .collect();
+    Some(code).filter(|code| !code.trim().is_empty())
 }
 
 /// A line that opens or closes a block: its indentation, the number of its marks, which mark, and
@@ -168,6 +194,24 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_continues_is_not_judged_by_what_it_writes_beyond() {
+        let found = |text, extraction| extract_code(text, extraction, false);
+        let cases = [
+            ("    return 1\n\ndef g():\n    pass\n", "    return 1\n\n"),
+            ("return 1\n    # so\nprint(1)", "return 1\n    # so\n"),
+            ("    return 1\ndef", "    return 1\n"),
+            ("", ""),
+        ];
+        for (text, expected) in cases {
+            let body = found(text, CodeExtraction::FunctionBody);
+            assert_eq!(body.as_deref(), Some(expected), "{text}");
+        }
+        let block = found("x = 1\n```\nSo it is.\n", CodeExtraction::OpenBlock);
+        assert_eq!(block.as_deref(), Some("x = 1\n"));
+        assert_eq!(found("```\nx = 1", CodeExtraction::OpenBlock), None);
+    }
+
+    #[test]
     fn extraction_never_panics() {
         for text in [
             "```",
@@ -180,6 +224,8 @@ mod tests {
                 CodeExtraction::LastBlock,
                 CodeExtraction::LastBlockOrWhole,
                 CodeExtraction::Whole,
+                CodeExtraction::FunctionBody,
+                CodeExtraction::OpenBlock,
             ] {
                 let _ = extract_code(text, extraction, false);
             }

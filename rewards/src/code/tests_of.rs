@@ -80,7 +80,9 @@ impl Tests {
         extraction: CodeExtraction,
     ) -> String {
         match extraction {
-            CodeExtraction::Continuation => format!("{}{program}", task.prompt.problem_text()),
+            CodeExtraction::Continuation | CodeExtraction::FunctionBody => {
+                format!("{}{program}", task.prompt.problem_text())
+            }
             _ => program.to_owned(),
         }
     }

@@ -209,6 +209,11 @@ impl Judgement {
     }
 }
 
+/// The answer in a predicted text, as [`judge`] would take it; `None` if there is none.
+pub fn answer_in<'a>(pred: &'a str, options: &MathOptions) -> Option<&'a str> {
+    read::predicted(pred, options).map(|(answer, _)| answer)
+}
+
 /// Compares a predicted answer, or the answer of a completion, with the gold one. Never panics, and takes a bounded number
 /// of steps beyond one pass over the text.
 pub fn judge(gold: &str, pred: &str, options: &MathOptions) -> Judgement {

@@ -118,7 +118,7 @@ fn gold_answer(gold: &str) -> &str {
 }
 
 /// The answer within a predicted text, and whether it is all of a bare answer.
-fn predicted<'a>(pred: &'a str, options: &MathOptions) -> Option<(&'a str, bool)> {
+pub(super) fn predicted<'a>(pred: &'a str, options: &MathOptions) -> Option<(&'a str, bool)> {
     let whole = tidy(pred);
     let bare = match options.form {
         Form::Answer => true,

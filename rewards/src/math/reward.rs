@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Form, MathOptions, PercentPolicy, Tolerance, Verdict, judge};
+use super::{Form, MathOptions, PercentPolicy, Tolerance, Verdict, answer_in, judge};
 use crate::extract::Extraction;
 use crate::reward::{Reward, RewardError, Sample};
 use crate::rubric::RubricError;
+use crate::vote::Answers;
 
 /// What becomes of an answer about which nothing can be said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,8 +180,30 @@ impl Reward for Math {
         }
     }
 
+    fn answers(&self) -> Option<&dyn Answers> {
+        Some(self)
+    }
+
     fn typical_scores(&self) -> [f64; 2] {
         [self.wrong, self.correct]
+    }
+}
+
+impl Answers for Math {
+    fn answer(&self, sample: &Sample) -> Option<String> {
+        let options = MathOptions {
+            truncated: sample.truncated,
+            ..self.options.clone()
+        };
+        answer_in(sample.completion, &options).map(str::to_owned)
+    }
+
+    fn same(&self, left: &str, right: &str) -> bool {
+        let options = MathOptions {
+            form: Form::Answer,
+            ..self.options.clone()
+        };
+        judge(left, right, &options).verdict == Verdict::Equal
     }
 }
 

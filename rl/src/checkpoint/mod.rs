@@ -21,7 +21,7 @@ use crate::{
     grpo::{StepRollouts, saved::SavedRollouts},
     metrics::alarms::Monitor,
     model::{
-        ParameterVisitor, Parameters, Transformer,
+        ModelConfig, ParameterVisitor, Parameters, Transformer,
         lora::{LoraError, save_adapter},
         parameters::{from_host, to_host},
         weights::{
@@ -71,6 +71,9 @@ pub struct State {
     pub after: Option<EvalReport>,
     /// The problems shown before and after.
     pub showcase: Vec<Showcase>,
+    /// The shape of the model that was saved.
+    #[serde(default)]
+    pub model: BTreeMap<String, usize>,
     /// What alarms remember.
     #[serde(default)]
     pub alarms: Monitor,
@@ -98,6 +101,15 @@ pub enum CheckpointError {
         path: PathBuf,
         saved: String,
         run: String,
+    },
+    #[error(
+        "{}: of another model: {STATE} says {key} = {saved}, the model read has {key} = {found}", path.display()
+    )]
+    OtherModel {
+        path: PathBuf,
+        key: String,
+        saved: usize,
+        found: usize,
     },
 }
 
@@ -216,6 +228,7 @@ impl Checkpointer {
         let path = partial.join(STATE);
         let state = State {
             format: FORMAT,
+            model: shape(learner.model.config()),
             ..state.clone()
         };
         let text =
@@ -293,6 +306,44 @@ pub fn load_state(checkpoint: &Path) -> Result<State, CheckpointError> {
         )),
         _ => Ok(state),
     }
+}
+
+/// Checks that `model`, read for this checkpoint, is of the shape that was saved with `state`.
+///
+/// # Errors
+/// [`CheckpointError::OtherModel`] with the first difference.
+pub fn check_model(
+    checkpoint: &Path,
+    state: &State,
+    model: &Transformer,
+) -> Result<(), CheckpointError> {
+    for (key, found) in shape(model.config()) {
+        let saved = state.model.get(&key).copied().unwrap_or_default();
+        if saved != found {
+            return Err(CheckpointError::OtherModel {
+                path: checkpoint.to_owned(),
+                key,
+                saved,
+                found,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The numbers that weights depend on.
+fn shape(config: &ModelConfig) -> BTreeMap<String, usize> {
+    [
+        ("vocab_size", config.vocab_size),
+        ("hidden_size", config.hidden_size),
+        ("intermediate_size", config.intermediate_size),
+        ("num_hidden_layers", config.num_hidden_layers),
+        ("num_attention_heads", config.num_attention_heads),
+        ("num_key_value_heads", config.num_key_value_heads),
+        ("head_dim", config.head_dim),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
 }
 
 /// Reads the optimiser's moments into `optimizer`, whose settings stay.

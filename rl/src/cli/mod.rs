@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod compare;
 mod data;
 mod eval;
 mod exec;
@@ -37,6 +38,8 @@ struct Arguments {
 enum Command {
     Train(train::Train),
     Eval(eval::Eval),
+    Compare(compare::Compare),
+    Plot(compare::Plot),
     Generate(generate::Generate),
     Chat(generate::Chat),
     Score(score::Score),
@@ -82,6 +85,8 @@ pub(crate) fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Train(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::Compare(command) => command.run(),
+        Command::Plot(command) => command.run(),
         Command::Generate(command) => command.run(),
         Command::Chat(command) => command.run(),
         Command::Score(command) => command.run(),

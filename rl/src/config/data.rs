@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dunwu_datasets::{
-    Generator, GeneratorConfig, JsonlConfig, PassRateConfig, Template, TemplateConfig,
+    DataFormat, Generator, GeneratorConfig, JsonlConfig, PassRateConfig, Template, TemplateConfig,
     check_entries,
 };
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,10 @@ pub struct DataSection {
     /// Which of the file's fields are what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<JsonlConfig>,
+    /// The benchmark whose file it is, instead of `fields`. Unless there is a `template`, problems are put to the model as a
+    /// user's message in the format's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<DataFormat>,
     /// Share of a file's tasks that is held out; generators have their own setting.
     #[serde(default = "tenth")]
     pub heldout_fraction: f64,
@@ -53,6 +57,9 @@ pub struct MixtureEntry {
     /// As in `[data]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<JsonlConfig>,
+    /// As in `[data]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<DataFormat>,
     /// As in `[data]`, but here it may be 0: such an entry is trained on and not measured.
     #[serde(default = "tenth")]
     pub heldout_fraction: f64,
@@ -91,6 +98,8 @@ pub struct SourceConfig<'a> {
     pub file: Option<&'a Path>,
     /// Which of the file's fields are what.
     pub fields: Option<&'a JsonlConfig>,
+    /// The benchmark whose file it is.
+    pub format: Option<DataFormat>,
     /// Share of a file's tasks that is held out.
     pub heldout_fraction: f64,
     /// The text around a question.
@@ -114,6 +123,7 @@ impl DataSection {
             task,
             file,
             fields,
+            format,
             heldout_fraction,
             template,
             curriculum,
@@ -124,6 +134,7 @@ impl DataSection {
             task: task.as_ref(),
             file: file.as_deref(),
             fields: fields.as_ref(),
+            format: *format,
             heldout_fraction: *heldout_fraction,
             template: template.as_ref(),
             curriculum: curriculum.as_ref(),
@@ -156,6 +167,7 @@ impl DataSection {
             ("task", self.task.is_some()),
             ("file", self.file.is_some()),
             ("fields", self.fields.is_some()),
+            ("format", self.format.is_some()),
             ("template", self.template.is_some()),
             ("curriculum", self.curriculum.is_some()),
         ];
@@ -205,6 +217,7 @@ impl MixtureEntry {
             task,
             file,
             fields,
+            format,
             heldout_fraction,
             template,
             curriculum,
@@ -214,6 +227,7 @@ impl MixtureEntry {
             task: task.as_ref(),
             file: file.as_deref(),
             fields: fields.as_ref(),
+            format: *format,
             heldout_fraction: *heldout_fraction,
             template: template.as_ref(),
             curriculum: curriculum.as_ref(),
@@ -240,6 +254,16 @@ impl SourceConfig<'_> {
         if self.fields.is_some() && self.file.is_none() {
             return Err(format!(
                 "[{key}.fields] describes {key}.file, which is not set"
+            ));
+        }
+        if self.format.is_some() && self.file.is_none() {
+            return Err(format!(
+                "{key}.format describes {key}.file, which is not set"
+            ));
+        }
+        if self.format.is_some() && self.fields.is_some() {
+            return Err(format!(
+                "{key}.format and [{key}.fields] both say what the fields of {key}.file are; hint: remove one"
             ));
         }
         if !(0.0..1.0).contains(&self.heldout_fraction) {

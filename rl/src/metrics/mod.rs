@@ -25,6 +25,7 @@ pub use grpo::{GrpoMetrics, RewardStatistics, pass_rate};
 pub use memory::{available_memory_bytes, peak_memory_bytes};
 pub use sft::SftMetrics;
 
+use crate::eval::Interval;
 use glossary::metrics;
 
 metrics! {
@@ -45,6 +46,13 @@ metrics! {
                 formula: "greedy accuracy on held-out problems after this step; only where it was measured",
                 healthy: "rises",
                 otherwise: "falls while `reward_mean` rises: the reward is being gamed, or training problems are learnt by heart",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            heldout_accuracy_interval: Option<Interval> {
+                unit: "share",
+                formula: "its 95 % interval, `low` and `high`, by a bootstrap over the problems",
+                healthy: "narrow beside what is to be seen",
+                otherwise: "raise `evaluation.problems`",
             }
             #[serde(skip_serializing_if = "Option::is_none")]
             peak_memory_bytes: Option<u64> {
@@ -71,6 +79,7 @@ metrics! {
 /// The figures of one step, by kind of stage.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant)] // one a step
 pub enum StageMetrics {
     /// Supervised fine-tuning.
     Sft(SftMetrics),

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::summary::{Showcase, Summary};
 use crate::{
-    eval::EvalReport,
+    eval::{EvalReport, Interval},
     metrics::{GrpoMetrics, SftMetrics, alarms::Alarm},
 };
 
@@ -51,17 +51,7 @@ impl Console {
 
     /// What a measurement found.
     pub fn report(&self, label: &str, report: &EvalReport) {
-        let sampled = match report.sampled_accuracy {
-            Some(accuracy) => format!(", sampled {:.1} %", 100.0 * accuracy),
-            None => String::new(),
-        };
-        self.line(&format!(
-            "{label}: greedy {:.1} % of {} problems{sampled}, mean length {:.1} tokens, {:.1} % cut off",
-            100.0 * report.greedy_accuracy.unwrap_or(f64::NAN),
-            report.problems,
-            report.greedy_length_mean,
-            100.0 * report.greedy_truncated,
-        ));
+        self.line(&format!("{label}: {}", found(report)));
     }
 
     /// What the run came to.
@@ -180,6 +170,48 @@ impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
+}
+
+/// A measurement in a line.
+fn found(report: &EvalReport) -> String {
+    let within = |interval: Option<Interval>| match interval {
+        Some(Interval { low, high }) => format!(" ({:.1} to {:.1})", 100.0 * low, 100.0 * high),
+        None => String::new(),
+    };
+    let greedy = match report.greedy_accuracy {
+        Some(accuracy) => format!("{:.1} %", 100.0 * accuracy),
+        None => "unknown: no verdict".to_owned(),
+    };
+    let mut line = format!(
+        "greedy {greedy}{} of {} problems",
+        within(report.greedy_accuracy_interval),
+        report.problems
+    );
+    if let Some(accuracy) = report.sampled_accuracy {
+        let interval = within(report.sampled_accuracy_interval);
+        line += &format!(", sampled {:.1} %{interval}", 100.0 * accuracy);
+        let largest = [("pass", &report.pass_at), ("cons", &report.cons_at)];
+        for (name, values) in largest {
+            if let Some((k, value)) = values.last_key_value().filter(|(k, _)| **k > 1) {
+                line += &format!(", {name}@{k} {:.1} %", 100.0 * value);
+            }
+        }
+    }
+    line += &format!(
+        ", mean length {:.1} tokens, {:.1} % cut off",
+        report.greedy_length_mean,
+        100.0 * report.greedy_truncated
+    );
+    for (name, count) in [
+        ("FAILED JUDGEMENTS", report.failed_judgements),
+        ("undecided", report.undecided_judgements),
+        ("not applicable", report.not_applicable),
+    ] {
+        if count > 0 {
+            line += &format!(", {name} {count}");
+        }
+    }
+    line
 }
 
 fn styled(length: u64, name: &str) -> ProgressBar {

@@ -28,6 +28,7 @@ const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
 const COMPLETIONS: &str = "completions.jsonl";
 const SUMMARY: &str = "summary.json";
+const EVALUATIONS: &str = "evaluation.jsonl";
 
 impl RunDirectory {
     /// Makes the directory at `path` and writes the resolved config.
@@ -76,8 +77,11 @@ impl RunDirectory {
     /// # Errors
     /// When the files cannot be read or written.
     pub fn rewind(&mut self, step: u64) -> Result<(), RunError> {
-        for name in [METRICS, COMPLETIONS] {
+        for name in [METRICS, COMPLETIONS, EVALUATIONS] {
             let file = self.path.join(name);
+            if !file.exists() {
+                continue; // nothing was measured yet
+            }
             let kept = keep_until(&file, step).map_err(RunError::file(&file))?;
             let partial = self.path.join(format!(".{name}"));
             fs::write(&partial, kept).map_err(RunError::file(&partial))?;
@@ -119,6 +123,11 @@ impl RunDirectory {
         fs::write(&partial, text + "\n").map_err(RunError::file(&partial))?;
         fs::rename(&partial, &file).map_err(RunError::file(&file))
     }
+}
+
+/// Where the run at `path` keeps what its measurements found.
+pub fn evaluations(path: &Path) -> PathBuf {
+    path.join(EVALUATIONS)
 }
 
 /// Where a new run of `config` goes: the path chosen, else `runs/<name>`, or `runs/<name>-2` and so

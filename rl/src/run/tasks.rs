@@ -4,8 +4,9 @@ use std::path::Path;
 
 use dunwu_datasets::{
     Demonstration, Generator, GeneratorSource, JsonlSource, LevelSource, MixtureEntry,
-    MixtureSource, PassRateConfig, ProblemSource, Split, Task, TaskSource, Template,
-    TemplateSource, TraceMix, derive_seed, mixture_shares, mixture_task, partition, read_tasks,
+    MixtureSource, PassRateConfig, ProblemSource, PromptStyle, Split, Task, TaskSource, Template,
+    TemplateSource, TraceMix, derive_seed, mixture_shares, mixture_task, partition, read_benchmark,
+    read_tasks,
 };
 
 use super::{RunError, seeds::evaluation_seed};
@@ -234,7 +235,12 @@ impl Side {
 /// The training side of one source, and at most `count` of its held-out tasks: exactly so many of a generator's, which
 /// never runs out of them without saying so.
 fn read(source: &SourceConfig, seed: u64, count: usize) -> Result<(Side, Vec<Task>), RunError> {
-    let template = source.template.map(Template::from_config).transpose()?;
+    // The format's own words, as a user's message, unless the config has others.
+    let of_format = source
+        .format
+        .map(|format| format.template(PromptStyle::Chat));
+    let template = source.template.or(of_format.as_ref());
+    let template = template.map(Template::from_config).transpose()?;
     let put = |tasks: Vec<Task>| -> Result<Vec<Task>, RunError> {
         match &template {
             Some(template) => Ok(tasks
@@ -268,8 +274,11 @@ fn read(source: &SourceConfig, seed: u64, count: usize) -> Result<(Side, Vec<Tas
 
 /// The tasks of a file, by side of the split.
 fn divided(source: &SourceConfig, file: &Path) -> Result<(Vec<Task>, Vec<Task>), RunError> {
-    let fields = source.fields.cloned().unwrap_or_default();
-    let (train, heldout) = partition(read_tasks(file, &fields)?, source.heldout_fraction)?;
+    let all = match source.format {
+        Some(format) => read_benchmark(file, Some(format))?.tasks,
+        None => read_tasks(file, &source.fields.cloned().unwrap_or_default())?,
+    };
+    let (train, heldout) = partition(all, source.heldout_fraction)?;
     if train.is_empty() {
         return Err(nothing("train on", source));
     }

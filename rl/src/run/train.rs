@@ -22,7 +22,7 @@ use crate::{
     checkpoint::{self, Checkpointer, State},
     config::{RunConfig, StageConfig},
     device,
-    eval::{EvalReport, Evaluation},
+    eval::{EvalReport, Evaluation, EvaluationLine, Interval, Moment, record},
     grpo::StepRollouts,
     metrics::{MetricsLine, StageMetrics, alarms::Alarm, peak_memory_bytes},
     model::{Engine, lora::load_adapter},
@@ -107,6 +107,10 @@ pub(super) struct Run<'a> {
     pub(super) tasks: Tasks,
     pub(super) checkpointer: Checkpointer,
     pub(super) state: State,
+    /// `evaluation.jsonl` of the run.
+    pub(super) evaluations: PathBuf,
+    /// The interval of the last measurement, until the line of its step is logged.
+    pub(super) heldout_interval: Option<Interval>,
     /// What an earlier sitting has sampled and not trained on.
     pub(super) pending: Vec<StepRollouts>,
     /// Seconds of earlier sittings.
@@ -138,6 +142,9 @@ impl<'a> Run<'a> {
             None => Vec::new(),
         };
         let Bundle { model, codec } = open(config, last.as_deref(), device)?;
+        if let Some(last) = &last {
+            checkpoint::check_model(last, &state, &model)?;
+        }
         let stage = &config.stages[state.stage.min(config.stages.len() - 1)];
         let optimizer = AdamW::new(stage.optimizer());
         let mut learner = Learner::new(model, optimizer, state.policy_version);
@@ -155,6 +162,8 @@ impl<'a> Run<'a> {
             tasks: Tasks::new(config)?,
             checkpointer: Checkpointer::new(path, config.checkpoint.keep)?,
             earlier_s: state.elapsed_s,
+            evaluations: directory::evaluations(path),
+            heldout_interval: None,
             state,
             pending,
             started: Instant::now(),
@@ -185,6 +194,7 @@ impl<'a> Run<'a> {
             step: self.state.step + 1,
             stage: self.state.stage,
             heldout_accuracy,
+            heldout_accuracy_interval: heldout_accuracy.and(self.heldout_interval.take()),
             peak_memory_bytes: peak_memory_bytes(),
             alarms: alarms.iter().map(ToString::to_string).collect(),
             metrics,
@@ -245,8 +255,9 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Measures the policy, tells it and keeps who answered what right.
     pub(super) fn evaluate(
-        &self,
+        &mut self,
         console: &Console,
         label: &str,
         samples: usize,
@@ -260,12 +271,38 @@ impl<'a> Run<'a> {
             samples,
             seed: evaluation_seed(self.config),
         };
-        let result = evaluation.run(&self.learner.model, &self.tasks.heldout, |done| {
+        let measurement = evaluation.run(&self.learner.model, &self.tasks.heldout, |done| {
             bar.set(done)
         })?;
         bar.finish();
-        console.report(label, &result.0);
-        Ok(result)
+        console.report(label, &measurement.report);
+        let (step, moment) = self.moment();
+        let line = EvaluationLine {
+            step,
+            stage: self.state.stage,
+            moment,
+            problem_set: record::problem_set(&self.tasks.heldout),
+            greedy: measurement.greedy,
+            sampled: measurement.sampled,
+            report: measurement.report,
+        };
+        record::keep(&self.evaluations, &line).map_err(RunError::file(&self.evaluations))?;
+        self.heldout_interval = line.report.greedy_accuracy_interval;
+        Ok((line.report, measurement.greedy_groups))
+    }
+
+    /// The step after which the policy is as it is now, and what a measurement of it is for. The first measurement comes
+    /// before a step of GRPO, all others after one that is not counted yet.
+    fn moment(&self) -> (u64, Moment) {
+        let State { step, stage, .. } = self.state;
+        if self.state.before.is_none() {
+            return (step, Moment::Before);
+        }
+        let steps = self.config.stages.get(stage).map_or(0, StageConfig::steps);
+        match self.state.stage_step + 1 >= steps {
+            true => (step + 1, Moment::After),
+            false => (step + 1, Moment::During),
+        }
     }
 
     pub(super) fn collector(&self) -> RolloutCollector<'_> {

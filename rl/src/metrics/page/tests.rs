@@ -28,6 +28,7 @@ fn every_key_of_a_line_is_explained() {
         step: 1,
         stage: 0,
         heldout_accuracy: Some(0.5),
+        heldout_accuracy_interval: Some(Default::default()),
         peak_memory_bytes: Some(1),
         alarms: vec!["one".to_owned()],
         metrics,

@@ -1,0 +1,17 @@
+//! What runs and measurements say when they are laid side by side.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`source`] | a run's directory, a report of `dunwu eval`, its details: read again |
+//! | [`compare`] | what differs, and whether it is more than noise |
+//! | [`table`] | that as a text for people |
+//! | [`plot`] | curves as an SVG file |
+
+pub mod compare;
+pub mod plot;
+pub mod source;
+pub mod table;
+
+pub use compare::{Comparison, compare};
+pub use plot::{PlotError, PlotOptions, plot};
+pub use source::{Source, SourceError};

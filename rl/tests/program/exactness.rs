@@ -1,0 +1,299 @@
+//! A run that is killed and goes on is the run that was never stopped, and a checkpoint that is not
+//! what it should be is told.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use dunwu_datasets::rng;
+use rand::RngExt;
+use safetensors::{SafeTensors, tensor::TensorView};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{config, dunwu, fails, succeeds, timeless, train};
+
+/// Every file of a checkpoint but the seconds in its state.
+fn checkpoint(run: &Path, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let root = run.join("checkpoints").join(name);
+    let mut open = vec![root.clone()];
+    let mut files = Vec::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
+            continue;
+        }
+        let mut bytes = fs::read(&path).unwrap();
+        if path.ends_with("state.json") {
+            let mut state: Value = serde_json::from_slice(&bytes).unwrap();
+            state["elapsed_s"].take();
+            bytes = state.to_string().into_bytes();
+        }
+        files.push((path.strip_prefix(&root).unwrap().to_owned(), bytes));
+    }
+    files.sort();
+    files
+}
+
+/// The quickstart, small, with everything that a checkpoint has to carry: moments, a schedule, a
+/// reference, several updates a batch.
+const LONG: &[&str] = &[
+    "--set",
+    "stages.sft.steps=40",
+    "--set",
+    "stages.grpo.steps=12",
+    "--set",
+    "stages.grpo.beta=0.05",
+    "--set",
+    "stages.grpo.iterations=2",
+    "--set",
+    "stages.grpo.schedule=cosine",
+];
+
+#[test]
+fn a_run_killed_again_and_again_is_the_run_never_stopped() {
+    let dir = TempDir::new().unwrap();
+    let quickstart = config("quickstart.toml");
+    let quickstart = quickstart.to_str().unwrap();
+    let start = Instant::now();
+    succeeds(dir.path(), &train(quickstart, "whole", LONG));
+    let seconds = start.elapsed().as_secs_f64();
+    let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
+
+    let mut rng = rng(20);
+    let (mut kills, mut kept) = (0, Vec::new());
+    // What is saved is seldom lost, so a few sittings are enough; a slow machine gets the rest in one.
+    while kills < 20 {
+        let mut more = LONG.to_vec();
+        match cut.join("config.toml").is_file() {
+            true => more.push("--resume"),
+            false => drop(fs::remove_dir_all(&cut)),
+        }
+        let mut child = Command::new(dunwu())
+            .args(train(quickstart, "cut", &more))
+            .current_dir(dir.path())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let patience = Duration::from_secs_f64(rng.random_range(0.0..seconds / 2.0));
+        let started = Instant::now();
+        let over = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if started.elapsed() >= patience {
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        if let Some(status) = over {
+            assert!(status.success(), "{status}, after {kills} kills");
+            break;
+        }
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+        kills += 1;
+        let lines = fs::read_to_string(cut.join("metrics.jsonl")).unwrap_or_default();
+        kept.push(lines.lines().count());
+    }
+    eprintln!("killed {kills} times; lines logged by then: {kept:?}");
+    assert!(kills >= 2, "the run was over after {kills} kills");
+    let resume = [LONG, &["--resume"]].concat();
+    succeeds(dir.path(), &train(quickstart, "cut", &resume));
+
+    assert_eq!(
+        timeless(&cut.join("metrics.jsonl")),
+        timeless(&whole.join("metrics.jsonl"))
+    );
+    let text = |run: &Path| fs::read_to_string(run.join("completions.jsonl")).unwrap();
+    assert!(text(&cut) == text(&whole), "completions differ");
+    let last = "step-000052";
+    for (ours, theirs) in checkpoint(&cut, last).iter().zip(checkpoint(&whole, last)) {
+        assert_eq!(ours.0, theirs.0);
+        assert!(ours.1 == theirs.1, "{} differs", ours.0.display());
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => replace(&path, &target),
+        }
+    }
+}
+
+fn replace(from: &Path, to: &Path) {
+    fs::copy(from, to).unwrap();
+}
+
+/// Rewrites a safetensors file without its first tensor.
+fn drop_one(file: &Path) -> String {
+    let bytes = fs::read(file).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let mut all: Vec<(String, TensorView)> = tensors.tensors();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    let (name, _) = all.remove(0);
+    let without = safetensors::serialize(all, None).unwrap();
+    fs::write(file, without).unwrap();
+    name
+}
+
+/// Cuts a file in half.
+fn halve(file: &Path) {
+    let bytes = fs::read(file).unwrap();
+    fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
+}
+
+fn edit(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{} has no {from}", file.display());
+    fs::write(file, text.replace(from, to)).unwrap();
+}
+
+/// Runs of two models, each with a checkpoint in the middle of its GRPO stage.
+fn two_runs(dir: &Path) {
+    let quickstart = config("quickstart.toml");
+    let quickstart = quickstart.to_str().unwrap();
+    let keep = ["--set", "checkpoint.keep=9"];
+    succeeds(dir, &train(quickstart, "run", &keep));
+    let wide = [&keep[..], &["--set", "model.hidden_size=24"]].concat();
+    succeeds(dir, &train(quickstart, "wide", &wide));
+    for run in ["run", "wide"] {
+        for later in ["step-000007", "step-000006"] {
+            fs::remove_dir_all(dir.join(run).join("checkpoints").join(later)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_damaged_or_not_ones_own_is_told() {
+    let dir = TempDir::new().unwrap();
+    let dir = dir.path();
+    two_runs(dir);
+    let quickstart = config("quickstart.toml");
+    let quickstart = quickstart.to_str().unwrap();
+    let last = "checkpoints/step-000005";
+    let (bad, other) = (dir.join("bad"), dir.join("wide").join(last));
+    let refused = |damage: &dyn Fn(&Path), parts: &[&str]| {
+        let _ = fs::remove_dir_all(&bad);
+        copy(&dir.join("run"), &bad);
+        damage(&bad.join(last));
+        let resume = ["--set", "checkpoint.keep=9", "--resume"];
+        fails(dir, &train(quickstart, "bad", &resume), 1, parts);
+        // Nothing that was logged is lost.
+        let log = |run: &str| fs::read(dir.join(run).join("metrics.jsonl")).unwrap();
+        assert!(log("bad") == log("run"), "{parts:?}");
+    };
+
+    let state = |c: &Path| c.join("state.json");
+    refused(
+        &|c| halve(&state(c)),
+        &["state.json", "not a whole checkpoint"],
+    );
+    refused(
+        &|c| fs::remove_file(state(c)).unwrap(),
+        &["step-000005", "state.json is missing", "hint"],
+    );
+    refused(
+        &|c| edit(&state(c), "\"format\": 2", "\"format\": 1"),
+        &["state.json", "format 1, this program reads 2"],
+    );
+    refused(
+        &|c| edit(&state(c), "\"step\": 5", "\"step\": 4"),
+        &["state.json", "of step 4", "step-000005"],
+    );
+    refused(
+        &|c| edit(&state(c), "\"stage_step\"", "\"stage_stop\""),
+        &["state.json", "unknown field `stage_stop`"],
+    );
+
+    let optimizer = |c: &Path| c.join("optimizer.safetensors");
+    refused(
+        &|c| fs::remove_file(optimizer(c)).unwrap(),
+        &["optimizer.safetensors", "No such file"],
+    );
+    refused(&|c| halve(&optimizer(c)), &["optimizer.safetensors"]);
+    refused(
+        &|c| drop(drop_one(&optimizer(c))),
+        &[
+            "optimizer.safetensors",
+            "nothing for the model's weight model.",
+        ],
+    );
+    refused(
+        &|c| replace(&optimizer(&other), &optimizer(c)),
+        &["optimizer.safetensors", "values, the model's weight"],
+    );
+
+    let weights = |c: &Path| c.join("model/model.safetensors");
+    refused(&|c| halve(&weights(c)), &["model.safetensors", "damaged"]);
+    refused(
+        &|c| drop(drop_one(&weights(c))),
+        &["model.safetensors", "there is no tensor"],
+    );
+    refused(
+        &|c| replace(&weights(&other), &weights(c)),
+        &["model.safetensors", "24]", "expected", "16]"],
+    );
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        refused(
+            &|c| fs::remove_file(c.join("model").join(file)).unwrap(),
+            &[file],
+        );
+    }
+    refused(
+        &|c| {
+            fs::remove_dir_all(c.join("model")).unwrap();
+            copy(&other.join("model"), &c.join("model"));
+        },
+        &[
+            "step-000005",
+            "another model",
+            "hidden_size = 16",
+            "hidden_size = 24",
+        ],
+    );
+
+    refused(
+        &|c| {
+            fs::remove_dir_all(c).unwrap();
+            copy(&other, c);
+        },
+        &["another config", "hidden_size = 24", "hidden_size = 16"],
+    );
+    refused(
+        &|c| fs::remove_file(c.join("config.toml")).unwrap(),
+        &["step-000005/config.toml", "No such file"],
+    );
+}
+
+/// At the start of a stage there are no moments that could tell models apart.
+#[test]
+fn another_model_is_told_where_a_stage_begins() {
+    let dir = TempDir::new().unwrap();
+    let dir = dir.path();
+    two_runs(dir);
+    for run in ["run", "wide"] {
+        for later in ["step-000005", "step-000004"] {
+            fs::remove_dir_all(dir.join(run).join("checkpoints").join(later)).unwrap();
+        }
+    }
+    let model = "checkpoints/step-000003/model";
+    fs::remove_dir_all(dir.join("run").join(model)).unwrap();
+    copy(&dir.join("wide").join(model), &dir.join("run").join(model));
+    let quickstart = config("quickstart.toml");
+    let resume = ["--set", "checkpoint.keep=9", "--resume"];
+    fails(
+        dir,
+        &train(quickstart.to_str().unwrap(), "run", &resume),
+        1,
+        &["another model", "hidden_size = 16", "hidden_size = 24"],
+    );
+}
