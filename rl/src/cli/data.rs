@@ -1,23 +1,30 @@
 //! `dunwu data`.
 
+use std::path::Path;
+
 use clap::{Args, ValueEnum};
+use dunwu::{
+    config::{self, StageConfig},
+    run::{seeds::tasks_seed, tasks::Tasks},
+};
 use dunwu_datasets::{Generator, GeneratorConfig, Split, TraceMix};
 
 use super::{Failure, model::print_json, usage};
 
-/// Write tasks of a generator as JSON lines.
+/// Write tasks of a generator, or of a config, as JSON lines.
 ///
-/// The i-th task depends on the seed and on i alone: a longer list begins with the shorter one.
+/// The i-th task of a generator depends on the seed and on i alone: a longer list begins with the shorter one. Tasks of a config
+/// are put by its template and come in the order of a first GRPO stage to which nobody reports results.
 #[derive(Debug, Args)]
 pub(crate) struct Data {
-    /// Which generator: chain-sum, addition, countdown, program
+    /// Which generator: chain-sum, addition, countdown, program; or the config of a run
     generator: String,
     /// Tasks to write
     #[arg(long, default_value_t = 10)]
     count: u64,
-    /// Seeds the tasks
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// Seeds the tasks; those of a config have its seed
+    #[arg(long)]
+    seed: Option<u64>,
     /// Which side of the split: problems for training, or those it never sees
     #[arg(long, value_enum, default_value_t = Side::Train)]
     split: Side,
@@ -27,12 +34,12 @@ pub(crate) struct Data {
     /// Write demonstrations {"prompt", "completion"} instead of tasks
     #[arg(long)]
     demonstrations: bool,
-    /// Override a setting of the generator: --set terms_max=4
+    /// Override a setting of the generator or the config: --set terms_max=4
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Side {
     Train,
     Heldout,
@@ -40,9 +47,17 @@ enum Side {
 
 impl Data {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        match Path::new(&self.generator).extension() {
+            Some(_) => self.of_config(),
+            None => self.of_generator(),
+        }
+    }
+
+    fn of_generator(self) -> Result<(), Failure> {
         let text = format!("generator = {:?}", self.generator);
-        let config: GeneratorConfig = dunwu::config::load::table(&text, &self.overrides)?;
+        let config: GeneratorConfig = config::load::table(&text, &self.overrides)?;
         let generator = Generator::from_config(&config).map_err(usage)?;
+        let seed = self.seed.unwrap_or(0);
         let split = match self.split {
             Side::Train => Split::Train,
             Side::Heldout => Split::Heldout,
@@ -51,14 +66,52 @@ impl Data {
             match self.demonstrations {
                 true => print_json(
                     &generator
-                        .demonstration(self.seed, index, &TraceMix::default())
+                        .demonstration(seed, index, &TraceMix::default())
                         .map_err(usage)?,
                 )?,
                 false => print_json(
                     &generator
-                        .task(self.seed, index, self.progress, split)
+                        .task(seed, index, self.progress, split)
                         .map_err(usage)?,
                 )?,
+            }
+        }
+        Ok(())
+    }
+
+    fn of_config(self) -> Result<(), Failure> {
+        if self.demonstrations {
+            return Err(usage(
+                "--demonstrations goes with a generator's name, not with a config",
+            ));
+        }
+        let mut overrides = self.overrides;
+        overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
+        let config = config::load(Path::new(&self.generator), &overrides)?;
+        let tasks = Tasks::new(&config)?;
+        if self.split == Side::Heldout {
+            for task in tasks.heldout.iter().take(self.count as usize) {
+                print_json(task)?;
+            }
+            return Ok(());
+        }
+        let stages = config.stages.iter().enumerate();
+        let (stage, prompts) = stages
+            .filter_map(|(index, stage)| match stage {
+                StageConfig::Grpo(grpo) => Some((index, grpo.prompts)),
+                _ => None,
+            })
+            .next()
+            .unwrap_or((0, 1));
+        let mut source = tasks.source(tasks_seed(&config, stage))?;
+        let mut left = self.count as usize;
+        while left > 0 {
+            for task in source
+                .next_batch(prompts.min(left), self.progress)
+                .map_err(usage)?
+            {
+                print_json(&task)?;
+                left -= 1;
             }
         }
         Ok(())

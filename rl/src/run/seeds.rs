@@ -24,3 +24,8 @@ pub fn weights_seed(config: &RunConfig) -> u64 {
 pub fn evaluation_seed(config: &RunConfig) -> u64 {
     derive_seed(config.seed, &[Purpose::Evaluation as u64])
 }
+
+/// The seed of the order of tasks in the stage with this index.
+pub fn tasks_seed(config: &RunConfig, stage: usize) -> u64 {
+    derive_seed(config.seed, &[Purpose::Tasks as u64, stage as u64])
+}

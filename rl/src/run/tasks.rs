@@ -20,7 +20,8 @@ pub struct Tasks {
     /// What makes demonstrations, when all tasks are generated.
     pub(super) generator: Option<Demonstrator>,
     origin: Origin,
-    pub(super) heldout: Vec<Task>,
+    /// Problems that training never sees.
+    pub heldout: Vec<Task>,
 }
 
 /// Where training tasks come from.
