@@ -81,7 +81,8 @@ impl Parameters {
     /// Euclidean norm of all entries taken as one vector.
     pub fn norm(&self) -> f64 {
         let (host, device): (Vec<_>, Vec<_>) = self.0.values().partition(|t| on_host(t));
-        let mut sum: f64 = host.into_iter().map(square_sum).sum();
+        // A sum of nothing is -0, and that would be its root.
+        let mut sum: f64 = 0.0 + host.into_iter().map(square_sum).sum::<f64>();
         let squares: Vec<Tensor<1>> = device
             .into_iter()
             .map(|t| t.clone().square().sum())

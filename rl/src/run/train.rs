@@ -151,9 +151,9 @@ impl<'a> Run<'a> {
         let stage = &config.stages[state.stage.min(config.stages.len() - 1)];
         let optimizer = AdamW::new(stage.optimizer());
         let mut learner = Learner::new(model, optimizer, state.policy_version);
-        if let Some(last) = last.filter(|_| state.optimizer_steps > 0) {
-            checkpoint::load_moments(&last, &mut learner.optimizer, &learner.model, device)?;
+        if let Some(last) = last {
             learner.optimizer.steps = state.optimizer_steps;
+            checkpoint::load_moments(&last, &mut learner.optimizer, &learner.model, device)?;
         }
         Ok(Self {
             config,

@@ -14,7 +14,7 @@ use safetensors::{SafeTensors, tensor::TensorView};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{config, dunwu, fails, succeeds, timeless, train};
+use super::{config, dunwu, fails, json_lines, succeeds, timeless, train};
 
 /// Every file of a checkpoint but the seconds in its state.
 fn checkpoint(run: &Path, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
@@ -38,9 +38,14 @@ fn checkpoint(run: &Path, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
+/// A random model never answers right; when it happens to stop is what varies.
+const VARIED: &str = "reward.rubric.components=[{kind=\"exact\"}, {kind=\"length\", max_tokens=12, buffer_tokens=11}]";
+
 /// The quickstart, small, with everything that a checkpoint has to carry: moments, a schedule, a
 /// reference, several updates a batch.
 const LONG: &[&str] = &[
+    "--set",
+    VARIED,
     "--set",
     "stages.sft.steps=40",
     "--set",
@@ -62,6 +67,14 @@ fn a_run_killed_again_and_again_is_the_run_never_stopped() {
     succeeds(dir.path(), &train(quickstart, "whole", LONG));
     let seconds = start.elapsed().as_secs_f64();
     let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
+    let trained = json_lines(&whole.join("metrics.jsonl"));
+    let trained = trained
+        .iter()
+        .filter(|step| step["grad_norm"].as_f64().unwrap() > 0.0);
+    assert!(
+        trained.count() > 45,
+        "most of the 52 steps move the weights"
+    );
 
     let mut rng = rng(20);
     let (mut kills, mut kept) = (0, Vec::new());
@@ -117,6 +130,8 @@ fn a_run_killed_again_and_again_is_the_run_never_stopped() {
     }
 }
 
+const KEEP: [&str; 2] = ["--set", "checkpoint.keep=9"];
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -161,8 +176,11 @@ fn edit(file: &Path, from: &str, to: &str) {
 fn two_runs(dir: &Path) {
     let quickstart = config("quickstart.toml");
     let quickstart = quickstart.to_str().unwrap();
-    let keep = ["--set", "checkpoint.keep=9"];
+    let keep = [&KEEP[..], &["--set", VARIED]].concat();
     succeeds(dir, &train(quickstart, "run", &keep));
+    for step in &json_lines(&dir.join("run/metrics.jsonl"))[3..] {
+        assert!(step["grad_norm"].as_f64().unwrap() > 0.0, "{step}");
+    }
     let wide = [&keep[..], &["--set", "model.hidden_size=24"]].concat();
     succeeds(dir, &train(quickstart, "wide", &wide));
     for run in ["run", "wide"] {
@@ -185,7 +203,7 @@ fn a_checkpoint_that_is_damaged_or_not_ones_own_is_told() {
         let _ = fs::remove_dir_all(&bad);
         copy(&dir.join("run"), &bad);
         damage(&bad.join(last));
-        let resume = ["--set", "checkpoint.keep=9", "--resume"];
+        let resume = [&KEEP[..], &["--set", VARIED, "--resume"]].concat();
         fails(dir, &train(quickstart, "bad", &resume), 1, parts);
         // Nothing that was logged is lost.
         let log = |run: &str| fs::read(dir.join(run).join("metrics.jsonl")).unwrap();
@@ -289,7 +307,7 @@ fn another_model_is_told_where_a_stage_begins() {
     fs::remove_dir_all(dir.join("run").join(model)).unwrap();
     copy(&dir.join("wide").join(model), &dir.join("run").join(model));
     let quickstart = config("quickstart.toml");
-    let resume = ["--set", "checkpoint.keep=9", "--resume"];
+    let resume = [&KEEP[..], &["--set", VARIED, "--resume"]].concat();
     fails(
         dir,
         &train(quickstart.to_str().unwrap(), "run", &resume),
