@@ -1,7 +1,7 @@
 //! The decoder-only transformer: one forward pass for sampling, scoring and training, and its
 //! backward pass, both written once for every device.
 
-use burn::tensor::{Device, Tensor, activation::log_softmax};
+use burn::tensor::{DType, Device, Tensor, activation::log_softmax};
 
 use super::{
     block::{Block, Kept, Place},
@@ -321,7 +321,7 @@ impl Transformer {
             heads,
         };
         let mut by_x = by_stream;
-        for (block, trace) in self.blocks.iter().zip(traces).rev() {
+        for (index, (block, trace)) in self.blocks.iter().zip(traces).enumerate().rev() {
             let kept = match trace {
                 Trace::All(kept) => kept,
                 Trace::Input(x) => {
@@ -329,7 +329,12 @@ impl Transformer {
                     block.forward(c, x, &rotation, heads, attend).1
                 }
             };
-            by_x = block.backward(c, kept, by_x, &place, gradients);
+            // Below the first block is the embedding, which is frozen when adapters are trained.
+            let below = index > 0 || gradients.trained == Trained::All;
+            match block.backward(c, kept, by_x, &place, gradients, below) {
+                Some(by_input) => by_x = by_input,
+                None => return,
+            }
         }
         if gradients.trained == Trained::All {
             gradients.sums.change(EMBEDDING, &self.embedding, |sum| {
@@ -384,6 +389,23 @@ impl Transformer {
         }
         base.lora = None;
         base
+    }
+
+    /// Brings a copy of every weight with its adapter added up to date, and uses it from then on: no
+    /// pass pays for adapters, whatever it is for. An update of the adapters ends that until the next
+    /// call, which uses the same memory. Weights that are stored in half precision stay without: a
+    /// copy of them in f32 would take twice the memory that they save.
+    pub fn merge_adapters(&mut self) {
+        if self.lora.is_none() || self.embedding.dtype() != DType::F32 {
+            return;
+        }
+        with_compute!(self, |c| {
+            for block in &mut self.blocks {
+                for (_, linear) in block.linears() {
+                    linear.merge(&c);
+                }
+            }
+        });
     }
 
     /// The same model with its adapters added to its weights.

@@ -118,7 +118,8 @@ pub struct Learner {
 
 impl Learner {
     /// A policy that has been updated `version` times.
-    pub fn new(model: Transformer, optimizer: AdamW, version: u64) -> Self {
+    pub fn new(mut model: Transformer, optimizer: AdamW, version: u64) -> Self {
+        model.merge_adapters();
         Self {
             model,
             optimizer,
@@ -142,6 +143,7 @@ impl Learner {
             self.version += 1;
             self.zeros = gradients;
         }
+        self.model.merge_adapters();
         norm
     }
 }
