@@ -9,6 +9,7 @@ use super::{
     layers::{Adapter, Gradients, Linear, RmsNorm, Trained},
     lora::Lora,
     parameters::{CollectHost, ParameterVisitor, from_host},
+    precision::{Precision, PrecisionError},
     rope::Rope,
     weights::{HostTensor, WeightError, WeightSource},
 };
@@ -389,6 +390,31 @@ impl Transformer {
         }
         base.lora = None;
         base
+    }
+
+    /// The same model with its matrices stored in another precision, adapters apart: they are
+    /// trained. Norms and biases are few, and stay.
+    ///
+    /// # Errors
+    /// When the device lacks it.
+    pub fn stored_as(mut self, precision: Precision) -> Result<Self, PrecisionError> {
+        precision.supported(&self.device())?;
+        let dtype = precision.dtype();
+        let store = |matrix: &mut Tensor<2>| {
+            if matrix.dtype() != dtype {
+                matrix.inplace(|matrix| matrix.cast(dtype));
+            }
+        };
+        store(&mut self.embedding);
+        if let Some(head) = &mut self.head {
+            store(head);
+        }
+        for block in &mut self.blocks {
+            for (_, linear) in block.linears() {
+                store(&mut linear.weight);
+            }
+        }
+        Ok(self)
     }
 
     /// Brings a copy of every weight with its adapter added up to date, and uses it from then on: no

@@ -35,7 +35,8 @@ use crate::{
     checkpoint::CheckpointError,
     device::DeviceError,
     model::{
-        Parameters, Transformer, lora::LoraError, pretrained::PretrainedError, weights::WeightError,
+        Parameters, PrecisionError, Transformer, lora::LoraError, pretrained::PretrainedError,
+        weights::WeightError,
     },
     policy::{AdamW, BudgetError},
     rollout::PromptError,
@@ -69,6 +70,8 @@ pub enum RunError {
     Budget(#[from] BudgetError),
     #[error(transparent)]
     Lora(#[from] LoraError),
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
     /// The config was checked before, so this is about its surroundings.
     #[error("{0}")]
     Config(String),
