@@ -142,7 +142,7 @@ fn killed_again_and_again(settings: &[&str]) -> TempDir {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let patience = Duration::from_secs_f64(rng.random_range(0.0..seconds / 2.0));
+        let patience = Duration::from_secs_f64(rng.random_range(0.0..seconds / 4.0));
         let started = Instant::now();
         let over = loop {
             if let Some(status) = child.try_wait().unwrap() {
