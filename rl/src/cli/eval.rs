@@ -183,7 +183,7 @@ impl Eval {
         );
         let measurement = evaluation.run(&bundle.model, tasks, |done| bar.set(done))?;
         bar.finish();
-        console.report("result  ", &measurement.report);
+        console.report("result", &measurement.report);
         if let Some((path, mut file)) = details {
             let answers = judge.rubric().answers(&subject.correct);
             let mut write = || -> std::io::Result<()> {
