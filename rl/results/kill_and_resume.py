@@ -42,7 +42,7 @@ RUNS = {
         "configs/smollm2-arithmetic.toml",
         [
             "lora.rank=8",
-            "stages.grpo.steps=6",
+            "stages.grpo.steps=4",
             "stages.grpo.prompts=2",
             "stages.grpo.group=4",
             "stages.grpo.learning_rate=1e-4",
