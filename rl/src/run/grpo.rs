@@ -95,6 +95,7 @@ impl Run<'_> {
             self.state.stage,
             self.state.stage_step,
             &self.learner.model,
+            self.config.memory.frozen,
         )?;
         let bar = console.stage("grpo", stage.steps, self.state.stage_step);
         for step in self.state.stage_step..stage.steps {

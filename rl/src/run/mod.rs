@@ -38,7 +38,8 @@ use crate::{
     checkpoint::CheckpointError,
     device::DeviceError,
     model::{
-        Parameters, Transformer, lora::LoraError, pretrained::PretrainedError, weights::WeightError,
+        Parameters, PrecisionError, Transformer, lora::LoraError, pretrained::PretrainedError,
+        weights::WeightError,
     },
     policy::{AdamW, BudgetError},
     rollout::PromptError,
@@ -89,6 +90,8 @@ pub enum RunError {
         out_of_range: usize,
         truncated: usize,
     },
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
     /// The config was checked before, so this is about its surroundings.
     #[error("{0}")]
     Config(String),
@@ -138,7 +141,8 @@ pub struct Learner {
 
 impl Learner {
     /// A policy that has been updated `version` times.
-    pub fn new(model: Transformer, optimizer: AdamW, version: u64) -> Self {
+    pub fn new(mut model: Transformer, optimizer: AdamW, version: u64) -> Self {
+        model.merge_adapters();
         Self {
             model,
             optimizer,
@@ -162,6 +166,7 @@ impl Learner {
             self.version += 1;
             self.zeros = gradients;
         }
+        self.model.merge_adapters();
         norm
     }
 }

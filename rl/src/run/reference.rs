@@ -12,7 +12,7 @@ use super::{Bundle, Codec, RunError};
 use crate::{
     checkpoint,
     grpo::{GrpoConfig, trainer},
-    model::Transformer,
+    model::{Precision, Transformer},
 };
 
 /// The reference of a stage, if it has one.
@@ -22,6 +22,8 @@ pub(super) struct Reference<'a> {
     device: Device,
     stage: usize,
     every: u64,
+    /// How it is stored.
+    precision: Precision,
     /// The model, and the step before which it was the policy.
     frozen: Option<(Transformer, u64)>,
 }
@@ -40,6 +42,7 @@ impl<'a> Reference<'a> {
         stage: usize,
         step: u64,
         model: &Transformer,
+        precision: Precision,
     ) -> Result<Self, RunError> {
         let mut reference = Self {
             directory,
@@ -47,6 +50,7 @@ impl<'a> Reference<'a> {
             device: device.clone(),
             stage,
             every: config.reference_every,
+            precision,
             frozen: None,
         };
         if config.beta == 0.0 {
@@ -61,7 +65,7 @@ impl<'a> Reference<'a> {
             if since < step {
                 let path = reference.path(since).display().to_string();
                 let kept = Bundle::open(&path, &reference.device)?;
-                reference.frozen = Some((kept.model, since));
+                reference.frozen = Some((kept.model.stored_as(precision)?, since));
             }
         }
         Ok(reference)
@@ -88,7 +92,7 @@ impl<'a> Reference<'a> {
             None => model.clone(),
         };
         checkpoint::save_model(&self.path(step), &frozen, self.codec)?;
-        self.frozen = Some((frozen, step));
+        self.frozen = Some((frozen.stored_as(self.precision)?, step));
         Ok(())
     }
 

@@ -343,6 +343,7 @@ pub(super) fn open(
         Some(last) => load_adapter(&last.join(checkpoint::ADAPTER), &mut bundle.model)?,
         None => lora.apply(&mut bundle.model, derive_seed(weights_seed(config), &[1]))?,
     }
+    bundle.model = bundle.model.stored_as(config.memory.frozen)?;
     Ok(bundle)
 }
 

@@ -58,13 +58,64 @@ const LONG: &[&str] = &[
     "stages.grpo.schedule=cosine",
 ];
 
+/// The same with everything that sampling ahead of training adds: batches sampled and not trained
+/// on, a source that has gone ahead, groups sampled again, a reference that is renewed.
+const AHEAD: &[&str] = &[
+    "--set",
+    VARIED,
+    "--set",
+    "stages.sft.steps=40",
+    "--set",
+    "stages.grpo.steps=12",
+    "--set",
+    "stages.grpo.loss=gspo",
+    "--set",
+    "stages.grpo.epsilon=0.2",
+    "--set",
+    "stages.grpo.beta=0.05",
+    "--set",
+    "stages.grpo.reference_every=5",
+    "--set",
+    "stages.grpo.mini_batches=2",
+    "--set",
+    "stages.grpo.top_entropy=0.7",
+    "--set",
+    "stages.grpo.entropy_coefficient=0.001",
+    "--set",
+    "stages.grpo.max_staleness=2",
+    "--set",
+    "stages.grpo.correction={level=\"sequence\", kind=\"truncate\"}",
+    "--set",
+    "stages.grpo.dynamic_sampling={max_batches=3}",
+];
+
 #[test]
 fn a_run_killed_again_and_again_is_the_run_never_stopped() {
+    killed_again_and_again(LONG);
+}
+
+#[test]
+fn a_run_that_samples_ahead_is_exact_too() {
+    let run = killed_again_and_again(AHEAD);
+    let steps = json_lines(&run.path().join("whole").join("metrics.jsonl"));
+    let grpo: Vec<&Value> = steps.iter().filter(|s| s["kind"] == "grpo").collect();
+    let of = |key: &str| -> Vec<u64> { grpo.iter().map(|s| s[key].as_u64().unwrap()).collect() };
+    // Two updates a step: batches are 0, 2, and then 4 versions behind.
+    assert_eq!(of("staleness_max"), [0, 2, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]);
+    assert_eq!(of("reference_age"), [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]);
+    let state = &grpo[5];
+    assert!(state["correction_mean"].as_f64().unwrap() > 0.0);
+    assert!(state["masked_tokens"].as_f64().unwrap() > 0.1);
+}
+
+/// Runs the quickstart with `settings` twice: in one go, and killed at random moments. Both must
+/// leave the same files.
+fn killed_again_and_again(settings: &[&str]) -> TempDir {
     let dir = TempDir::new().unwrap();
     let quickstart = config("quickstart.toml");
     let quickstart = quickstart.to_str().unwrap();
     let start = Instant::now();
-    succeeds(dir.path(), &train(quickstart, "whole", LONG));
+    succeeds(dir.path(), &train(quickstart, "whole", settings));
     let seconds = start.elapsed().as_secs_f64();
     let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
     let trained = json_lines(&whole.join("metrics.jsonl"));
@@ -80,7 +131,7 @@ fn a_run_killed_again_and_again_is_the_run_never_stopped() {
     let (mut kills, mut kept) = (0, Vec::new());
     // What is saved is seldom lost, so a few sittings are enough; a slow machine gets the rest in one.
     while kills < 20 {
-        let mut more = LONG.to_vec();
+        let mut more = settings.to_vec();
         match cut.join("config.toml").is_file() {
             true => more.push("--resume"),
             false => drop(fs::remove_dir_all(&cut)),
@@ -114,7 +165,7 @@ fn a_run_killed_again_and_again_is_the_run_never_stopped() {
     }
     eprintln!("killed {kills} times; lines logged by then: {kept:?}");
     assert!(kills >= 2, "the run was over after {kills} kills");
-    let resume = [LONG, &["--resume"]].concat();
+    let resume = [settings, &["--resume"]].concat();
     succeeds(dir.path(), &train(quickstart, "cut", &resume));
 
     assert_eq!(
@@ -128,6 +179,7 @@ fn a_run_killed_again_and_again_is_the_run_never_stopped() {
         assert_eq!(ours.0, theirs.0);
         assert!(ours.1 == theirs.1, "{} differs", ours.0.display());
     }
+    dir
 }
 
 const KEEP: [&str; 2] = ["--set", "checkpoint.keep=9"];
