@@ -2,7 +2,7 @@
 
 use super::{
     GrpoConfig,
-    advantage::{GroupRewards, ScaleRewards, step_advantages, whiten},
+    advantage::{Advantages, GroupRewards, ScaleRewards, step_advantages, whiten},
     config::OldPolicy,
     loss::CompletionTokens,
     objective::Normalizer,
@@ -271,7 +271,7 @@ impl Batch {
     }
 
     /// The advantage of each completion of `groups`, from which the batch was made.
-    pub fn advantages(&self, groups: &[RolloutGroup]) -> Vec<Vec<Option<f64>>> {
+    pub fn advantages(&self, groups: &[RolloutGroup]) -> Advantages {
         let mut known = self.examples.iter().map(|example| {
             let sum: f64 = example.advantages.iter().map(|&a| f64::from(a)).sum();
             sum / example.length().max(1) as f64
