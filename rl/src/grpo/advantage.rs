@@ -135,6 +135,18 @@ pub fn group_advantages(rewards: &[Option<f64>], scale: ScaleRewards) -> Vec<Opt
     step_advantages(&[group], Baseline::Group, scale).remove(0)
 }
 
+/// What each token of a completion can be blamed for: the advantage less the penalties from that token
+/// on (the return of REINFORCE++, arXiv 2501.03262, without discount).
+pub fn to_go(advantage: f64, penalties: &[f64]) -> Vec<f64> {
+    let mut value = advantage;
+    let mut values = vec![0.0; penalties.len()];
+    for (to_go, penalty) in values.iter_mut().zip(penalties).rev() {
+        value -= penalty;
+        *to_go = value;
+    }
+    values
+}
+
 /// Takes the mean over all tokens off and divides by their standard deviation:
 /// `(A − mean) / sqrt(var + 1e-8)`, with the variance of a sample, as verl's `masked_whiten`.
 pub fn whiten(advantages: &mut [Vec<f32>]) {

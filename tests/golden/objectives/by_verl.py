@@ -84,7 +84,6 @@ def kl_cases(batches):
 
 
 SCORES = [1.0, 0.0, 0.5, 0.25, 0.0, 1.0, 0.75, 0.125]
-PARTS = {"right": [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0], "short": [0.5, 0.25, 0.0, 1.0, 0.75, 0.5, 0.0, 0.25]}
 
 
 def advantage_cases(batches):
@@ -93,18 +92,17 @@ def advantage_cases(batches):
         batch = batches[name]
         mask = exact(batch["mask"])
         index = np.array([row // batch["group_size"] for row in range(len(mask))])
-        for kind in ("grpo", "rloo", "reinforce_plus_plus", "reinforce_plus_plus_baseline"):
-            for beta in (0.0, 0.05):
-                rewards = at_last(SCORES, mask)
-                if beta:
-                    # As verl.trainer.ppo.ray_trainer.apply_kl_penalty takes it off.
-                    penalty = core_algos.kl_penalty(exact(batch["old"]), exact(batch["reference"]), "k1") * mask
-                    rewards = rewards - beta * penalty
-                function = core_algos.get_adv_estimator_fn(kind)
-                advantages, _ = function(token_level_rewards=rewards, response_mask=mask, index=index, config=AlgoConfig(gamma=1.0))
-                yield {"source": f"{VERSION} {function.__name__}", "kind": kind, "batch": name, "rewards": SCORES, "beta": beta,
-                       "advantages": ragged(advantages, batch["mask"])}
-    yield gdpo(batches["off_policy"])
+        kinds = [(kind, beta) for kind in ("rloo", "reinforce_plus_plus") for beta in (0.0, 0.05)]
+        for kind, beta in [*kinds, ("reinforce_plus_plus_baseline", 0.0)]:
+            rewards = at_last(SCORES, mask)
+            if beta:
+                # As verl.trainer.ppo.ray_trainer.apply_kl_penalty takes it off.
+                penalty = core_algos.kl_penalty(exact(batch["old"]), exact(batch["reference"]), "k1") * mask
+                rewards = rewards - beta * penalty
+            function = core_algos.get_adv_estimator_fn(kind)
+            advantages, _ = function(token_level_rewards=rewards, response_mask=mask, index=index, config=AlgoConfig(gamma=1.0))
+            yield {"source": f"{VERSION} {function.__name__}", "kind": kind, "batch": name, "rewards": SCORES, "beta": beta,
+                   "advantages": ragged(advantages, batch["mask"])}
 
 
 def at_last(scores, mask):
@@ -114,16 +112,3 @@ def at_last(scores, mask):
         if len(live):
             rewards[row, live[-1]] = score
     return rewards
-
-
-def gdpo(batch):
-    mask = exact(batch["mask"])
-    index = np.array([row // batch["group_size"] for row in range(len(mask))])
-    weights = [1.0, 0.5]
-    config = AlgoConfig(gdpo_reward_keys=list(PARTS), gdpo_reward_weights=weights)
-    prompts = torch.zeros(len(mask), 1)
-    advantages, _ = core_algos.compute_gdpo_outcome_advantage(
-        at_last(SCORES, mask), mask, index, config=config, non_tensor_batch={key: np.array(part) for key, part in PARTS.items()},
-        batch={"prompts": prompts, "attention_mask": torch.cat([torch.ones(len(mask), 1), mask], 1).long()})
-    return {"source": f"{VERSION} compute_gdpo_outcome_advantage", "kind": "gdpo", "batch": "off_policy", "components": list(PARTS.values()),
-            "weights": weights, "advantages": ragged(advantages, batch["mask"])}
