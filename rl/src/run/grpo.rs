@@ -91,7 +91,6 @@ impl Run<'_> {
             stage,
             &path,
             &codec,
-            &self.device,
             self.state.stage,
             self.state.stage_step,
             &self.learner.model,

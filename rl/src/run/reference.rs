@@ -38,7 +38,6 @@ impl<'a> Reference<'a> {
         config: &GrpoConfig,
         directory: &'a Path,
         codec: &'a Codec,
-        device: &Device,
         stage: usize,
         step: u64,
         model: &Transformer,
@@ -47,7 +46,7 @@ impl<'a> Reference<'a> {
         let mut reference = Self {
             directory,
             codec,
-            device: device.clone(),
+            device: model.device(),
             stage,
             every: config.reference_every,
             precision,
