@@ -87,7 +87,7 @@ impl Run<'_> {
     ) -> Result<bool, RunError> {
         let (config, codec, judge) = (self.config, self.codec.clone(), self.judge.clone());
         let path = directory.path().to_owned();
-        let device = self.device.clone();
+        let device = self.learner.model.device();
         let place = Place {
             directory: &path,
             codec: &codec,
