@@ -134,7 +134,7 @@ impl ExampleSet {
     pub fn divided(self, fraction: f64) -> (Vec<Encoded>, Vec<Encoded>) {
         let (mut train, mut heldout) = (Vec::new(), Vec::new());
         for (example, problem) in self.examples.into_iter().zip(self.problems) {
-            match Split::of(&problem, fraction) {
+            match Split::of(&format!("example of {problem}"), fraction) {
                 Split::Train => train.push(example),
                 Split::Heldout => heldout.push(example),
             }
