@@ -50,7 +50,7 @@ def main():
     for seed in options.seeds:
         base = out / f"sft-{seed}"
         run(options.dunwu, out / "sft.toml", base, [f"seed={seed}"])
-        grpo = (out / "grpo.toml").read_text().replace("${BASE}", str(base))
+        grpo = (out / "grpo.toml").read_text().replace("${BASE}", str(next(base.glob("checkpoints/*/model"))))
         (out / f"grpo-{seed}.toml").write_text(grpo)
         for objective in options.objectives:
             settings = [f"seed={seed}", f"stages.grpo.loss={objective}", *options.set]

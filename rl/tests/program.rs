@@ -574,6 +574,10 @@ fn bad_input_files_are_named_with_line_and_field() {
         "kind = \"sft\"",
         "kind = \"sft\"\nfile = \"demonstrations.jsonl\"",
     );
+    let text = text.replace(
+        "[stages.traces]\nthink = 0.4\nslip = 0.01\nguess_sd = 4.0\nmalformed = 0.02\n",
+        "",
+    );
     assert!(text.contains("tasks.jsonl"));
     fs::write(dir.path().join("files.toml"), text).unwrap();
     let tasks = dir.path().join("tasks.jsonl");

@@ -6,6 +6,7 @@
 //! then `model/` has them added to its weights. It is written under another name, flushed to the disk, and renamed.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use std::{
 
 use burn::tensor::{Device, Tensor};
 use dunwu_datasets::Cursor;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -269,7 +270,7 @@ pub fn save_model(dir: &Path, model: &Transformer, codec: &Codec) -> Result<(), 
         eos_token_ids: &codec.eos,
         max_shard_bytes: DEFAULT_SHARD_BYTES,
     };
-    Ok(save_pretrained(dir, &export, model.to_host())?)
+    Ok(save_pretrained(dir, &export, model.host_tensors())?)
 }
 
 /// The newest complete checkpoint of a run, if it has any.
@@ -433,22 +434,15 @@ impl ParameterVisitor for Sizes {
 }
 
 fn save_moments(path: &Path, optimizer: &AdamW) -> Result<(), CheckpointError> {
-    let bytes = |moments: &Parameters, prefix: &str| -> Vec<(String, Vec<u8>)> {
-        let flat = |values: Vec<f32>| values.iter().flat_map(|x| x.to_le_bytes()).collect();
-        moments
-            .iter()
-            .map(|(name, tensor)| (format!("{prefix}/{name}"), flat(to_host(tensor.clone()))))
-            .collect()
+    let named = |moments: &Parameters, prefix: &str| -> Vec<(String, Moment)> {
+        let one = |(name, tensor): (&str, &Tensor<1>)| {
+            let (tensor, shape) = (tensor.clone(), tensor.dims());
+            (format!("{prefix}/{name}"), Moment { tensor, shape })
+        };
+        moments.iter().map(one).collect()
     };
-    let mut all = bytes(&optimizer.mean, "mean");
-    all.extend(bytes(&optimizer.square, "square"));
-    let views: Result<Vec<_>, _> = all
-        .iter()
-        .map(|(name, bytes)| {
-            TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map(|view| (name, view))
-        })
-        .collect();
-    let views = views.map_err(|e| CheckpointError::invalid(path, e))?;
+    let mut views = named(&optimizer.mean, "mean");
+    views.extend(named(&optimizer.square, "square"));
     safetensors::serialize_to_file(views, None, path).map_err(|error| match error {
         safetensors::SafeTensorError::IoError(source) => CheckpointError::Io {
             path: path.to_owned(),
@@ -456,6 +450,31 @@ fn save_moments(path: &Path, optimizer: &AdamW) -> Result<(), CheckpointError> {
         },
         other => CheckpointError::invalid(path, other),
     })
+}
+
+/// A moment of one weight, read when it is written: there is never a second copy of all.
+struct Moment {
+    tensor: Tensor<1>,
+    shape: [usize; 1],
+}
+
+impl safetensors::View for Moment {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let values = to_host(self.tensor.clone());
+        Cow::Owned(values.iter().flat_map(|x| x.to_le_bytes()).collect())
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.shape[0]
+    }
 }
 
 /// The checkpoints, oldest first. They appear whole, so one that is not was damaged later.

@@ -157,18 +157,29 @@ impl Lora {
 
     /// Trained values of a model with these adapters.
     pub fn parameter_count(&self, tensors: &[(String, Vec<usize>)]) -> u64 {
+        let adapted = self.adapted(tensors);
+        let ranks = adapted.map(|[out, inner]| self.rank * (out + inner));
+        ranks.sum::<usize>() as u64
+    }
+
+    /// Values of the matrices that get an adapter: those of a copy with them added.
+    pub fn adapted_count(&self, tensors: &[(String, Vec<usize>)]) -> u64 {
+        let adapted = self.adapted(tensors);
+        adapted.map(|[out, inner]| out * inner).sum::<usize>() as u64
+    }
+
+    /// Shapes of the matrices that get an adapter.
+    fn adapted(&self, tensors: &[(String, Vec<usize>)]) -> impl Iterator<Item = [usize; 2]> {
         let targeted = |name: &str| {
             let name = name.strip_suffix(".weight").unwrap_or(name);
-            self.targets
-                .iter()
-                .any(|t| name.ends_with(&format!(".{t}")))
+            let mut targets = self.targets.iter();
+            targets.any(|t| name.ends_with(&format!(".{t}")))
         };
-        let ranks = tensors
-            .iter()
-            .filter(|(name, shape)| shape.len() == 2 && targeted(name));
-        ranks
-            .map(|(_, shape)| (self.rank * (shape[0] + shape[1])) as u64)
-            .sum()
+        let matrix = move |(name, shape): &(String, Vec<usize>)| match shape[..] {
+            [out, inner] if targeted(name) => Some([out, inner]),
+            _ => None,
+        };
+        tensors.iter().filter_map(matrix)
     }
 
     /// Puts new adapters on `model`: A uniform in `±1 / sqrt(in)`, as PEFT draws it, and B zero, so

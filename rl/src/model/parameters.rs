@@ -113,20 +113,28 @@ fn square_sum(_: &Tensor<1>) -> f64 {
     0.0 // no tensor is on the CPU then
 }
 
-/// Collects a copy of every weight on the host.
+/// Collects every weight, to be copied to the host.
 #[derive(Debug, Default)]
-pub struct CollectHost {
-    /// Name and values, in checkpoint order.
-    pub tensors: Vec<(String, HostTensor)>,
+pub(crate) struct CollectHost {
+    /// Name, shape and values, in checkpoint order.
+    tensors: Vec<(String, Vec<usize>, Tensor<1>)>,
+}
+
+impl CollectHost {
+    /// Name and values, in checkpoint order, each copied when it is its turn.
+    pub(crate) fn into_tensors(self) -> impl Iterator<Item = (String, HostTensor)> {
+        self.tensors.into_iter().map(|(name, shape, tensor)| {
+            let values = to_host(tensor);
+            (name, HostTensor { shape, values })
+        })
+    }
 }
 
 impl ParameterVisitor for CollectHost {
     fn visit<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
-        let host = HostTensor {
-            shape: tensor.dims().to_vec(),
-            values: to_host(tensor.clone()),
-        };
-        self.tensors.push((name.to_owned(), host));
+        let shape = tensor.dims().to_vec();
+        let flat = tensor.clone().reshape([shape.iter().product::<usize>()]);
+        self.tensors.push((name.to_owned(), shape, flat));
     }
 }
 

@@ -449,18 +449,24 @@ impl Transformer {
         merged
     }
 
-    /// A copy of every weight on the host, by Hugging Face name, adapters apart.
-    pub fn to_host(&self) -> Vec<(String, HostTensor)> {
+    /// A copy of every weight on the host, by Hugging Face name, adapters apart; each is made when
+    /// it is asked for.
+    pub fn host_tensors(&self) -> impl Iterator<Item = (String, HostTensor)> + use<> {
         let mut collect = CollectHost::default();
         self.clone().visit(&mut collect);
-        collect.tensors
+        collect.into_tensors()
+    }
+
+    /// All of [`Self::host_tensors`] at once.
+    pub fn to_host(&self) -> Vec<(String, HostTensor)> {
+        self.host_tensors().collect()
     }
 
     /// A copy of every adapter's weights on the host, by name.
     pub fn adapters_to_host(&self) -> Vec<(String, HostTensor)> {
         let mut collect = CollectHost::default();
         self.clone().visit_adapters(&mut collect);
-        collect.tensors
+        collect.into_tensors().collect()
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     config::{ModelSection, RunConfig, StageConfig},
-    model::{ModelConfig, Pretrained},
+    grpo::GrpoConfig,
+    model::{ModelConfig, Precision, Pretrained},
     policy::batch::activation_bytes_per_token,
     run::{RunError, bundle},
 };
@@ -39,18 +40,31 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     let parameters = model.parameter_count();
     let weights = 4 * parameters;
     let memory = &config.memory;
-    let trained = match &config.lora {
-        Some(lora) => 4 * lora.parameter_count(&model.tensors()),
-        None => weights,
+    let frozen = memory.frozen.bytes() * parameters;
+    let any = |f: &dyn Fn(&GrpoConfig) -> bool| {
+        let mut stages = config.stages.iter();
+        stages.any(|stage| matches!(stage, StageConfig::Grpo(grpo) if f(grpo)))
     };
-    let with_reference = |s: &StageConfig| matches!(s, StageConfig::Grpo(g) if g.beta > 0.0);
-    let (reference, merged) = match &config.lora {
-        // The reference is the base; to sample and to save, adapters are added to a copy.
-        Some(_) => (0, weights),
-        None => (
-            weights * u64::from(config.stages.iter().any(with_reference)),
-            0,
-        ),
+    let (stored, trained, merged) = match &config.lora {
+        Some(lora) => {
+            let tensors = model.tensors();
+            let merged = match memory.frozen {
+                Precision::F32 => 4 * lora.adapted_count(&tensors),
+                Precision::Bf16 | Precision::F16 => 0,
+            };
+            (frozen, 4 * lora.parameter_count(&tensors), merged)
+        }
+        None => (weights, weights, 0),
+    };
+    // With adapters the reference is the base, unless it is renewed on the way.
+    let kept_apart =
+        |g: &GrpoConfig| g.beta > 0.0 && (config.lora.is_none() || g.reference_every > 0);
+    let reference = frozen * u64::from(any(&kept_apart));
+    // Where sampling goes on beside training, it has the weights of some steps ago.
+    let ahead = match any(&|g| g.max_staleness > 0) {
+        true if config.lora.is_some() => merged,
+        true => weights,
+        false => 0,
     };
     let (kept, passing) = activation_bytes_per_token(model, memory.activations());
     let budget = memory.token_budget as u64;
@@ -66,11 +80,12 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     let cached = (4 * slots * kv * config.sampling.max_tokens.next_multiple_of(64)) as u64;
     let parts = vec![
         ("program and tokenizer", 64 << 20),
-        ("weights", weights),
+        ("weights", stored),
         ("gradients", trained * workers),
         ("optimiser moments", 2 * trained),
         ("reference", reference),
-        ("merged copy to sample", merged),
+        ("copy with adapters added", merged),
+        ("weights to sample ahead", ahead),
         ("activations", (kept + passing) as u64 * budget * workers),
         ("vocabulary head", logits * workers),
         ("keys and values", cached),

@@ -6,7 +6,7 @@ use super::{
     RunDirectory, RunError,
     console::Console,
     interrupt, preflight,
-    reference::Reference,
+    reference::{Place, Reference},
     seeds::Purpose,
     summary::showcase,
     train::{Run, collector},
@@ -87,16 +87,16 @@ impl Run<'_> {
     ) -> Result<bool, RunError> {
         let (config, codec, judge) = (self.config, self.codec.clone(), self.judge.clone());
         let path = directory.path().to_owned();
-        let mut reference = Reference::open(
-            stage,
-            &path,
-            &codec,
-            &self.device,
-            self.state.stage,
-            self.state.stage_step,
-            &self.learner.model,
-            self.config.memory.frozen,
-        )?;
+        let device = self.learner.model.device();
+        let place = Place {
+            directory: &path,
+            codec: &codec,
+            device: &device,
+            stage: self.state.stage,
+            precision: config.memory.frozen,
+        };
+        let step = self.state.stage_step;
+        let mut reference = Reference::open(stage, place, step, &self.learner.model)?;
         let bar = console.stage("grpo", stage.steps, self.state.stage_step);
         for step in self.state.stage_step..stage.steps {
             reference.renew(stage, step, &self.learner.model)?;

@@ -90,6 +90,7 @@ pub enum RunError {
         out_of_range: usize,
         truncated: usize,
     },
+    #[error(transparent)]
     Precision(#[from] PrecisionError),
     /// The config was checked before, so this is about its surroundings.
     #[error("{0}")]

@@ -32,13 +32,16 @@ impl Run<'_> {
         };
         let (bundle, whose) = match restart {
             Restart::RunStart => (
-                open(self.config, None, &self.device)?,
+                open(self.config, None, &self.learner.model.device())?,
                 "the run began with".to_owned(),
             ),
             Restart::AfterStage(index) => {
                 let kept = directory.join(name(index));
                 let whose = format!("stage {index} ended with");
-                (open(self.config, Some(&kept), &self.device)?, whose)
+                (
+                    open(self.config, Some(&kept), &self.learner.model.device())?,
+                    whose,
+                )
             }
         };
         console.line(&format!("restart  with the weights that {whose}"));

@@ -7,8 +7,7 @@ use crate::{
     compute::tensor::{Tensors, index},
     model::{
         Engine, ModelConfig, ParameterVisitor, Precision, config::Family, lora::Lora,
-        parameters::to_host,
-        weights::HostTensor,
+        parameters::to_host, weights::HostTensor,
     },
     policy::{Sequence, pack, token_logprobs},
 };

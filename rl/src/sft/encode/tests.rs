@@ -10,7 +10,7 @@ const CHATML: &str = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n
     {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 fn codec(template: Option<&str>) -> Codec {
-    let alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGH 0123456789?!.:\n[]/";
+    let alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789?!.:\n[]/";
     let marks = ["<eos>", "<|im_start|>", "<|im_end|>"];
     let tokenizer = Tokenizer::characters(alphabet, &marks).unwrap();
     let special = SpecialTokens {
