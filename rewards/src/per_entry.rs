@@ -119,6 +119,10 @@ impl Reward for PerEntry {
         scores
     }
 
+    fn takes_batches(&self) -> bool {
+        self.judges.values().any(|judge| judge.takes_batches())
+    }
+
     fn typical_scores(&self) -> [f64; 2] {
         let scores = self.judges.values().map(|judge| judge.typical_scores());
         scores.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], score| {

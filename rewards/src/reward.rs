@@ -60,6 +60,11 @@ pub trait Reward: Send + Sync {
             .collect()
     }
 
+    /// Whether this judge takes a batch as a whole. Those that do not are asked by several threads.
+    fn takes_batches(&self) -> bool {
+        false
+    }
+
     /// What this judge knows of answers, if it compares them: [`crate::majority`] needs it.
     fn answers(&self) -> Option<&dyn Answers> {
         None

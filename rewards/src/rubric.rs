@@ -26,6 +26,24 @@ use crate::vote::Answers;
 /// further ones stay low. 2⁸ evaluations take well under a millisecond.
 const PROBED_COMPONENTS: usize = 8;
 
+/// What a judge that takes no batches says of each sample, in their order, asked by as many threads as there are cores.
+fn one_by_one(judge: &dyn Reward, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = samples.len().div_ceil(threads).max(1);
+    if share == samples.len() {
+        return judge.score_batch(samples);
+    }
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = samples
+            .chunks(share)
+            .map(|part| scope.spawn(|| judge.score_batch(part)))
+            .collect();
+        let joined = parts.into_iter().map(|part| part.join());
+        let said = joined.map(|said| said.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        said.flatten().collect()
+    })
+}
+
 /// Settings of a [`Rubric`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -383,6 +401,12 @@ impl Rubric {
         self.outcome(sample, scores)
     }
 
+    /// Whether a component takes batches as a whole, so that [`Rubric::score_batch`] is worth while.
+    pub fn takes_batches(&self) -> bool {
+        let mut components = self.components.iter();
+        components.any(|component| component.reward.takes_batches())
+    }
+
     /// Judges several samples, in their order; each judge sees those that it applies to as one batch.
     ///
     /// # Errors
@@ -424,7 +448,8 @@ impl Rubric {
             .collect();
         let mut said = match asked.is_empty() {
             true => Vec::new(),
-            false => component.reward.score_batch(&asked),
+            false if component.reward.takes_batches() => component.reward.score_batch(&asked),
+            false => one_by_one(component.reward.as_ref(), &asked),
         }
         .into_iter();
         applies

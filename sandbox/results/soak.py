@@ -2,8 +2,9 @@
 
 usage: python3 sandbox/results/soak.py DUNWU PROGRAMS.jsonl COUNT
 
-Prints one JSON object: results by kind, resident memory in MiB at a tenth of the way and at the end (the highest of three
-readings each), and whether every program had a result, in order.
+Prints resident memory at each tenth of the way to standard error while it runs, then one JSON object: results by kind,
+resident memory in MiB of the program and of its workers by tenths (the highest of ten readings each), the most of both
+together, and whether every program had a result, in order.
 """
 import collections, glob, json, os, random, subprocess, sys, threading, time
 
@@ -24,16 +25,22 @@ def feed():
 
 
 def resident():
-    """MiB of the process and its children."""
-    total = 0
+    """MiB of the process, and of its children together."""
+    own, children = 0, 0
     for entry in glob.glob("/proc/[0-9]*"):
         try:
             parent = open(entry + "/stat").read().rsplit(")", 1)[1].split()[1]
             if int(entry[6:]) == process.pid or int(parent) == process.pid:
-                total += next(int(line.split()[1]) for line in open(entry + "/status") if line.startswith("VmRSS"))
+                kib = next(int(line.split()[1]) for line in open(entry + "/status") if line.startswith("VmRSS"))
+                own, children = (own + kib, children) if int(entry[6:]) == process.pid else (own, children + kib)
         except (OSError, StopIteration):
             pass
-    return total / 1024
+    return round(own / 1024, 1), round(children / 1024, 1)
+
+
+def tenth(readings):
+    """The highest of some readings: the program's, its workers'."""
+    return [max(own for own, _ in readings), max(workers for _, workers in readings)]
 
 
 threading.Thread(target=feed).start()
@@ -45,9 +52,11 @@ for index, line in enumerate(process.stdout):
     seen = (result.get("exit"), result.get("stdout"), result.get("fuel_used"))
     differing += expected.setdefault(key, seen) != seen
     if index % max(count // 100, 1) == 0:
-        memory.append(round(resident(), 1))
-third = max(len(memory) // 10, 3)
+        memory.append(resident())
+        if len(memory) % 10 == 0:
+            print(f"{index + 1} programs, {time.time() - start:.0f} s: MiB {tenth(memory[-10:])}", file=sys.stderr, flush=True)
+tenths = [tenth(memory[at:at + 10]) for at in range(0, len(memory), 10)]
 print(json.dumps({
     "programs": count, "results": sum(kinds.values()), "exit_code": process.wait(), "kinds": dict(kinds), "differing": differing,
-    "resident_mib_early": max(memory[third:third + 3]), "resident_mib_late": max(memory[-3:]), "seconds": round(time.time() - start),
+    "resident_mib_by_tenth": tenths, "resident_mib_most": max(round(own + workers, 1) for own, workers in memory), "seconds": round(time.time() - start),
 }))

@@ -31,6 +31,10 @@ const MESSAGE_BYTES: usize = 1 << 30;
 /// WebAssembly programs that a worker keeps compiled.
 const KEPT_PROGRAMS: usize = 16;
 
+/// Requests after which a worker process is replaced by a new one, which takes some 100 ms: what the engine, the
+/// allocator and hostile guests leave behind does not add up over a long run.
+pub const REQUESTS_OF_A_WORKER: u32 = 5_000;
+
 /// What is asked of a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
@@ -322,7 +326,16 @@ impl Worker {
                 station.ask(request.clone())
             }
             Self::Process(process) => match process.ask(request) {
-                Ok(reply) => Ok(reply),
+                Ok(reply) => {
+                    if process.answered == REQUESTS_OF_A_WORKER {
+                        // Where no other can be started, this one goes on.
+                        match Process::start(process.program.clone()) {
+                            Ok(fresh) => *process = fresh,
+                            Err(_) => process.answered = 0,
+                        }
+                    }
+                    Ok(reply)
+                }
                 Err(_) => {
                     *process = Process::start(process.program.clone())?;
                     process.ask(request)
@@ -338,6 +351,8 @@ pub(crate) struct Process {
     child: Child,
     stdin: ChildStdin,
     replies: Receiver<Vec<u8>>,
+    /// Requests that it has answered.
+    answered: u32,
 }
 
 impl Process {
@@ -363,6 +378,7 @@ impl Process {
             child,
             stdin,
             replies,
+            answered: 0,
         })
     }
 
@@ -375,8 +391,11 @@ impl Process {
         send(&mut self.stdin, &message).map_err(|error| lost(&error.to_string()))?;
         let patience = request.patience();
         match self.replies.recv_timeout(patience) {
-            Ok(reply) => postcard::from_bytes(&reply)
-                .map_err(|error| SandboxError::protocol(error.to_string())),
+            Ok(reply) => {
+                self.answered += 1;
+                postcard::from_bytes(&reply)
+                    .map_err(|error| SandboxError::protocol(error.to_string()))
+            }
             Err(RecvTimeoutError::Timeout) => {
                 Err(lost(&format!("no answer in {} s", patience.as_secs())))
             }

@@ -192,4 +192,8 @@ impl Reward for CommandReward {
     fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
         shared(samples, &self.config.name, self.scores(samples))
     }
+
+    fn takes_batches(&self) -> bool {
+        true
+    }
 }

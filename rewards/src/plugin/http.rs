@@ -163,4 +163,8 @@ impl Reward for HttpReward {
     fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
         shared(samples, &self.config.name, self.scores(samples))
     }
+
+    fn takes_batches(&self) -> bool {
+        true
+    }
 }

@@ -153,4 +153,8 @@ impl Reward for WasmReward {
     fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
         shared(samples, &self.config.name, self.scores(samples))
     }
+
+    fn takes_batches(&self) -> bool {
+        true
+    }
 }
