@@ -227,7 +227,14 @@ fn problem(row: &mut Row<'_>, format: DataFormat) -> Result<(String, String), Da
         DataFormat::Svamp => {
             let body = row.take_text("Body")?;
             let question = row.take_text("Question")?;
-            let problem = format!("{} {}", body.trim_end(), question.trim_start());
+            // Bodies mostly lack the full stop between them and their question.
+            let body = body.trim_end();
+            let stop = if body.ends_with(['.', '?', '!', ',']) {
+                ""
+            } else {
+                "."
+            };
+            let problem = format!("{body}{stop} {}", question.trim_start());
             Ok((problem, number_or_text(row, "Answer")?))
         }
         DataFormat::Aime => {

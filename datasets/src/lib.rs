@@ -23,7 +23,7 @@
 //! ```
 //!
 //! # Map
-//! - `task`: [`Task`], [`Prompt`], [`Message`], [`Demonstration`]
+//! - `task`: [`Task`], [`Prompt`], [`Message`], [`Demonstration`], [`Example`]
 //! - `source`: [`TaskSource`], [`Cursor`], and the source over a generator
 //! - `split`: which problems are held out
 //! - `seed`: how every random draw gets its seed
@@ -57,7 +57,7 @@ pub use generators::{
     TraceMix,
 };
 pub use jsonl::{
-    AnswerFormat, JsonlConfig, JsonlSource, PromptStyle, read_demonstrations, read_tasks,
+    AnswerFormat, JsonlConfig, JsonlSource, PromptStyle, read_examples, read_tasks, shuffled,
 };
 pub use mixture::{
     MIXTURE_COLUMN, MixtureEntry, MixtureSource, check_entries, mixture_shares, mixture_task,
@@ -65,5 +65,5 @@ pub use mixture::{
 pub use seed::{derive_seed, rng};
 pub use source::{Cursor, GeneratorSource, TaskResult, TaskSource};
 pub use split::{Split, fingerprint, partition};
-pub use task::{Demonstration, Message, Prompt, Role, Task};
+pub use task::{Demonstration, Example, Message, Prompt, Role, Task};
 pub use template::{Template, TemplateConfig, TemplateSource};

@@ -103,6 +103,29 @@ pub struct Demonstration {
     pub completion: String,
 }
 
+/// Something to learn from by imitation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Example {
+    /// A prompt and what to say to it.
+    Completion(Demonstration),
+    /// A conversation; what the assistant says in it is to be learnt.
+    Conversation(Vec<Message>),
+}
+
+impl Example {
+    /// The text that poses the problem, which decides on which side of a split the example is: that
+    /// of its prompt, or of a conversation up to the assistant's first word.
+    pub fn problem_text(&self) -> String {
+        match self {
+            Self::Completion(demonstration) => demonstration.prompt.problem_text(),
+            Self::Conversation(messages) => {
+                let before = messages.iter().take_while(|m| m.role != Role::Assistant);
+                Prompt::Chat(before.cloned().collect()).problem_text()
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@
     DUNWU_SMOLLM2=SmolLM2-135M-Instruct.Q4_1.gguf python3 rl/results/kill_and_resume.py target/release/dunwu smollm2-lora
 
 Run from the repository's root; only Python's standard library is needed. Compared are metrics.jsonl (without the keys that
-measure the machine, which end in _s or _bytes), completions.jsonl, and every file of the last checkpoint: weights, adapters,
+measure the machine, which end in _s or _bytes), completions.jsonl, evaluation.jsonl, and every file of the last checkpoint: weights, adapters,
 the optimiser's moments, and state.json without its seconds. Every kill is of a run of its own, at a moment drawn uniformly from
 the time that the whole run took. The exit code is 1 when anything differs.
 """
@@ -42,7 +42,7 @@ RUNS = {
         "configs/smollm2-arithmetic.toml",
         [
             "lora.rank=8",
-            "stages.grpo.steps=6",
+            "stages.grpo.steps=4",
             "stages.grpo.prompts=2",
             "stages.grpo.group=4",
             "stages.grpo.learning_rate=1e-4",
@@ -73,6 +73,10 @@ def run(dunwu, name, run_dir, resume=False):
 def metrics(run_dir):
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if not key.endswith(("_s", "_bytes"))} for line in lines]
+
+
+def logs(run_dir):
+    return [(run_dir / name).read_bytes() for name in ("completions.jsonl", "evaluation.jsonl")]
 
 
 def checkpoint(run_dir):
@@ -120,14 +124,14 @@ def main():
         directory = Path(directory)
         whole = directory / "whole"
         seconds = run(dunwu, arguments.run, whole)
-        expected = metrics(whole), (whole / "completions.jsonl").read_bytes(), checkpoint(whole)
+        expected = metrics(whole), logs(whole), checkpoint(whole)
         again = directory / "again"
         run(dunwu, arguments.run, again)
-        same = (metrics(again), (again / "completions.jsonl").read_bytes(), checkpoint(again)) == expected
+        same = (metrics(again), logs(again), checkpoint(again)) == expected
         shutil.rmtree(again)
         steps = len(expected[0])
         print(f"{arguments.run}: {steps} steps in {seconds:.1f} s; a second process: {'identical' if same else 'DIFFERENT'}\n")
-        print("| kill | after | logged | saved | metrics | completions | weights, moments, state |")
+        print("| kill | after | logged | saved | metrics | completions, evaluations | weights, moments, state |")
         print("|---|---|---|---|---|---|---|", flush=True)
         for kill in range(1, arguments.kills + 1):
             cut = directory / "cut"
@@ -143,7 +147,7 @@ def main():
             if not begun:
                 shutil.rmtree(cut, ignore_errors=True)
             run(dunwu, arguments.run, cut, resume=begun)
-            found = metrics(cut), (cut / "completions.jsonl").read_bytes(), checkpoint(cut)
+            found = metrics(cut), logs(cut), checkpoint(cut)
             equal = [ours == theirs for ours, theirs in zip(found, expected)]
             good += all(equal)
             cells = ["identical" if one else "DIFFERENT" for one in equal]

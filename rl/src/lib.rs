@@ -20,7 +20,7 @@
 //! - [`run`]: its stages, its directory
 //! - [`rollout`]: prompts in, judged completions out
 //! - [`generation`]: batched decoding with a key-value cache
-//! - [`grpo`], [`sft`]: the stages
+//! - [`grpo`], [`sft`], [`rejection`]: the stages
 //! - [`policy`]: log-probabilities, gradients, the optimiser
 //! - [`model`], [`tokenizer`]: transformer, weights, text
 //! - [`compute`]: the arithmetic, on slices of the CPU and on tensors of any device
@@ -39,6 +39,7 @@ pub mod grpo;
 pub mod metrics;
 pub mod model;
 pub mod policy;
+pub mod rejection;
 pub mod rollout;
 pub mod run;
 pub mod sft;

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 #[path = "program/alarms.rs"]
 mod alarms;
+#[path = "program/data.rs"]
+mod data;
 #[path = "program/eval.rs"]
 mod eval;
 #[path = "program/exactness.rs"]
@@ -573,6 +575,10 @@ fn bad_input_files_are_named_with_line_and_field() {
     let text = text.replace(
         "kind = \"sft\"",
         "kind = \"sft\"\nfile = \"demonstrations.jsonl\"",
+    );
+    let text = text.replace(
+        "[stages.traces]\nthink = 0.4\nslip = 0.01\nguess_sd = 4.0\nmalformed = 0.02\n",
+        "",
     );
     assert!(text.contains("tasks.jsonl"));
     fs::write(dir.path().join("files.toml"), text).unwrap();

@@ -2,7 +2,8 @@
 //!
 //! | module | what it holds to |
 //! |---|---|
-//! | `references` | numbers of transformers and TRL |
+//! | `references` | numbers of transformers |
+//! | `objectives` | losses, gradients and advantages by TRL and verl |
 //! | `consistency` | the same thing computed two ways |
 //! | `configs` | every shipped config loads |
 //! | `wgpu` | the same on a wgpu adapter, when DUNWU_TEST_WGPU is set |
@@ -11,5 +12,6 @@
 mod configs;
 mod consistency;
 mod fixtures;
+mod objectives;
 mod references;
 mod wgpu;

@@ -1,8 +1,7 @@
-//! Numbers of transformers and TRL; the scripts that made them stand beside them in golden/.
+//! Numbers of transformers; the scripts that made them stand beside them in golden/.
 
 use burn::tensor::Device;
 use dunwu::{
-    grpo::{ScaleRewards, group_advantages},
     model::{ModelConfig, Transformer, weights::WeightSource},
     policy::{HeadConfig, Sequence, token_logprobs},
     run::Bundle,
@@ -114,30 +113,4 @@ fn smollm2_scores_as_transformers_does() {
     }
     eprintln!("largest difference of a token's log-probability: {worst:e}");
     assert!(worst <= 1e-3, "{worst}");
-}
-
-#[test]
-fn advantages_are_trls() {
-    let golden = golden_json("grpo_loss.json");
-    for case in golden["advantage_cases"].as_array().unwrap() {
-        let scale = match case["scale_std"].as_bool().unwrap() {
-            true => ScaleRewards::Group,
-            false => ScaleRewards::None,
-        };
-        let rewards: Vec<Option<f64>> = case["rewards"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(Value::as_f64)
-            .collect();
-        let group = case["group_size"].as_u64().unwrap() as usize;
-        let ours: Vec<f32> = rewards
-            .chunks(group)
-            .flat_map(|rewards| group_advantages(rewards, scale))
-            // TRL gives a completion without a reward the advantage 0; we leave it out.
-            .map(|advantage| advantage.unwrap_or(0.0) as f32)
-            .collect();
-        let difference = largest_difference(&ours, &floats(&case["advantages"]));
-        assert!(difference < 1e-5, "{case}: {difference}");
-    }
 }

@@ -247,7 +247,7 @@ impl Curriculum {
                 return item;
             }
         }
-        left().last().expect("an item is left")
+        left().next_back().expect("an item is left")
     }
 
     /// Learns results by item; results of one item are added up first.

@@ -48,6 +48,14 @@ fn every_format_is_found_by_its_fields() {
         let task = &found.tasks[0];
         assert_eq!((task.id.as_str(), task.answer.as_str()), (id, answer));
     }
+    let svamp = |body: &str| {
+        let line = format!(r#"{{"Body": "{body}", "Question": "How many?", "Answer": 1}}"#);
+        read_text(&line, None).unwrap().tasks[0]
+            .prompt
+            .problem_text()
+    };
+    assert_eq!(svamp("He had 3"), "He had 3. How many?");
+    assert_eq!(svamp("He had 3. "), "He had 3. How many?");
     // Columns that judges need stay, and the two kinds of integers are told apart.
     let task = &read_text(HUMANEVAL, None).unwrap().tasks[0];
     assert!(task.columns.contains_key("test") && task.columns.contains_key("entry_point"));

@@ -130,7 +130,7 @@ mod tests {
             let attempts: Vec<u64> = thought
                 .split(';')
                 .map(|attempt| {
-                    let results = attempt.split(',').map(|text| {
+                    let mut results = attempt.split(',').map(|text| {
                         let (left, sign, right, result) = step(text);
                         let right_result = match sign {
                             '+' => left + right,
@@ -141,7 +141,7 @@ mod tests {
                         assert_eq!(result, right_result, "{completion}");
                         result
                     });
-                    results.last().unwrap()
+                    results.next_back().unwrap()
                 })
                 .collect();
             let (last, earlier) = attempts.split_last().unwrap();

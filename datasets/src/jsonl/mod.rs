@@ -3,10 +3,11 @@
 //! A byte order mark at the beginning is skipped, and so are blank lines. Everything else that is
 //! not as expected is an error that names the file, the line and the field.
 
+mod examples;
 pub(crate) mod lines;
 mod records;
 mod source;
 
-pub use records::{AnswerFormat, JsonlConfig, PromptStyle, read_demonstrations, read_tasks};
-pub use source::JsonlSource;
-pub(crate) use source::shuffled;
+pub use examples::read_examples;
+pub use records::{AnswerFormat, JsonlConfig, PromptStyle, read_tasks};
+pub use source::{JsonlSource, shuffled};

@@ -143,25 +143,19 @@ pub fn read_tasks(path: &Path, config: &JsonlConfig) -> Result<Vec<Task>, Datase
     })
 }
 
-/// Reads the demonstrations in `path`, in the file's order: `prompt`, a string (raw text) or a list
-/// of messages, and `completion`, a string. Other fields are ignored.
-///
-/// # Errors
-/// As for [`read_tasks`].
-pub fn read_demonstrations(path: &Path) -> Result<Vec<Demonstration>, DatasetError> {
+/// A row with `prompt`, a string (raw text) or a list of messages, and `completion`, a string.
+pub(super) fn demonstration(row: &mut Row<'_>) -> Result<Demonstration, DatasetError> {
     let config = JsonlConfig {
         prompt_style: PromptStyle::Text,
         ..Default::default()
     };
-    read(path, |mut row| {
-        let prompt = match row.fields.get("prompt") {
-            Some(list @ Value::Array(_)) => Prompt::Chat(messages(&row, "prompt", list.clone())?),
-            _ => prompt(&mut row, &config, None)?,
-        };
-        Ok(Demonstration {
-            prompt,
-            completion: row.take_text("completion")?,
-        })
+    let prompt = match row.fields.get("prompt") {
+        Some(list @ Value::Array(_)) => Prompt::Chat(messages(row, "prompt", list.clone())?),
+        _ => prompt(row, &config, None)?,
+    };
+    Ok(Demonstration {
+        prompt,
+        completion: row.take_text("completion")?,
     })
 }
 

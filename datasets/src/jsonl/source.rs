@@ -89,7 +89,7 @@ impl TaskSource for JsonlSource {
 }
 
 /// The numbers below `len` in the order of `epoch`: a Fisher-Yates shuffle.
-pub(crate) fn shuffled(len: usize, seed: u64, epoch: u64) -> Vec<usize> {
+pub fn shuffled(len: usize, seed: u64, epoch: u64) -> Vec<usize> {
     let mut rng = rng(derive_seed(seed, &[SHUFFLE, epoch]));
     let mut order: Vec<usize> = (0..len).collect();
     for last in (1..len).rev() {

@@ -39,7 +39,17 @@ impl Axis {
         }
     }
 
-    /// The shapes along the axis, from a base shape: each doubles what is varied.
+    /// What of a shape is varied; `prompt` is the number of tokens of its prompts.
+    pub fn value(self, shape: &Shape, prompt: usize) -> usize {
+        match self {
+            Self::Prompts => shape.prompts,
+            Self::Group => shape.group,
+            Self::CompletionTokens => shape.max_tokens,
+            Self::PromptTokens => prompt,
+        }
+    }
+
+    /// The shapes along the axis, the base shape first: each doubles what is varied.
     pub fn shapes(self, base: &Shape) -> Vec<Shape> {
         let shape = |factor: usize| match self {
             Self::Prompts => Shape {
@@ -63,7 +73,7 @@ impl Axis {
     }
 }
 
-/// One measured point.
+/// One measured point. The first of each axis is the same step.
 #[derive(Debug, Clone, Serialize)]
 pub struct Point {
     /// What was varied.
@@ -76,10 +86,11 @@ pub struct Point {
     pub peak_memory_bytes: u64,
 }
 
-/// A Markdown table; times relative to the first of each axis say how the cost grows.
+/// A Markdown table. The last two columns say how the cost grows: what a step takes and how many rows
+/// go through the model, a prompt once for all its completions, both relative to the first line.
 pub fn table(points: &[Point]) -> String {
     let mut text = String::from(
-        "| varied | value | tokens | generation s | training s | tokens/s sampled | tokens/s trained | peak GiB | step, of the first | tokens, of the first |\n|---|---|---|---|---|---|---|---|---|---|\n",
+        "| varied | value | completion tokens | rows | generation s | training s | tokens/s sampled | tokens/s trained | peak GiB | step, of the first | rows, of the first |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for point in points {
         let first = points
@@ -89,31 +100,32 @@ pub fn table(points: &[Point]) -> String {
         let (r, f) = (&point.report, &first.report);
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {:.2} | {:.2} | {:.0} | {:.0} | {:.2} | {:.2} × | {:.2} × |",
+            "| {} | {} | {} | {} | {:.2} | {:.2} | {:.0} | {:.0} | {:.2} | {:.2} × | {:.2} × |",
             point.axis.title(),
             point.value,
-            r.total_tokens,
+            r.completion_tokens,
+            r.rows,
             r.generation_s,
             r.training_s,
             r.generated_tokens_per_s,
             r.trained_tokens_per_s,
             point.peak_memory_bytes as f64 / (1u64 << 30) as f64,
             r.step_s / f.step_s,
-            r.total_tokens as f64 / f.total_tokens as f64,
+            r.rows as f64 / f.rows as f64,
         );
     }
     text
 }
 
-/// Draws tokens per second and memory along each axis as an SVG file.
+/// Draws tokens per second, seconds of a step and memory along each axis as an SVG file.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn plot(points: &[Point], path: &Path) -> Result<(), String> {
     let fail = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let area = SVGBackend::new(path, (1200, 640)).into_drawing_area();
+    let area = SVGBackend::new(path, (1200, 900)).into_drawing_area();
     area.fill(&WHITE).map_err(|e| fail(&e))?;
-    let cells = area.split_evenly((2, Axis::ALL.len()));
+    let cells = area.split_evenly((3, Axis::ALL.len()));
     for (column, axis) in Axis::ALL.into_iter().enumerate() {
         let of: Vec<&Point> = points.iter().filter(|p| p.axis == axis).collect();
         let line = |value: fn(&Point) -> f64| -> Vec<(f64, f64)> {
@@ -124,9 +136,15 @@ pub fn plot(points: &[Point], path: &Path) -> Result<(), String> {
             ("trained", RED, line(|p| p.report.trained_tokens_per_s)),
         ];
         chart(&cells[column], "tokens/s", axis, &speed).map_err(|e| fail(&e))?;
+        let time = [
+            ("step", BLACK, line(|p| p.report.step_s)),
+            ("sampling", BLUE, line(|p| p.report.generation_s)),
+            ("training", RED, line(|p| p.report.training_s)),
+        ];
+        chart(&cells[Axis::ALL.len() + column], "seconds", axis, &time).map_err(|e| fail(&e))?;
         let gib = |p: &Point| p.peak_memory_bytes as f64 / (1u64 << 30) as f64;
         let memory = [("peak", BLACK, line(gib))];
-        let below = &cells[Axis::ALL.len() + column];
+        let below = &cells[2 * Axis::ALL.len() + column];
         chart(below, "GiB", axis, &memory).map_err(|e| fail(&e))?;
     }
     area.present().map_err(|e| fail(&e))

@@ -3,10 +3,12 @@
 //! | file | subject |
 //! |---|---|
 //! | this one | one GRPO step of a given shape, measured |
+//! | [`traffic`] | how often a GPU is called |
 //! | [`work`] | how many floating-point operations a step needs, and how many the machine does |
 //! | [`growth`] | how the cost grows with batch, length, group and prompt: a table and a plot |
 
 pub mod growth;
+pub mod traffic;
 pub mod work;
 
 use dunwu_datasets::{Prompt, Task, derive_seed};
@@ -23,10 +25,11 @@ use crate::{
     rollout::{Collected, Judge, RolloutCollector},
     run::{Bundle, Codec, Learner, RunError},
 };
+use traffic::{Traffic, Watch};
 use work::Work;
 
 /// The shape of a step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     /// Prompts.
     pub prompts: usize,
@@ -55,6 +58,9 @@ pub struct StepReport {
     pub completion_tokens: usize,
     /// Those and the tokens of the prompts, each prompt counted once a completion, as TRL counts.
     pub total_tokens: usize,
+    /// Rows that go through the model once: those of the prompts, each once for all its completions,
+    /// and those of the completions.
+    pub rows: usize,
     /// Completion tokens per second of generation.
     pub generated_tokens_per_s: f64,
     /// `total_tokens` per second of training.
@@ -63,6 +69,10 @@ pub struct StepReport {
     pub generation_flops: f64,
     /// Operations that training needs.
     pub training_flops: f64,
+    /// Calls of the device while sampling; none where it is the CPU.
+    pub generation_traffic: Traffic,
+    /// Calls of the device while training.
+    pub training_traffic: Traffic,
 }
 
 /// A bundle with what a step needs.
@@ -87,6 +97,7 @@ impl Bench {
     ) -> Result<Self, RunError> {
         if let Some(lora) = lora {
             lora.apply(&mut bundle.model, 0)?;
+            bundle.model = bundle.model.stored_as(memory.frozen)?;
         }
         let exact = RubricConfig {
             total: None,
@@ -147,7 +158,10 @@ impl Bench {
         };
         let model = &self.learner.model;
         let tasks = tasks(shape, self.codec.encoder.template.is_some(), step);
+        let watch = Watch::new();
+        let start = watch.so_far();
         let mut rollouts = collector.collect(model, &sampling, tasks, shape.group, step, |_| {})?;
+        let sampled = watch.so_far();
         alternate(&mut rollouts);
         let work = Work::of(&rollouts, model.config(), model.lora());
         let rollouts = StepRollouts {
@@ -155,6 +169,7 @@ impl Bench {
             ..rollouts.into()
         };
         let (metrics, _) = trainer.learn(&mut self.learner, &rollouts, step)?;
+        let trained = watch.so_far();
         let all = || {
             rollouts
                 .groups
@@ -171,10 +186,18 @@ impl Bench {
             training_s: metrics.training_s,
             completion_tokens: metrics.completion_tokens,
             total_tokens,
+            rows: metrics.completion_tokens
+                + rollouts
+                    .groups
+                    .iter()
+                    .map(|g| g.prompt.len())
+                    .sum::<usize>(),
             generated_tokens_per_s: metrics.completion_tokens as f64 / rollouts.generation_s,
             trained_tokens_per_s: total_tokens as f64 / metrics.training_s,
             generation_flops: work.generation,
             training_flops: work.training,
+            generation_traffic: sampled - start,
+            training_traffic: trained - sampled,
         })
     }
 

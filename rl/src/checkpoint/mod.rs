@@ -30,7 +30,7 @@ use crate::{
         },
     },
     policy::AdamW,
-    run::{Codec, Learner, Showcase},
+    run::{Codec, Learner, Showcase, StageReport},
 };
 
 /// The model's place in a checkpoint.
@@ -69,6 +69,9 @@ pub struct State {
     pub before: Option<EvalReport>,
     /// See `before`.
     pub after: Option<EvalReport>,
+    /// The stages that have ended.
+    #[serde(default)]
+    pub stages: Vec<StageReport>,
     /// The problems shown before and after.
     pub showcase: Vec<Showcase>,
     /// The shape of the model that was saved.
@@ -103,13 +106,12 @@ pub enum CheckpointError {
         run: String,
     },
     #[error(
-        "{}: of another model: {STATE} says {key} = {saved}, the model read has {key} = {found}", path.display()
+        "{}: of another model: {STATE} says {saved}; the model read has {found}", path.display()
     )]
     OtherModel {
         path: PathBuf,
-        key: String,
-        saved: usize,
-        found: usize,
+        saved: String,
+        found: String,
     },
 }
 
@@ -311,24 +313,30 @@ pub fn load_state(checkpoint: &Path) -> Result<State, CheckpointError> {
 /// Checks that `model`, read for this checkpoint, is of the shape that was saved with `state`.
 ///
 /// # Errors
-/// [`CheckpointError::OtherModel`] with the first difference.
+/// [`CheckpointError::OtherModel`] with all that differs.
 pub fn check_model(
     checkpoint: &Path,
     state: &State,
     model: &Transformer,
 ) -> Result<(), CheckpointError> {
-    for (key, found) in shape(model.config()) {
-        let saved = state.model.get(&key).copied().unwrap_or_default();
-        if saved != found {
-            return Err(CheckpointError::OtherModel {
-                path: checkpoint.to_owned(),
-                key,
-                saved,
-                found,
-            });
-        }
+    let found = shape(model.config());
+    let differs = |key: &&String| state.model.get(*key) != found.get(*key);
+    let keys: Vec<&String> = found.keys().filter(differs).collect();
+    if keys.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let told = |shape: &BTreeMap<String, usize>| {
+        let of_key = |key: &&String| match shape.get(*key) {
+            Some(value) => format!("{key} = {value}"),
+            None => format!("no {key}"),
+        };
+        keys.iter().map(of_key).collect::<Vec<_>>().join(", ")
+    };
+    Err(CheckpointError::OtherModel {
+        path: checkpoint.to_owned(),
+        saved: told(&state.model),
+        found: told(&found),
+    })
 }
 
 /// The numbers that weights depend on.
@@ -346,7 +354,8 @@ fn shape(config: &ModelConfig) -> BTreeMap<String, usize> {
     .into()
 }
 
-/// Reads the optimiser's moments into `optimizer`, whose settings stay.
+/// Reads the optimiser's moments into `optimizer`, whose settings and steps stay. When it has made
+/// steps there have to be moments of every weight that is trained.
 ///
 /// # Errors
 /// When the file is missing, damaged, or of another model.
@@ -404,11 +413,11 @@ pub fn load_moments(
         name.cloned()
     };
     match missing(&optimizer.mean).or_else(|| missing(&optimizer.square)) {
-        Some(name) => Err(CheckpointError::invalid(
+        Some(name) if optimizer.steps > 0 => Err(CheckpointError::invalid(
             &path,
             format!("it has nothing for the model's weight {name}"),
         )),
-        None => Ok(()),
+        _ => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use dunwu::{
     },
     config::MemorySection,
     device::{self, DeviceChoice},
-    model::lora::Lora,
+    model::{Precision, lora::Lora},
     run::Bundle,
 };
 use serde::Serialize;
@@ -32,24 +32,27 @@ pub(crate) struct BenchCommand {
     /// Where tensors live
     #[arg(long, default_value_t)]
     device: DeviceChoice,
-    /// Prompts a step
-    #[arg(long, default_value_t = 4)]
-    prompts: usize,
+    /// Prompts a step; 4, or 2 with --growth
+    #[arg(long)]
+    prompts: Option<usize>,
     /// Completions a prompt
     #[arg(long, default_value_t = 8)]
     group: usize,
-    /// Longest completion, in tokens
-    #[arg(long, default_value_t = 64)]
-    max_tokens: usize,
+    /// Longest completion, in tokens; 64, or 32 with --growth
+    #[arg(long)]
+    max_tokens: Option<usize>,
     /// Words put before each question, to make prompts longer
     #[arg(long, default_value_t = 0)]
     padding: usize,
     /// Let every completion run to --max-tokens
     #[arg(long)]
     ignore_eos: bool,
-    /// Steps that are measured, after one that warms up
-    #[arg(long, default_value_t = 3)]
-    steps: usize,
+    /// Steps that are measured, after one that warms up; 3, or 2 with --growth
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Leave out the shares of the machine's speed, and the time that measuring it takes
+    #[arg(long)]
+    no_matmul: bool,
     /// Train low-rank adapters instead of the model
     #[arg(long)]
     lora: bool,
@@ -71,8 +74,11 @@ pub(crate) struct BenchCommand {
     /// Keep only the input of each block for the backward pass
     #[arg(long)]
     checkpoint_activations: bool,
-    /// Vary prompts, group, completion and prompt length instead, and write growth.md, growth.json
-    /// and growth.svg into this directory
+    /// How the base of the adapters is stored
+    #[arg(long, default_value = "f32", requires = "lora")]
+    frozen: Precision,
+    /// Double and redouble prompts, group, completion and prompt length instead, and write growth.md,
+    /// growth.json and growth.svg into this directory
     #[arg(long, value_name = "DIR")]
     growth: Option<PathBuf>,
 }
@@ -86,6 +92,7 @@ struct Output {
     group: usize,
     max_tokens: usize,
     lora: bool,
+    frozen: Precision,
     steps: usize,
     step_s: f64,
     /// Fastest and slowest step.
@@ -95,20 +102,34 @@ struct Output {
     training_s: f64,
     completion_tokens: usize,
     total_tokens: usize,
+    /// Rows through the model, a prompt once for all its completions.
+    rows: usize,
     generated_tokens_per_s: f64,
     trained_tokens_per_s: f64,
+    /// Floating-point operations that the step needs; see `bench/work.rs`.
+    generation_flops: f64,
+    training_flops: f64,
+    /// Null with --no-matmul, as the shares are then.
     matmul_flops_per_s: f64,
     generation_share: f64,
     training_share: f64,
+    /// Kernels launched while sampling for each token that a completion got, and values waited
+    /// for; 0 on the CPU.
+    launches_per_token: f64,
+    read_backs_per_token: f64,
+    /// The same of the training part of a step.
+    launches_per_training_step: f64,
+    read_backs_per_training_step: f64,
     peak_memory_bytes: Option<u64>,
 }
 
 impl BenchCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        let shape = self.shape();
         let positive = [
-            ("--prompts", self.prompts),
-            ("--max-tokens", self.max_tokens),
-            ("--steps", self.steps),
+            ("--prompts", shape.prompts),
+            ("--max-tokens", shape.max_tokens),
+            ("--steps", self.steps()),
             ("--token-budget", self.token_budget),
             ("--batch-rows", self.batch_rows),
             ("--workers", self.workers),
@@ -125,12 +146,16 @@ impl BenchCommand {
         if let Some(directory) = &self.growth {
             return self.growth(directory);
         }
-        let mut bench = self.bench(self.shape(), &chosen.device)?;
+        let mut bench = self.bench(shape.clone(), &chosen.device)?;
         eprintln!("model    {}", bench.origin());
         let config = bench.config().clone();
-        let mut matmul = work::matmul_flops_per_s(&config, &chosen.device);
-        let mut reports = Vec::with_capacity(self.steps);
-        for step in 0..=self.steps as u64 {
+        let matmul = || match self.no_matmul {
+            true => f64::NAN,
+            false => work::matmul_flops_per_s(&config, &chosen.device),
+        };
+        let before = matmul();
+        let mut reports = Vec::with_capacity(self.steps());
+        for step in 0..=self.steps() as u64 {
             let report = bench.step(step)?;
             let kind = if step == 0 { "warm-up" } else { "step" };
             eprintln!(
@@ -142,17 +167,18 @@ impl BenchCommand {
             }
         }
         // Other work on the machine may have slowed one of the two.
-        matmul = matmul.max(work::matmul_flops_per_s(&config, &chosen.device));
+        let matmul = before.max(matmul());
         let middle = |value: fn(&StepReport) -> f64| median(reports.iter().map(value).collect());
         let times = reports.iter().map(|r| r.step_s);
         print_json(&Output {
             model: self.model.clone(),
             device: chosen.reason,
-            prompts: self.prompts,
-            group: self.group,
-            max_tokens: self.max_tokens,
+            prompts: shape.prompts,
+            group: shape.group,
+            max_tokens: shape.max_tokens,
             lora: self.lora,
-            steps: self.steps,
+            frozen: self.frozen,
+            steps: self.steps(),
             step_s: middle(|r| r.step_s),
             step_s_range: [
                 times.clone().fold(f64::INFINITY, f64::min),
@@ -163,20 +189,36 @@ impl BenchCommand {
             training_s: middle(|r| r.training_s),
             completion_tokens: middle(|r| r.completion_tokens as f64) as usize,
             total_tokens: middle(|r| r.total_tokens as f64) as usize,
+            rows: middle(|r| r.rows as f64) as usize,
             generated_tokens_per_s: middle(|r| r.generated_tokens_per_s),
             trained_tokens_per_s: middle(|r| r.trained_tokens_per_s),
+            generation_flops: middle(|r| r.generation_flops),
+            training_flops: middle(|r| r.training_flops),
             matmul_flops_per_s: matmul,
             generation_share: middle(|r| r.generation_flops / r.generation_s) / matmul,
             training_share: middle(|r| r.training_flops / r.training_s) / matmul,
+            launches_per_token: middle(|r| per_token(r, r.generation_traffic.launches)),
+            read_backs_per_token: middle(|r| per_token(r, r.generation_traffic.read_backs)),
+            launches_per_training_step: middle(|r| r.training_traffic.launches as f64),
+            read_backs_per_training_step: middle(|r| r.training_traffic.read_backs as f64),
             peak_memory_bytes: Bench::peak_memory_bytes(),
         })
     }
 
+    fn steps(&self) -> usize {
+        self.steps
+            .unwrap_or(if self.growth.is_some() { 2 } else { 3 })
+    }
+
     fn shape(&self) -> Shape {
+        let (prompts, max_tokens) = match self.growth {
+            Some(_) => (2, 32),
+            None => (4, 64),
+        };
         Shape {
-            prompts: self.prompts,
+            prompts: self.prompts.unwrap_or(prompts),
             group: self.group,
-            max_tokens: self.max_tokens,
+            max_tokens: self.max_tokens.unwrap_or(max_tokens),
             padding: self.padding,
             ignore_eos: self.ignore_eos,
         }
@@ -190,6 +232,7 @@ impl BenchCommand {
             workers: self.workers,
             head_chunk_mib: self.head_chunk_mib,
             checkpoint_activations: self.checkpoint_activations,
+            frozen: self.frozen,
         };
         let lora = Lora {
             rank: self.lora_rank,
@@ -209,10 +252,23 @@ impl BenchCommand {
             ..self.shape()
         };
         let mut points = Vec::new();
+        let mut first = None;
         for axis in Axis::ALL {
             for shape in axis.shapes(&base) {
-                let point = self.measure(&program, axis, &shape)?;
+                let (report, peak) = match &first {
+                    Some(first) if shape == base => first,
+                    _ => &self.measure(&program, &shape)?,
+                };
+                let prompt = (report.total_tokens - report.completion_tokens)
+                    / (shape.prompts * shape.group).max(1);
+                let point = Point {
+                    axis,
+                    value: axis.value(&shape, prompt),
+                    report: report.clone(),
+                    peak_memory_bytes: *peak,
+                };
                 eprintln!("{axis:?} {}: {:.2} s", point.value, point.report.step_s);
+                first.get_or_insert_with(|| (point.report.clone(), point.peak_memory_bytes));
                 points.push(point);
             }
         }
@@ -226,26 +282,34 @@ impl BenchCommand {
         Ok(())
     }
 
-    fn measure(&self, program: &Path, axis: Axis, shape: &Shape) -> Result<Point, Failure> {
+    /// What a step of a shape takes, and the bytes held at most.
+    fn measure(&self, program: &Path, shape: &Shape) -> Result<(StepReport, u64), Failure> {
         let mut command = std::process::Command::new(program);
         let numbers = [
             ("--prompts", shape.prompts),
             ("--group", shape.group),
             ("--max-tokens", shape.max_tokens),
             ("--padding", shape.padding),
-            ("--steps", self.steps),
+            ("--steps", self.steps()),
             ("--token-budget", self.token_budget),
             ("--batch-rows", self.batch_rows),
             ("--workers", self.workers),
             ("--head-chunk-mib", self.head_chunk_mib),
         ];
-        command.args(["bench", "--ignore-eos", "--model", &self.model]);
+        command.args([
+            "bench",
+            "--ignore-eos",
+            "--no-matmul",
+            "--model",
+            &self.model,
+        ]);
         command.args(["--device", &self.device.to_string()]);
         for (name, value) in numbers {
             command.args([name, &value.to_string()]);
         }
         if self.lora {
             command.args(["--lora", "--lora-rank", &self.lora_rank.to_string()]);
+            command.args(["--frozen", self.frozen.name()]);
         }
         if self.checkpoint_activations {
             command.arg("--checkpoint-activations");
@@ -253,7 +317,7 @@ impl BenchCommand {
         let output = command.output().context("a process of this program")?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            return Err(anyhow::anyhow!("{axis:?}, {shape:?}: {}", said.trim()).into());
+            return Err(anyhow::anyhow!("{shape:?}: {}", said.trim()).into());
         }
         let value: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         let number = |key: &str| value[key].as_f64().unwrap_or(f64::NAN);
@@ -264,23 +328,18 @@ impl BenchCommand {
             training_s: number("training_s"),
             completion_tokens: number("completion_tokens") as usize,
             total_tokens: number("total_tokens") as usize,
+            rows: number("rows") as usize,
             generated_tokens_per_s: number("generated_tokens_per_s"),
             trained_tokens_per_s: number("trained_tokens_per_s"),
-            generation_flops: number("generation_share") * number("matmul_flops_per_s"),
-            training_flops: number("training_share") * number("matmul_flops_per_s"),
+            generation_flops: number("generation_flops"),
+            training_flops: number("training_flops"),
+            generation_traffic: Default::default(),
+            training_traffic: Default::default(),
         };
-        let completions = shape.prompts * shape.group;
-        let prompt = (report.total_tokens - report.completion_tokens) / completions.max(1);
-        Ok(Point {
-            axis,
-            value: match axis {
-                Axis::Prompts => shape.prompts,
-                Axis::Group => shape.group,
-                Axis::CompletionTokens => shape.max_tokens,
-                Axis::PromptTokens => prompt,
-            },
-            peak_memory_bytes: number("peak_memory_bytes") as u64,
-            report,
-        })
+        Ok((report, number("peak_memory_bytes") as u64))
     }
+}
+
+fn per_token(report: &StepReport, count: u64) -> f64 {
+    count as f64 / report.completion_tokens.max(1) as f64
 }

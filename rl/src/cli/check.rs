@@ -51,10 +51,21 @@ fn report(config: &RunConfig, estimate: &Estimate) {
     eprintln!("tokens, at most:");
     for (index, stage) in config.stages.iter().enumerate() {
         match stage {
-            StageConfig::Sft(sft) => eprintln!(
-                "  stage {index} (sft): {} steps of {} demonstrations",
-                sft.steps, sft.batch
-            ),
+            StageConfig::Sft(sft) => {
+                let duration = match (sft.steps, sft.epochs) {
+                    (Some(steps), _) => format!("{steps} steps"),
+                    (None, epochs) => format!("{} epochs in steps", epochs.unwrap_or(0)),
+                };
+                let batch = sft.batch;
+                eprintln!("  stage {index} (sft): {duration} of {batch} examples");
+            }
+            StageConfig::RejectionSampling(stage) => {
+                let completions = (stage.tasks * stage.samples) as u64;
+                eprintln!(
+                    "  stage {index} (rejection-sampling): {completions} completions, {} completion tokens in all",
+                    completions * config.sampling.max_tokens as u64
+                );
+            }
             StageConfig::Grpo(grpo) => {
                 let step = grpo.prompts * grpo.group * config.sampling.max_tokens;
                 eprintln!(

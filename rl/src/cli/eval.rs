@@ -33,17 +33,17 @@ use super::{Failure, model::print_json, usage};
 #[command(verbatim_doc_comment)]
 pub(crate) struct Eval {
     /// The config whose task, reward and sampling are used
-    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    #[arg(conflicts_with = "data")]
     config: Option<PathBuf>,
     /// Override a key of the config
     #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "data")]
     overrides: Vec<String>,
     /// Measure this model instead of the config's: a run's directory, a Hugging Face directory, a
     /// .gguf file, owner/name on the hub
-    #[arg(long, required_unless_present = "config")]
+    #[arg(long)]
     model: Option<String>,
     /// A benchmark's JSON-lines file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "model")]
     data: Option<PathBuf>,
     /// Its format
     #[arg(long, value_enum, default_value_t = Format::Auto, requires = "data")]
@@ -143,7 +143,11 @@ impl Eval {
         let subject = match (&self.config, &self.data) {
             (_, Some(data)) => self.benchmark(data)?,
             (Some(config), None) => self.heldout(config)?,
-            (None, None) => return Err(usage("either a config or --data FILE")),
+            (None, None) => {
+                return Err(usage(
+                    "nothing to measure on; hint: give a config, or --model MODEL with --data FILE",
+                ));
+            }
         };
         // Before the work that it is to keep.
         let details = match &self.details {
@@ -179,7 +183,7 @@ impl Eval {
         );
         let measurement = evaluation.run(&bundle.model, tasks, |done| bar.set(done))?;
         bar.finish();
-        console.report("result  ", &measurement.report);
+        console.report("result", &measurement.report);
         if let Some((path, mut file)) = details {
             let answers = judge.rubric().answers(&subject.correct);
             let mut write = || -> std::io::Result<()> {

@@ -2,6 +2,7 @@
 //! to standard error; exit codes are 0 (done), 1 (failed or interrupted), 2 (usage
 //! or config) and 130 (a second Ctrl-C).
 
+pub(crate) mod allocator;
 mod bench;
 mod check;
 mod compare;

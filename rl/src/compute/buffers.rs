@@ -6,8 +6,9 @@ use burn::tensor::Tensor;
 mod flex {
     use burn::{
         backend::{BackendTypes, Flex},
-        tensor::Tensor,
+        tensor::{DType, Tensor},
     };
+    use half::{bf16, f16, slice::HalfFloatSliceExt};
 
     type Buffer = <Flex as BackendTypes>::FloatTensorPrimitive;
 
@@ -19,13 +20,101 @@ mod flex {
         /// # Panics
         /// When the tensor is on another device or tracked by autodiff.
         pub(crate) fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
-            let buffer = tensor
-                .clone()
-                .try_into_primitive::<Flex>()
-                .expect("a plain tensor on the CPU");
-            match buffer.is_contiguous() {
-                true => Self(buffer),
-                false => Self(buffer.to_contiguous()),
+            Self(contiguous(tensor))
+        }
+    }
+
+    fn contiguous<const D: usize>(tensor: &Tensor<D>) -> Buffer {
+        let buffer = tensor
+            .clone()
+            .try_into_primitive::<Flex>()
+            .expect("a plain tensor on the CPU");
+        match buffer.is_contiguous() {
+            true => buffer,
+            false => buffer.to_contiguous(),
+        }
+    }
+
+    /// The values of a weight matrix on the CPU in the precision that it is stored in, shared with
+    /// it.
+    #[derive(Debug)]
+    pub(crate) enum Stored {
+        F32(Values),
+        Bf16(Buffer),
+        F16(Buffer),
+    }
+
+    impl Stored {
+        /// # Panics
+        /// When the tensor is on another device or tracked by autodiff.
+        pub(crate) fn of(tensor: &Tensor<2>) -> Self {
+            match tensor.dtype() {
+                DType::BF16 => Self::Bf16(contiguous(tensor)),
+                DType::F16 => Self::F16(contiguous(tensor)),
+                _ => Self::F32(Values::of(tensor)),
+            }
+        }
+
+        /// To read, row after row.
+        pub(crate) fn weights(&self) -> Weights<'_> {
+            let contiguous = "it was made contiguous, in this type";
+            match self {
+                Self::F32(values) => Weights::F32(values),
+                Self::Bf16(buffer) => Weights::Bf16(buffer.as_slice().expect(contiguous)),
+                Self::F16(buffer) => Weights::F16(buffer.as_slice().expect(contiguous)),
+            }
+        }
+    }
+
+    /// Some rows of a weight matrix in the precision that it is stored in.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) enum Weights<'a> {
+        F32(&'a [f32]),
+        Bf16(&'a [bf16]),
+        F16(&'a [f16]),
+    }
+
+    impl<'a> Weights<'a> {
+        /// Number of values.
+        pub(crate) fn len(&self) -> usize {
+            match self {
+                Self::F32(values) => values.len(),
+                Self::Bf16(values) => values.len(),
+                Self::F16(values) => values.len(),
+            }
+        }
+
+        /// Some of them.
+        pub(crate) fn part(&self, range: std::ops::Range<usize>) -> Self {
+            match self {
+                Self::F32(values) => Self::F32(&values[range]),
+                Self::Bf16(values) => Self::Bf16(&values[range]),
+                Self::F16(values) => Self::F16(&values[range]),
+            }
+        }
+
+        /// Runs of `size` values, the last of what is left.
+        pub(crate) fn chunks(self, size: usize) -> impl Iterator<Item = Self> {
+            let length = self.len();
+            let starts = (0..length).step_by(size.max(1));
+            starts.map(move |start| self.part(start..(start + size).min(length)))
+        }
+
+        /// Writes them in f32.
+        ///
+        /// # Panics
+        /// When `out` has another length.
+        #[inline(always)]
+        pub(crate) fn widen(&self, out: &mut [f32]) {
+            match self {
+                Self::F32(values) => out.copy_from_slice(values),
+                Self::Bf16(values) => {
+                    assert_eq!(values.len(), out.len());
+                    for (out, value) in out.iter_mut().zip(*values) {
+                        *out = f32::from_bits(u32::from(value.to_bits()) << 16);
+                    }
+                }
+                Self::F16(values) => values.convert_to_f32_slice(out),
             }
         }
     }
@@ -74,7 +163,7 @@ mod flex {
 }
 
 #[cfg(feature = "flex")]
-pub(crate) use flex::{Values, change, change_all};
+pub(crate) use flex::{Stored, Values, Weights, change, change_all};
 
 /// Whether a tensor's values are on the CPU, to be had by [`Values::of`].
 #[cfg(feature = "flex")]

@@ -159,8 +159,15 @@ pub(crate) trait Compute: Sized + Sync {
         weight: &Tensor<2>,
         scale: f32,
     ) -> Self::Rows;
-    /// `W + scale · up · down`.
-    fn merge(&self, weight: &Tensor<2>, up: &Tensor<2>, down: &Tensor<2>, scale: f32) -> Tensor<2>;
+    /// `W + scale · up · down` in f32, in the place of `memory` where that can be.
+    fn merge(
+        &self,
+        weight: &Tensor<2>,
+        up: &Tensor<2>,
+        down: &Tensor<2>,
+        scale: f32,
+        memory: Option<Tensor<2>>,
+    ) -> Tensor<2>;
     /// `sum + scale · ∂yᵀ x`, flat.
     fn outer_onto(
         &self,

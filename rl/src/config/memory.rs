@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::positive;
-use crate::model::Activations;
+use crate::model::{Activations, Precision};
 
 /// What the run may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct MemorySection {
     /// Keep only the input of each block and compute the rest a second time in the backward pass:
     /// a fraction of the memory for a third more arithmetic.
     pub checkpoint_activations: bool,
+    /// How weights that are not trained are stored: the base of adapters, the reference of a KL
+    /// penalty.
+    pub frozen: Precision,
 }
 
 impl MemorySection {
@@ -42,6 +45,7 @@ impl Default for MemorySection {
             workers: 1,
             head_chunk_mib: 64,
             checkpoint_activations: false,
+            frozen: Precision::F32,
         }
     }
 }

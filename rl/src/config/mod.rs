@@ -109,7 +109,7 @@ impl RunConfig {
         }
         for (index, stage) in self.stages.iter().enumerate() {
             stage
-                .validate(self)
+                .validate(self, index, &components)
                 .map_err(|message| format!("stages.{index} ({}): {message}", stage.kind()))?;
         }
         Ok(())
@@ -131,11 +131,6 @@ impl RunConfig {
     /// When a value has no TOML form.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
-    }
-
-    /// Steps of all stages together.
-    pub fn total_steps(&self) -> u64 {
-        self.stages.iter().map(StageConfig::steps).sum()
     }
 
     /// Where the run keeps its files unless told otherwise.

@@ -1,10 +1,12 @@
 //! `[[stages]]`: what is done, in order. What a stage can be set to stands beside what it does, in
-//! `grpo/config.rs` and `sft/`.
+//! `grpo/config.rs`, `sft/config.rs` and `rejection/config.rs`.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::RunConfig;
-use crate::{grpo::GrpoConfig, policy::AdamWConfig, sft::SftConfig};
+use crate::{grpo::GrpoConfig, policy::AdamWConfig, rejection::RejectionConfig, sft::SftConfig};
 
 /// One stage of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,22 +16,49 @@ pub enum StageConfig {
     Sft(SftConfig),
     /// Group relative policy optimisation.
     Grpo(GrpoConfig),
+    /// Rejection sampling.
+    RejectionSampling(RejectionConfig),
+}
+
+/// What a stage does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StageKind {
+    /// Supervised fine-tuning.
+    Sft,
+    /// Group relative policy optimisation.
+    Grpo,
+    /// Rejection sampling.
+    RejectionSampling,
+}
+
+impl fmt::Display for StageKind {
+    /// Its name in a config.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sft => "sft",
+            Self::Grpo => "grpo",
+            Self::RejectionSampling => "rejection-sampling",
+        })
+    }
 }
 
 impl StageConfig {
-    /// Its name in a config.
-    pub fn kind(&self) -> &'static str {
+    /// What it does; shown as its name in a config.
+    pub fn kind(&self) -> StageKind {
         match self {
-            Self::Sft(_) => "sft",
-            Self::Grpo(_) => "grpo",
+            Self::Sft(_) => StageKind::Sft,
+            Self::Grpo(_) => StageKind::Grpo,
+            Self::RejectionSampling(_) => StageKind::RejectionSampling,
         }
     }
 
-    /// Number of steps.
-    pub fn steps(&self) -> u64 {
+    /// Number of steps; `None` where only the data can tell.
+    pub fn steps(&self) -> Option<u64> {
         match self {
             Self::Sft(sft) => sft.steps,
-            Self::Grpo(grpo) => grpo.steps,
+            Self::Grpo(grpo) => Some(grpo.steps),
+            Self::RejectionSampling(stage) => Some(stage.steps()),
         }
     }
 
@@ -38,17 +67,25 @@ impl StageConfig {
         match self {
             Self::Sft(sft) => sft.optimizer,
             Self::Grpo(grpo) => grpo.optimizer,
+            Self::RejectionSampling(_) => AdamWConfig::default(),
         }
     }
 
-    /// Checks the stage, beside the rest of the run.
+    /// Checks the stage, which has this `index`, beside the rest of the run; `components` are those
+    /// of its rubric.
     ///
     /// # Errors
     /// The first contradiction; it names the keys and their values.
-    pub(super) fn validate(&self, run: &RunConfig) -> Result<(), String> {
+    pub(super) fn validate(
+        &self,
+        run: &RunConfig,
+        index: usize,
+        components: &[String],
+    ) -> Result<(), String> {
         match self {
-            Self::Sft(sft) => sft.validate(run)?,
+            Self::Sft(sft) => sft.validate(run, index)?,
             Self::Grpo(grpo) => grpo.validate(run)?,
+            Self::RejectionSampling(stage) => stage.validate(run, components)?,
         }
         self.optimizer()
             .validate()

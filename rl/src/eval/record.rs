@@ -24,7 +24,7 @@ pub enum Moment {
     Before,
     /// As `evaluation.every` says.
     During,
-    /// At the end of a GRPO stage.
+    /// At the end of a stage.
     After,
 }
 

@@ -174,7 +174,7 @@ impl<'a> TensorDecoder<'a> {
 
     /// Logits after one more token of every slot, `[slots, vocabulary]`.
     fn logits(&mut self, tokens: Tensor<1, Int>, positions: &[usize]) -> Tensor<2> {
-        let embedded = self.model.embedding().clone().select(0, tokens);
+        let embedded = self.c.embed_ids(self.model.embedding(), tokens);
         let mask = self.ring.mask();
         let ring = &mut self.ring;
         let stream = self

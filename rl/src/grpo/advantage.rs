@@ -35,6 +35,9 @@ pub enum ScaleRewards {
 /// Added to a standard deviation, as in TRL.
 const STD_EPSILON: f64 = 1e-4;
 
+/// The advantage of each completion of each group; `None` without a verdict.
+pub type Advantages = Vec<Vec<Option<f64>>>;
+
 /// The rewards of one group. `None`: its judge failed, or the component does not apply.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GroupRewards {
@@ -55,7 +58,7 @@ pub fn step_advantages(
     groups: &[GroupRewards],
     baseline: Baseline,
     scale: ScaleRewards,
-) -> Vec<Vec<Option<f64>>> {
+) -> Advantages {
     if groups.iter().any(|group| !group.components.is_empty()) {
         return by_component(groups);
     }
@@ -97,7 +100,7 @@ fn compared(rewards: &[Option<f64>], baseline: Baseline, divisor: Option<f64>) -
         .collect()
 }
 
-fn by_component(groups: &[GroupRewards]) -> Vec<Vec<Option<f64>>> {
+fn by_component(groups: &[GroupRewards]) -> Advantages {
     let mut sums: Vec<Vec<Option<f64>>> = groups
         .iter()
         .map(|group| group.totals.iter().map(|t| t.map(|_| 0.0)).collect())
@@ -130,6 +133,18 @@ pub fn group_advantages(rewards: &[Option<f64>], scale: ScaleRewards) -> Vec<Opt
         components: Vec::new(),
     };
     step_advantages(&[group], Baseline::Group, scale).remove(0)
+}
+
+/// What each token of a completion can be blamed for: the advantage less the penalties from that token
+/// on (the return of REINFORCE++, arXiv 2501.03262, without discount).
+pub fn to_go(advantage: f64, penalties: &[f64]) -> Vec<f64> {
+    let mut value = advantage;
+    let mut values = vec![0.0; penalties.len()];
+    for (to_go, penalty) in values.iter_mut().zip(penalties).rev() {
+        value -= penalty;
+        *to_go = value;
+    }
+    values
 }
 
 /// Takes the mean over all tokens off and divides by their standard deviation:

@@ -2,7 +2,7 @@
 
 use super::{
     GrpoConfig,
-    advantage::{GroupRewards, ScaleRewards, step_advantages, whiten},
+    advantage::{Advantages, GroupRewards, ScaleRewards, step_advantages, to_go, whiten},
     config::OldPolicy,
     loss::CompletionTokens,
     objective::Normalizer,
@@ -186,15 +186,10 @@ impl Batch {
         let known: Vec<f64> = advantages.into_iter().flatten().flatten().collect();
         self.advantage_std = crate::metrics::deviation(&known);
         for (index, (example, advantage)) in self.examples.iter_mut().zip(known).enumerate() {
-            let mut to_go = vec![advantage; example.length()];
-            if let Some(penalties) = penalties.as_ref().filter(|_| whitened) {
-                // What is still to come is what a token can be blamed for.
-                let mut sum = 0.0;
-                for (value, penalty) in to_go.iter_mut().zip(&penalties[index]).rev() {
-                    sum += penalty;
-                    *value -= sum;
-                }
-            }
+            let to_go = match penalties.as_ref().filter(|_| whitened) {
+                Some(penalties) => to_go(advantage, &penalties[index]),
+                None => vec![advantage; example.length()],
+            };
             example.advantages = to_go.into_iter().map(|a| a as f32).collect();
         }
         if whitened {
@@ -271,7 +266,7 @@ impl Batch {
     }
 
     /// The advantage of each completion of `groups`, from which the batch was made.
-    pub fn advantages(&self, groups: &[RolloutGroup]) -> Vec<Vec<Option<f64>>> {
+    pub fn advantages(&self, groups: &[RolloutGroup]) -> Advantages {
         let mut known = self.examples.iter().map(|example| {
             let sum: f64 = example.advantages.iter().map(|&a| f64::from(a)).sum();
             sum / example.length().max(1) as f64
@@ -330,7 +325,7 @@ fn components(group: &RolloutGroup, weights: &[(String, f64)]) -> Vec<(f64, Vec<
 
 /// The value below which the share `at` of `values` lies, between neighbours by a straight line, as
 /// `torch.quantile`. Of nothing, or at 0, everything is above it.
-fn quantile(mut values: Vec<f32>, at: f64) -> f32 {
+pub fn quantile(mut values: Vec<f32>, at: f64) -> f32 {
     if values.is_empty() || at <= 0.0 {
         return f32::NEG_INFINITY;
     }

@@ -4,6 +4,7 @@ use std::{ops::Range, time::Instant};
 
 use super::{
     GrpoConfig,
+    advantage::Advantages,
     batch::{Batch, Example, Scoring, Weights},
     feed::Feed,
     loss::{needs_whole_completions, token_losses},
@@ -41,7 +42,7 @@ pub struct StepOutcome {
     pub rollouts: StepRollouts,
     /// The advantage of each completion of each group that was trained on, its tokens' mean where
     /// they differ; `None` without a verdict.
-    pub advantages: Vec<Vec<Option<f64>>>,
+    pub advantages: Advantages,
 }
 
 /// What a GRPO stage works with; it holds no state of its own.
@@ -96,7 +97,7 @@ impl Trainer<'_> {
         learner: &mut Learner,
         rollouts: &StepRollouts,
         step: u64,
-    ) -> Result<(GrpoMetrics, Vec<Vec<Option<f64>>>), RunError> {
+    ) -> Result<(GrpoMetrics, Advantages), RunError> {
         let training = Instant::now();
         let config = self.config;
         let staleness = learner.version - rollouts.version.min(learner.version);

@@ -3,7 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | [`glossary`] | how a metric is declared: once, for the log and for its explanation |
-//! | `grpo`, `sft` | the figures of a step of each kind |
+//! | `grpo`, `sft`, `rejection` | the figures of a step of each kind |
 //! | [`page`] | the tables of `rl/docs/metrics.md`, and what `dunwu metrics` prints |
 //! | [`alarms`] | when a run goes bad |
 //! | `memory` | what the system says of memory |
@@ -16,6 +16,7 @@ pub mod glossary;
 mod grpo;
 mod memory;
 pub mod page;
+mod rejection;
 mod sft;
 
 use serde::Serialize;
@@ -23,6 +24,7 @@ use serde::Serialize;
 pub use glossary::{Metric, Table, is_measurement};
 pub use grpo::{GrpoMetrics, RewardStatistics, pass_rate};
 pub use memory::{available_memory_bytes, peak_memory_bytes};
+pub use rejection::RejectionMetrics;
 pub use sft::SftMetrics;
 
 use crate::eval::Interval;
@@ -85,6 +87,8 @@ pub enum StageMetrics {
     Sft(SftMetrics),
     /// Group relative policy optimisation.
     Grpo(GrpoMetrics),
+    /// Rejection sampling.
+    RejectionSampling(RejectionMetrics),
 }
 
 impl StageMetrics {
@@ -93,7 +97,7 @@ impl StageMetrics {
         key: "kind",
         type_name: "String",
         unit: "",
-        formula: "`sft` or `grpo`",
+        formula: "`sft`, `grpo` or `rejection-sampling`",
         healthy: "",
         otherwise: "",
     };

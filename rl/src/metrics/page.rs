@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{GrpoMetrics, Metric, MetricsLine, SftMetrics, StageMetrics, Table, alarms};
+use super::{
+    GrpoMetrics, Metric, MetricsLine, RejectionMetrics, SftMetrics, StageMetrics, Table, alarms,
+};
 
 /// Every table, in the order of the page.
 pub fn tables() -> Vec<Table> {
@@ -19,6 +21,7 @@ pub fn tables() -> Vec<Table> {
     });
     tables.extend(GrpoMetrics::TABLES);
     tables.extend(SftMetrics::TABLES);
+    tables.extend(RejectionMetrics::TABLES);
     tables
 }
 

@@ -34,6 +34,13 @@ metrics! {
                 formula: "that of the update: the stage's, times warm-up and schedule",
                 healthy: "as configured",
             }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            heldout_loss: Option<f64> {
+                unit: "nats",
+                formula: "mean negative log-likelihood of the held-out examples' tokens after this step; only where it was measured, see `heldout_fraction` and `heldout_file`",
+                healthy: "falls with `loss`",
+                otherwise: "rises while `loss` falls: the examples are learnt by heart; fewer `epochs`, a lower learning rate, or more examples",
+            }
             step_s: f64 {
                 unit: "s",
                 formula: "the step",

@@ -105,8 +105,8 @@ impl Block {
         (out, kept)
     }
 
-    /// Adds the gradients of the weights and returns that by what came in. `by_out` is that by
-    /// the residual stream after the block.
+    /// Adds the gradients of the weights and returns that by what came in, if anything `below` needs
+    /// it. `by_out` is that by the residual stream after the block.
     pub(crate) fn backward<C: Compute>(
         &self,
         c: &C,
@@ -114,7 +114,8 @@ impl Block {
         by_out: C::Rows,
         place: &Place<C>,
         gradients: &mut Gradients,
-    ) -> C::Rows {
+        below: bool,
+    ) -> Option<C::Rows> {
         let &Place {
             rotation,
             layout,
@@ -175,14 +176,19 @@ impl Block {
             (&self.key, by_key),
             (&self.value, by_value),
         ] {
-            let (sum, narrow) = map.input_gradient(c, &by_y, by_normed.take());
+            let narrow = match below {
+                true => {
+                    let (sum, narrow) = map.input_gradient(c, &by_y, by_normed.take());
+                    by_normed = Some(sum);
+                    narrow
+                }
+                false => None,
+            };
             map.weight_gradient(c, &normed, &by_y, narrow, gradients);
-            by_normed = Some(sum);
         }
         drop(normed);
-        let by_normed = by_normed.expect("three maps read the normalised rows");
         let norm = &self.attention_norm;
-        norm.backward(c, by_middle, &input, &by_normed, gradients)
+        by_normed.map(|by_normed| norm.backward(c, by_middle, &input, &by_normed, gradients))
     }
 
     /// Every linear map, by the last part of its name.

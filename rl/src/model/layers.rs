@@ -27,11 +27,36 @@ pub enum Trained {
 #[derive(Debug, Clone)]
 pub(crate) struct Adapter {
     /// A: `[rank, in]`.
-    pub(crate) down: Tensor<2>,
+    down: Tensor<2>,
     /// B: `[out, rank]`.
-    pub(crate) up: Tensor<2>,
+    up: Tensor<2>,
     /// `alpha / rank`.
-    pub(crate) scale: f32,
+    scale: f32,
+    merged: Merged,
+}
+
+/// The matrix with its adapter added: as good as the two apart, and quicker.
+#[derive(Debug, Clone)]
+enum Merged {
+    /// There is none.
+    Absent,
+    /// The adapter may have changed since; it is memory for the next.
+    Stale(Tensor<2>),
+    /// It is up to date.
+    Fresh(Tensor<2>),
+}
+
+impl Adapter {
+    /// # Shapes
+    /// - down: `[rank, in]`, up: `[out, rank]`
+    pub(crate) fn new(down: Tensor<2>, up: Tensor<2>, scale: f32) -> Self {
+        Self {
+            down,
+            up,
+            scale,
+            merged: Merged::Absent,
+        }
+    }
 }
 
 /// `y = x Wᵀ + b`, and `+ scale · x Aᵀ Bᵀ` with an adapter.
@@ -59,7 +84,7 @@ impl Linear {
         x: &C::Rows,
     ) -> [C::Rows; N] {
         let mut maps_left = maps.iter();
-        c.project_all(x, maps.map(|map| &map.weight)).map(|y| {
+        c.project_all(x, maps.map(|map| map.parts().0)).map(|y| {
             let map = maps_left.next().expect("as many as there are products");
             let y = match &map.bias {
                 Some(bias) => c.add_bias(y, bias),
@@ -71,12 +96,23 @@ impl Linear {
 
     /// `sum + forward(x)`, for a map without a bias.
     pub(crate) fn forward_onto<C: Compute>(&self, c: &C, sum: C::Rows, x: &C::Rows) -> C::Rows {
-        let y = c.project_onto(sum, x, &self.weight, 1.0);
+        let y = c.project_onto(sum, x, self.parts().0, 1.0);
         self.adapt(c, y, x)
     }
 
-    fn adapt<C: Compute>(&self, c: &C, y: C::Rows, x: &C::Rows) -> C::Rows {
+    /// The matrix to multiply by, and the adapter where it is not part of it.
+    fn parts(&self) -> (&Tensor<2>, Option<&Adapter>) {
         match &self.adapter {
+            Some(Adapter {
+                merged: Merged::Fresh(merged),
+                ..
+            }) => (merged, None),
+            adapter => (&self.weight, adapter.as_ref()),
+        }
+    }
+
+    fn adapt<C: Compute>(&self, c: &C, y: C::Rows, x: &C::Rows) -> C::Rows {
+        match self.parts().1 {
             Some(adapter) => {
                 let narrow = c.project(x, &adapter.down);
                 c.project_onto(y, &narrow, &adapter.up, adapter.scale)
@@ -85,19 +121,20 @@ impl Linear {
         }
     }
 
-    /// The gradient by the input, added to `sum` if there is one, and with an adapter that by its
-    /// narrow rows, for [`Self::weight_gradient`].
+    /// The gradient by the input, added to `sum` if there is one, and with an adapter apart that by
+    /// its narrow rows, for [`Self::weight_gradient`].
     pub(crate) fn input_gradient<C: Compute>(
         &self,
         c: &C,
         by_y: &C::Rows,
         sum: Option<C::Rows>,
     ) -> (C::Rows, Option<C::Rows>) {
+        let (weight, adapter) = self.parts();
         let by_x = match sum {
-            Some(sum) => c.project_back_onto(sum, by_y, &self.weight, 1.0),
-            None => c.project_back(by_y, &self.weight),
+            Some(sum) => c.project_back_onto(sum, by_y, weight, 1.0),
+            None => c.project_back(by_y, weight),
         };
-        match &self.adapter {
+        match adapter {
             Some(adapter) => {
                 let by_narrow = c.project_back(by_y, &adapter.up);
                 let by_x = c.project_back_onto(by_x, &by_narrow, &adapter.down, adapter.scale);
@@ -107,7 +144,8 @@ impl Linear {
         }
     }
 
-    /// Adds the gradients by the weights.
+    /// Adds the gradients by the weights. `by_narrow` is what [`Self::input_gradient`] gave, if
+    /// anything.
     pub(crate) fn weight_gradient<C: Compute>(
         &self,
         c: &C,
@@ -127,7 +165,8 @@ impl Linear {
                 });
             }
         }
-        if let (Some(adapter), Some(by_narrow)) = (&self.adapter, by_narrow) {
+        if let Some(adapter) = &self.adapter {
+            let by_narrow = by_narrow.unwrap_or_else(|| c.project_back(by_y, &adapter.up));
             let narrow = c.project(x, &adapter.down);
             sums.change(&self.up_name(), &adapter.up, |sum| {
                 c.outer_onto(sum, by_y, &narrow, adapter.scale)
@@ -140,8 +179,37 @@ impl Linear {
 
     /// The weight with its adapter added.
     pub(crate) fn merged<C: Compute>(&self, c: &C) -> Option<Tensor<2>> {
-        let Adapter { down, up, scale } = self.adapter.as_ref()?;
-        Some(c.merge(&self.weight, up, down, *scale))
+        let adapter = self.adapter.as_ref()?;
+        Some(match &adapter.merged {
+            Merged::Fresh(merged) => merged.clone(),
+            _ => {
+                let Adapter {
+                    down, up, scale, ..
+                } = adapter;
+                c.merge(&self.weight, up, down, *scale, None)
+            }
+        })
+    }
+
+    /// Brings the weight with its adapter up to date, in the memory of the last one; from then on
+    /// it is used, until the adapter changes.
+    pub(crate) fn merge<C: Compute>(&mut self, c: &C) {
+        let Some(adapter) = &mut self.adapter else {
+            return;
+        };
+        let memory = match std::mem::replace(&mut adapter.merged, Merged::Absent) {
+            Merged::Fresh(merged) => {
+                adapter.merged = Merged::Fresh(merged);
+                return;
+            }
+            Merged::Stale(memory) => Some(memory),
+            Merged::Absent => None,
+        };
+        let Adapter {
+            down, up, scale, ..
+        } = &*adapter;
+        let merged = c.merge(&self.weight, up, down, *scale, memory);
+        adapter.merged = Merged::Fresh(merged);
     }
 
     fn down_name(&self) -> String {
@@ -164,6 +232,11 @@ impl Linear {
         if let Some(adapter) = &mut self.adapter {
             f.visit(&down, &mut adapter.down);
             f.visit(&up, &mut adapter.up);
+            let merged = std::mem::replace(&mut adapter.merged, Merged::Absent);
+            adapter.merged = match merged {
+                Merged::Fresh(memory) | Merged::Stale(memory) => Merged::Stale(memory),
+                Merged::Absent => Merged::Absent,
+            };
         }
     }
 }

@@ -190,11 +190,11 @@ impl Lora {
             let mut rng = rng(derive_seed(seed, &[index]));
             let draw = |_| ((2.0 * rng.random::<f64>() - 1.0) * bound) as f32;
             let down = (0..self.rank * inner).map(draw).collect();
-            Ok(Some(Adapter {
-                down: from_host(down, [self.rank, inner], &device),
-                up: Tensor::zeros([out, self.rank], &device),
-                scale: self.scale(),
-            }))
+            Ok(Some(Adapter::new(
+                from_host(down, [self.rank, inner], &device),
+                Tensor::zeros([out, self.rank], &device),
+                self.scale(),
+            )))
         })
     }
 
@@ -314,11 +314,9 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
             return Ok(None);
         }
         let [out, inner] = linear.weight.dims();
-        Ok(Some(Adapter {
-            down: take(format!("{}.lora_A.weight", linear.name), [rank, inner])?,
-            up: take(format!("{}.lora_B.weight", linear.name), [out, rank])?,
-            scale,
-        }))
+        let down = take(format!("{}.lora_A.weight", linear.name), [rank, inner])?;
+        let up = take(format!("{}.lora_B.weight", linear.name), [out, rank])?;
+        Ok(Some(Adapter::new(down, up, scale)))
     })?;
     match tensors.keys().next() {
         None => Ok(()),

@@ -6,6 +6,7 @@
 //! | [`transformer`] | the forward and the backward pass |
 //! | `block`, `layers`, `rope` | what it is made of |
 //! | [`lora`] | low-rank adapters |
+//! | `precision` | how frozen weights are stored |
 //! | [`parameters`] | the weights by their Hugging Face names |
 //! | [`pretrained`], [`weights`] | models from disk and hub |
 
@@ -14,6 +15,7 @@ pub mod config;
 pub(crate) mod layers;
 pub mod lora;
 pub mod parameters;
+mod precision;
 pub mod pretrained;
 pub(crate) mod rope;
 pub mod transformer;
@@ -21,5 +23,6 @@ pub mod weights;
 
 pub use config::ModelConfig;
 pub use parameters::{ParameterVisitor, Parameters};
+pub use precision::{Precision, PrecisionError};
 pub use pretrained::Pretrained;
 pub use transformer::{Activations, Engine, Transformer};

@@ -1,6 +1,9 @@
 //! The weights as a set of named tensors: how optimisers, gradients and checkpoints see a model.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -81,7 +84,8 @@ impl Parameters {
     /// Euclidean norm of all entries taken as one vector.
     pub fn norm(&self) -> f64 {
         let (host, device): (Vec<_>, Vec<_>) = self.0.values().partition(|t| on_host(t));
-        let mut sum: f64 = host.into_iter().map(square_sum).sum();
+        // A sum of nothing is -0, and that would be its root.
+        let mut sum: f64 = 0.0 + host.into_iter().map(square_sum).sum::<f64>();
         let squares: Vec<Tensor<1>> = device
             .into_iter()
             .map(|t| t.clone().square().sum())
@@ -126,8 +130,19 @@ impl ParameterVisitor for CollectHost {
     }
 }
 
+/// Times that values were waited for, on any device but the CPU.
+static READ_BACKS: AtomicU64 = AtomicU64::new(0);
+
+/// How often [`to_host`] has waited for a device by now, in the whole process.
+pub(crate) fn read_backs() -> u64 {
+    READ_BACKS.load(Ordering::Relaxed)
+}
+
 /// The values of a tensor in row-major order.
 pub fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    if !on_host(&tensor) {
+        READ_BACKS.fetch_add(1, Ordering::Relaxed);
+    }
     tensor
         .try_into_vec_as::<f32>()
         .expect("f32 values can be read from any float tensor")

@@ -1,7 +1,7 @@
 //! The decoder-only transformer: one forward pass for sampling, scoring and training, and its
 //! backward pass, both written once for every device.
 
-use burn::tensor::{Device, Tensor, activation::log_softmax};
+use burn::tensor::{DType, Device, Tensor, activation::log_softmax};
 
 use super::{
     block::{Block, Kept, Place},
@@ -9,6 +9,7 @@ use super::{
     layers::{Adapter, Gradients, Linear, RmsNorm, Trained},
     lora::Lora,
     parameters::{CollectHost, ParameterVisitor, from_host},
+    precision::{Precision, PrecisionError},
     rope::Rope,
     weights::{HostTensor, WeightError, WeightSource},
 };
@@ -321,7 +322,7 @@ impl Transformer {
             heads,
         };
         let mut by_x = by_stream;
-        for (block, trace) in self.blocks.iter().zip(traces).rev() {
+        for (index, (block, trace)) in self.blocks.iter().zip(traces).enumerate().rev() {
             let kept = match trace {
                 Trace::All(kept) => kept,
                 Trace::Input(x) => {
@@ -329,7 +330,12 @@ impl Transformer {
                     block.forward(c, x, &rotation, heads, attend).1
                 }
             };
-            by_x = block.backward(c, kept, by_x, &place, gradients);
+            // Below the first block is the embedding, which is frozen when adapters are trained.
+            let below = index > 0 || gradients.trained == Trained::All;
+            match block.backward(c, kept, by_x, &place, gradients, below) {
+                Some(by_input) => by_x = by_input,
+                None => return,
+            }
         }
         if gradients.trained == Trained::All {
             gradients.sums.change(EMBEDDING, &self.embedding, |sum| {
@@ -384,6 +390,48 @@ impl Transformer {
         }
         base.lora = None;
         base
+    }
+
+    /// The same model with its matrices stored in another precision, adapters apart: they are
+    /// trained. Norms and biases are few, and stay.
+    ///
+    /// # Errors
+    /// When the device lacks it.
+    pub fn stored_as(mut self, precision: Precision) -> Result<Self, PrecisionError> {
+        precision.supported(&self.device())?;
+        let dtype = precision.dtype();
+        let store = |matrix: &mut Tensor<2>| {
+            if matrix.dtype() != dtype {
+                matrix.inplace(|matrix| matrix.cast(dtype));
+            }
+        };
+        store(&mut self.embedding);
+        if let Some(head) = &mut self.head {
+            store(head);
+        }
+        for block in &mut self.blocks {
+            for (_, linear) in block.linears() {
+                store(&mut linear.weight);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Brings a copy of every weight with its adapter added up to date, and uses it from then on: no
+    /// pass pays for adapters, whatever it is for. An update of the adapters ends that until the next
+    /// call, which uses the same memory. Weights that are stored in half precision stay without: a
+    /// copy of them in f32 would take twice the memory that they save.
+    pub fn merge_adapters(&mut self) {
+        if self.lora.is_none() || self.embedding.dtype() != DType::F32 {
+            return;
+        }
+        with_compute!(self, |c| {
+            for block in &mut self.blocks {
+                for (_, linear) in block.linears() {
+                    linear.merge(&c);
+                }
+            }
+        });
     }
 
     /// The same model with its adapters added to its weights.

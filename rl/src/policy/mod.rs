@@ -19,4 +19,4 @@ pub use batch::{BudgetError, MicroBatch, Sequence, pack};
 pub use gradient::{GradientConfig, Upstream, accumulate_gradients, batch_gradients};
 pub use head::HeadConfig;
 pub use optimizer::{AdamW, AdamWConfig, Schedule};
-pub use scoring::{TokenScores, token_logprobs};
+pub use scoring::{TokenScores, batch_logprobs, token_logprobs};

@@ -1,7 +1,7 @@
 //! Log-probabilities of given completions, without a gradient.
 
 use super::{
-    batch::{BudgetError, Sequence, pack},
+    batch::{BudgetError, MicroBatch, Sequence, pack},
     gradient::head_scores,
     head::HeadConfig,
 };
@@ -43,4 +43,13 @@ pub fn token_logprobs(
         }
     }
     Ok(scores)
+}
+
+/// Scores the targets of one micro-batch, in their order.
+pub fn batch_logprobs(model: &Transformer, batch: &MicroBatch, head: HeadConfig) -> TokenScores {
+    let (logprobs, entropy) = with_compute!(model, |c| {
+        let stream = model.stream_packed(&c, &batch.packing, |_, _| {});
+        head_scores(&c, model, batch, &stream, head)
+    });
+    TokenScores { logprobs, entropy }
 }

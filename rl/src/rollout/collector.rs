@@ -89,9 +89,6 @@ impl RolloutCollector<'_> {
         let tasks: Vec<Arc<Task>> = tasks.into_iter().map(Arc::new).collect();
 
         let start = Instant::now();
-        // Adapters are added to the weights for as long as it takes to sample.
-        let merged = model.lora().map(|_| model.merged());
-        let model = merged.as_ref().unwrap_or(model);
         let share = requests.len().div_ceil(self.workers.max(1)).max(1);
         let progress = Mutex::new(&mut progress);
         let ended = AtomicUsize::new(0);

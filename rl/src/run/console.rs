@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::summary::{Showcase, Summary};
 use crate::{
     eval::{EvalReport, Interval},
-    metrics::{GrpoMetrics, SftMetrics, alarms::Alarm},
+    metrics::{GrpoMetrics, RejectionMetrics, SftMetrics, alarms::Alarm},
 };
 
 /// Writes for a person.
@@ -67,6 +67,25 @@ impl Console {
             Some(accuracy) => format!("{:.1} %", 100.0 * accuracy),
             None => "not measured".to_owned(),
         };
+        if summary.stages.len() > 1 {
+            self.line("");
+        }
+        for stage in summary.stages.iter().filter(|_| summary.stages.len() > 1) {
+            let heldout = match &stage.heldout {
+                Some(report) => format!(
+                    "held-out {}, mean length {:.1} tokens",
+                    percent(report.greedy_accuracy),
+                    report.greedy_length_mean
+                ),
+                None => "held-out not measured".to_owned(),
+            };
+            self.line(&format!(
+                "stage {}  {:18}  {:5} steps  {heldout}",
+                stage.stage,
+                stage.kind.to_string(),
+                stage.steps
+            ));
+        }
         self.line("");
         self.line(&format!(
             "{}: {} steps in {:.0} s, held-out accuracy {} before GRPO, {} after",
@@ -102,15 +121,40 @@ impl Bar {
     /// A step of supervised fine-tuning: a line every tenth of the stage, the rest on the bar.
     pub fn sft(&self, step: u64, metrics: &SftMetrics) {
         let steps = self.0.length().unwrap_or(step);
-        let text = format!(
+        let mut text = format!(
             "loss {:.4}  grad {:.2}  {:.0} tok/s",
             metrics.loss, metrics.grad_norm, metrics.trained_tokens_per_s
         );
+        if let Some(loss) = metrics.heldout_loss {
+            text += &format!("  held-out loss {loss:.4}, perplexity {:.2}", loss.exp());
+        }
         self.0.set_position(step);
         self.0.set_message(text.clone());
-        if step.is_multiple_of((steps / 10).max(1)) || step == steps {
+        let tenth = step.is_multiple_of((steps / 10).max(1)) || step == steps;
+        if tenth || metrics.heldout_loss.is_some() {
             self.print(&format!("sft {step}/{steps}  {text}"));
         }
+        self.finish_at(step);
+    }
+
+    /// A chunk of rejection sampling.
+    pub fn rejection(&self, step: u64, metrics: &RejectionMetrics) {
+        let steps = self.0.length().unwrap_or(step);
+        let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
+        let mut line = format!(
+            "rejection {step}/{steps}  kept {} of {}  pass rate {:.3}  length {:.1}  kept {:.1}  {:.0} tok/s",
+            metrics.kept,
+            metrics.completions,
+            number(metrics.pass_rate),
+            number(metrics.length_mean),
+            number(metrics.kept_length_mean),
+            metrics.generated_tokens_per_s,
+        );
+        if metrics.failed_judgements > 0 {
+            line += &format!("  FAILED JUDGEMENTS {}", metrics.failed_judgements);
+        }
+        self.0.set_position(step);
+        self.print(&line);
         self.finish_at(step);
     }
 

@@ -86,6 +86,7 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
 fn rollouts(stage: &StageConfig) -> usize {
     match stage {
         StageConfig::Grpo(grpo) => grpo.prompts * grpo.group,
+        StageConfig::RejectionSampling(stage) => stage.chunk.min(stage.tasks) * stage.samples,
         StageConfig::Sft(_) => 0,
     }
 }

@@ -6,12 +6,13 @@ use super::{
     RunDirectory, RunError,
     console::Console,
     interrupt, preflight,
-    reference::Reference,
+    reference::{Place, Reference},
     seeds::Purpose,
     summary::showcase,
     train::{Run, collector},
 };
 use crate::{
+    eval::Moment,
     grpo::{Feed, GrpoConfig, Sampler, Trainer, trainer::StepOutcome},
     metrics::{StageMetrics, pass_rate},
     rollout::{Completion, RolloutGroup},
@@ -68,7 +69,9 @@ impl Run<'_> {
         }
         if self.state.before.is_none() {
             let samples = self.config.evaluation.samples;
-            let (report, groups) = self.evaluate(console, "held-out before", samples)?;
+            let (report, groups) =
+                self.evaluate(console, "held-out before", samples, Moment::Before)?;
+            self.measured_before(&report);
             self.state.before = Some(report);
             self.state.showcase = showcase(&groups);
         }
@@ -84,15 +87,16 @@ impl Run<'_> {
     ) -> Result<bool, RunError> {
         let (config, codec, judge) = (self.config, self.codec.clone(), self.judge.clone());
         let path = directory.path().to_owned();
-        let mut reference = Reference::open(
-            stage,
-            &path,
-            &codec,
-            &self.device,
-            self.state.stage,
-            self.state.stage_step,
-            &self.learner.model,
-        )?;
+        let device = self.device.clone();
+        let place = Place {
+            directory: &path,
+            codec: &codec,
+            device: &device,
+            stage: self.state.stage,
+            precision: config.memory.frozen,
+        };
+        let step = self.state.stage_step;
+        let mut reference = Reference::open(stage, place, step, &self.learner.model)?;
         let bar = console.stage("grpo", stage.steps, self.state.stage_step);
         for step in self.state.stage_step..stage.steps {
             reference.renew(stage, step, &self.learner.model)?;
@@ -141,8 +145,11 @@ impl Run<'_> {
         let every = self.config.evaluation.every;
         if step + 1 == stage.steps {
             let samples = self.config.evaluation.samples;
-            let (report, groups) = self.evaluate(console, "held-out after", samples)?;
+            let (report, groups) =
+                self.evaluate(console, "held-out after", samples, Moment::After)?;
             let accuracy = report.greedy_accuracy;
+            let ended = self.stage_report(Some(report.clone()));
+            self.state.stages.push(ended);
             self.state.after = Some(report);
             for (shown, after) in self.state.showcase.iter_mut().zip(showcase(&groups)) {
                 shown.after = after.before;
@@ -151,7 +158,8 @@ impl Run<'_> {
         }
         if every > 0 && (step + 1).is_multiple_of(every) {
             let label = format!("held-out at step {}", step + 1);
-            return Ok(self.evaluate(console, &label, 0)?.0.greedy_accuracy);
+            let (report, _) = self.evaluate(console, &label, 0, Moment::During)?;
+            return Ok(report.greedy_accuracy);
         }
         Ok(None)
     }

@@ -5,7 +5,7 @@
 //! | [`bundle`] | a model with everything that turns text into its tokens and back |
 //! | [`directory`] | `runs/<name>/` |
 //! | [`train`] | the stages, in order; what is done after every step |
-//! | `sft`, `grpo` | the loop around every step of a stage |
+//! | `sft`, `grpo`, `rejection` | the loop around every step of a stage |
 //! | [`tasks`], [`seeds`] | the problems of a run, and what its seeds are for |
 //! | [`summary`] | what a run tells at its end |
 //! | [`preflight`] | what would waste hours is found before the first step |
@@ -21,8 +21,11 @@ mod grpo;
 pub mod interrupt;
 pub mod preflight;
 mod reference;
+mod rejection;
+mod restart;
 pub mod seeds;
 mod sft;
+pub mod stages;
 pub mod summary;
 pub mod tasks;
 pub mod train;
@@ -35,15 +38,18 @@ use crate::{
     checkpoint::CheckpointError,
     device::DeviceError,
     model::{
-        Parameters, Transformer, lora::LoraError, pretrained::PretrainedError, weights::WeightError,
+        Parameters, PrecisionError, Transformer, lora::LoraError, pretrained::PretrainedError,
+        weights::WeightError,
     },
     policy::{AdamW, BudgetError},
     rollout::PromptError,
+    sft::ExampleError,
     tokenizer::TokenizerError,
 };
 
 pub use bundle::{Bundle, Codec};
 pub use directory::RunDirectory;
+pub use stages::StageReport;
 pub use summary::{Showcase, Summary};
 pub use train::{TrainOptions, train};
 
@@ -69,6 +75,23 @@ pub enum RunError {
     Budget(#[from] BudgetError),
     #[error(transparent)]
     Lora(#[from] LoraError),
+    #[error(transparent)]
+    Examples(#[from] ExampleError),
+    #[error(
+        "stage {stage} (rejection-sampling) kept nothing: of {completions} completions {judged} were judged and {verified} were worth at least {threshold} by {by}; {truncated} of these were cut off, and {out_of_range} tasks had a pass rate out of range; hint: lower threshold, raise samples or tasks, widen pass_rate_min and pass_rate_max, or train the policy further before"
+    )]
+    NothingKept {
+        stage: usize,
+        completions: usize,
+        judged: usize,
+        verified: usize,
+        by: String,
+        threshold: f64,
+        out_of_range: usize,
+        truncated: usize,
+    },
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
     /// The config was checked before, so this is about its surroundings.
     #[error("{0}")]
     Config(String),
@@ -118,7 +141,8 @@ pub struct Learner {
 
 impl Learner {
     /// A policy that has been updated `version` times.
-    pub fn new(model: Transformer, optimizer: AdamW, version: u64) -> Self {
+    pub fn new(mut model: Transformer, optimizer: AdamW, version: u64) -> Self {
+        model.merge_adapters();
         Self {
             model,
             optimizer,
@@ -142,6 +166,7 @@ impl Learner {
             self.version += 1;
             self.zeros = gradients;
         }
+        self.model.merge_adapters();
         norm
     }
 }

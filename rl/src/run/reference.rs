@@ -12,15 +12,27 @@ use super::{Bundle, Codec, RunError};
 use crate::{
     checkpoint,
     grpo::{GrpoConfig, trainer},
-    model::Transformer,
+    model::{Precision, Transformer},
 };
+
+/// Where the reference of a stage is kept, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The run's directory.
+    pub(super) directory: &'a Path,
+    /// The text side of the model.
+    pub(super) codec: &'a Codec,
+    /// Where the model lives.
+    pub(super) device: &'a Device,
+    /// Index of the stage.
+    pub(super) stage: usize,
+    /// How its weights are stored.
+    pub(super) precision: Precision,
+}
 
 /// The reference of a stage, if it has one.
 pub(super) struct Reference<'a> {
-    directory: &'a Path,
-    codec: &'a Codec,
-    device: Device,
-    stage: usize,
+    place: Place<'a>,
     every: u64,
     /// The model, and the step before which it was the policy.
     frozen: Option<(Transformer, u64)>,
@@ -34,18 +46,12 @@ impl<'a> Reference<'a> {
     /// When one that should have been kept is not there.
     pub(super) fn open(
         config: &GrpoConfig,
-        directory: &'a Path,
-        codec: &'a Codec,
-        device: &Device,
-        stage: usize,
+        place: Place<'a>,
         step: u64,
         model: &Transformer,
     ) -> Result<Self, RunError> {
         let mut reference = Self {
-            directory,
-            codec,
-            device: device.clone(),
-            stage,
+            place,
             every: config.reference_every,
             frozen: None,
         };
@@ -60,8 +66,8 @@ impl<'a> Reference<'a> {
             // Where the step renews it, the policy of the checkpoint is the reference.
             if since < step {
                 let path = reference.path(since).display().to_string();
-                let kept = Bundle::open(&path, &reference.device)?;
-                reference.frozen = Some((kept.model, since));
+                let kept = Bundle::open(&path, place.device)?;
+                reference.frozen = Some((kept.model.stored_as(place.precision)?, since));
             }
         }
         Ok(reference)
@@ -87,8 +93,8 @@ impl<'a> Reference<'a> {
             Some(_) => model.merged(),
             None => model.clone(),
         };
-        checkpoint::save_model(&self.path(step), &frozen, self.codec)?;
-        self.frozen = Some((frozen, step));
+        checkpoint::save_model(&self.path(step), &frozen, self.place.codec)?;
+        self.frozen = Some((frozen.stored_as(self.place.precision)?, step));
         Ok(())
     }
 
@@ -127,10 +133,10 @@ impl<'a> Reference<'a> {
 
     fn path(&self, since: u64) -> PathBuf {
         let name = match since {
-            0 => format!("reference-{}", self.stage),
-            _ => format!("reference-{}-{since}", self.stage),
+            0 => format!("reference-{}", self.place.stage),
+            _ => format!("reference-{}-{since}", self.place.stage),
         };
-        self.directory.join(name)
+        self.place.directory.join(name)
     }
 }
 

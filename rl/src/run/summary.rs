@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::stages::StageReport;
 use crate::{eval::EvalReport, rollout::RolloutGroup};
 
 /// A held-out problem answered before and after.
@@ -41,6 +42,8 @@ pub struct Summary {
     pub before: Option<EvalReport>,
     /// The whole measurement after.
     pub after: Option<EvalReport>,
+    /// Every stage that has ended.
+    pub stages: Vec<StageReport>,
     /// Problems answered before and after.
     pub showcase: Vec<Showcase>,
     /// Largest resident memory of this sitting, in bytes.

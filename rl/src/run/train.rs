@@ -84,6 +84,9 @@ pub fn train(config: &RunConfig, options: &TrainOptions) -> Result<Summary, RunE
         finished = match stage {
             StageConfig::Sft(sft) => run.sft(sft, &mut directory, &console)?,
             StageConfig::Grpo(grpo) => run.grpo(grpo, &mut directory, &console)?,
+            StageConfig::RejectionSampling(stage) => {
+                run.rejection(stage, &mut directory, &console)?
+            }
         };
         if !finished {
             break;
@@ -148,9 +151,9 @@ impl<'a> Run<'a> {
         let stage = &config.stages[state.stage.min(config.stages.len() - 1)];
         let optimizer = AdamW::new(stage.optimizer());
         let mut learner = Learner::new(model, optimizer, state.policy_version);
-        if let Some(last) = last.filter(|_| state.optimizer_steps > 0) {
-            checkpoint::load_moments(&last, &mut learner.optimizer, &learner.model, device)?;
+        if let Some(last) = last {
             learner.optimizer.steps = state.optimizer_steps;
+            checkpoint::load_moments(&last, &mut learner.optimizer, &learner.model, device)?;
         }
         Ok(Self {
             config,
@@ -206,6 +209,7 @@ impl<'a> Run<'a> {
         self.state.policy_version = self.learner.version;
         self.state.elapsed_s = self.earlier_s + self.started.elapsed().as_secs_f64();
         if last {
+            self.keep_for_restart(directory.path())?;
             self.state.stage += 1;
             self.state.stage_step = 0;
             self.state.optimizer_steps = 0;
@@ -261,6 +265,7 @@ impl<'a> Run<'a> {
         console: &Console,
         label: &str,
         samples: usize,
+        moment: Moment,
     ) -> Result<(EvalReport, Vec<RolloutGroup>), RunError> {
         let problems = self.tasks.heldout.len();
         let bar = console.counter(label, problems + problems * usize::from(samples > 0));
@@ -276,9 +281,9 @@ impl<'a> Run<'a> {
         })?;
         bar.finish();
         console.report(label, &measurement.report);
-        let (step, moment) = self.moment();
         let line = EvaluationLine {
-            step,
+            // A step that a measurement ends is not counted yet.
+            step: self.state.step + u64::from(moment != Moment::Before),
             stage: self.state.stage,
             moment,
             problem_set: record::problem_set(&self.tasks.heldout),
@@ -289,20 +294,6 @@ impl<'a> Run<'a> {
         record::keep(&self.evaluations, &line).map_err(RunError::file(&self.evaluations))?;
         self.heldout_interval = line.report.greedy_accuracy_interval;
         Ok((line.report, measurement.greedy_groups))
-    }
-
-    /// The step after which the policy is as it is now, and what a measurement of it is for. The first measurement comes
-    /// before a step of GRPO, all others after one that is not counted yet.
-    fn moment(&self) -> (u64, Moment) {
-        let State { step, stage, .. } = self.state;
-        if self.state.before.is_none() {
-            return (step, Moment::Before);
-        }
-        let steps = self.config.stages.get(stage).map_or(0, StageConfig::steps);
-        match self.state.stage_step + 1 >= steps {
-            true => (step + 1, Moment::After),
-            false => (step + 1, Moment::During),
-        }
     }
 
     pub(super) fn collector(&self) -> RolloutCollector<'_> {
@@ -327,6 +318,7 @@ impl<'a> Run<'a> {
             heldout_accuracy_after: accuracy(&self.state.after),
             before: self.state.before.clone(),
             after: self.state.after.clone(),
+            stages: self.state.stages.clone(),
             showcase: self.state.showcase.clone(),
             peak_memory_bytes: peak_memory_bytes(),
         }
@@ -335,7 +327,11 @@ impl<'a> Run<'a> {
 
 /// The model at the start of a run, or of a checkpoint. Adapters are put on the config's model
 /// again, so that what was trained and what was not stay apart.
-fn open(config: &RunConfig, last: Option<&Path>, device: &Device) -> Result<Bundle, RunError> {
+pub(super) fn open(
+    config: &RunConfig,
+    last: Option<&Path>,
+    device: &Device,
+) -> Result<Bundle, RunError> {
     let Some(lora) = &config.lora else {
         return match last {
             Some(last) => Bundle::open(&last.join(checkpoint::MODEL).display().to_string(), device),
@@ -347,6 +343,7 @@ fn open(config: &RunConfig, last: Option<&Path>, device: &Device) -> Result<Bund
         Some(last) => load_adapter(&last.join(checkpoint::ADAPTER), &mut bundle.model)?,
         None => lora.apply(&mut bundle.model, derive_seed(weights_seed(config), &[1]))?,
     }
+    bundle.model = bundle.model.stored_as(config.memory.frozen)?;
     Ok(bundle)
 }
 

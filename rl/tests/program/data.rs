@@ -23,12 +23,19 @@ fn data_writes_what_a_config_poses() {
     let mut counts = BTreeMap::new();
     for task in &posed {
         let entry = task["columns"]["mixture"].as_str().unwrap();
-        assert!(task["id"].as_str().unwrap().starts_with(&format!("{entry}/")));
+        assert!(
+            task["id"]
+                .as_str()
+                .unwrap()
+                .starts_with(&format!("{entry}/"))
+        );
         *counts.entry(entry.to_owned()).or_insert(0) += 1;
     }
     assert_eq!(counts["sums"], 30);
     assert_eq!(counts["countdown"], 20);
-    let countdown = posed.iter().find(|task| task["columns"]["mixture"] == "countdown");
+    let countdown = posed
+        .iter()
+        .find(|task| task["columns"]["mixture"] == "countdown");
     let countdown = countdown.unwrap();
     let numbers: Vec<String> = countdown["columns"]["numbers"]
         .as_array()
@@ -36,7 +43,11 @@ fn data_writes_what_a_config_poses() {
         .iter()
         .map(Value::to_string)
         .collect();
-    let expected = format!("[{}]={}:", numbers.join(", "), countdown["columns"]["target"]);
+    let expected = format!(
+        "[{}]={}:",
+        numbers.join(", "),
+        countdown["columns"]["target"]
+    );
     assert_eq!(countdown["prompt"], expected);
 
     let heldout = ["data", mixture, "--count", "10", "--split", "heldout"];
@@ -56,7 +67,12 @@ fn a_run_with_mixture_and_curriculum_is_exact_when_resumed() {
     let mixture = config("mixture.toml");
     let mixture = mixture.to_str().unwrap();
     // A curriculum changes the order only by what it has seen, so the run has to be long enough for that.
-    let more = ["--set", "checkpoint.keep=20", "--set", "stages.grpo.steps=8"];
+    let more = [
+        "--set",
+        "checkpoint.keep=20",
+        "--set",
+        "stages.grpo.steps=8",
+    ];
     succeeds(dir.path(), &train(mixture, "whole", &more));
     let whole = dir.path().join("whole");
     let state: Value = serde_json::from_str(
@@ -73,7 +89,10 @@ fn a_run_with_mixture_and_curriculum_is_exact_when_resumed() {
         let lost = format!("lost/checkpoints/step-{step:06}");
         fs::remove_dir_all(dir.path().join(lost)).unwrap();
     }
-    let resumed: Vec<&str> = train(mixture, "lost", &more).into_iter().chain(["--resume"]).collect();
+    let resumed: Vec<&str> = train(mixture, "lost", &more)
+        .into_iter()
+        .chain(["--resume"])
+        .collect();
     succeeds(dir.path(), &resumed);
     let log = |run: &str| timeless(&dir.path().join(run).join("metrics.jsonl"));
     assert_eq!(log("lost"), log("whole"));
@@ -97,11 +116,17 @@ fn bad_data_sections_are_told() {
         ),
         (
             "data.mixture.0.name=\"additions\"",
-            &["reward.rubric.components.0.entries names \"sums\"", "there are: additions, countdown"],
+            &[
+                "reward.rubric.components.0.entries names \"sums\"",
+                "there are: additions, countdown",
+            ],
         ),
         (
             "data.mixture.1.file=\"a.jsonl\"",
-            &["data.mixture.1.task and data.mixture.1.file", "both are there"],
+            &[
+                "data.mixture.1.task and data.mixture.1.file",
+                "both are there",
+            ],
         ),
         (
             "data.file=\"a.jsonl\"",

@@ -277,7 +277,7 @@ fn eval_and_compare_say_what_is_wrong() {
             &["none.txt"],
         ),
         (
-            with(&["problems.jsonl", "--temperature", "-1"]),
+            with(&["problems.jsonl", "--temperature=-1"]),
             2,
             &["temperature"],
         ),

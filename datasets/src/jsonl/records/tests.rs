@@ -232,19 +232,3 @@ fn settings_must_agree() {
         assert_eq!(config.validate().unwrap_err().to_string(), expected);
     }
 }
-
-#[test]
-fn demonstrations_are_read_alike() {
-    let content = "{\"prompt\":\"1+1=\",\"completion\":\"2\",\"note\":1}\n{\"prompt\":[{\"role\":\"user\",\"content\":\"1+1?\"}],\"completion\":\"2\"}";
-    let read = read_demonstrations(file(content).path()).unwrap();
-    assert_eq!(read[0].prompt, Prompt::Text("1+1=".to_owned()));
-    assert_eq!(read[1].prompt, Prompt::user(None, "1+1?"));
-    assert_eq!(read[1].completion, "2");
-
-    let bad = file("{\"prompt\":\"1+1=\"}");
-    let text = read_demonstrations(bad.path()).unwrap_err().to_string();
-    assert!(
-        text.ends_with(":1: field `completion`: is missing; this line has: "),
-        "{text}"
-    );
-}

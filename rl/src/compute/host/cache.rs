@@ -187,17 +187,20 @@ fn attend<'a, I: Iterator<Item = (&'a Block, usize)>>(
     let (dim, group, scale) = (heads.dim, heads.group(), heads.scale());
     // [block][query head][BLOCK]: what is beyond a block's tokens is never read.
     scores.clear();
-    for (block, _) in blocks() {
+    for (block, count) in blocks() {
         for head in 0..heads.query {
             let keys = &block.keys[head / group * dim * BLOCK..][..dim * BLOCK];
             let query = &query[head * dim..][..dim];
-            let mut sums = [0.0f32; BLOCK];
-            for (keys, &q) in keys.chunks_exact(BLOCK).zip(query) {
-                for (sum, &key) in sums.iter_mut().zip(keys) {
-                    *sum += q * key;
-                }
+            // A block that is being filled is read as far as it is.
+            let start = scores.len();
+            scores.resize(start + BLOCK, 0.0);
+            let scores = &mut scores[start..];
+            match count.div_ceil(BLOCK / 4) {
+                1 => against::<{ BLOCK / 4 }>(scores, keys, query, scale),
+                2 => against::<{ BLOCK / 2 }>(scores, keys, query, scale),
+                3 => against::<{ BLOCK / 4 * 3 }>(scores, keys, query, scale),
+                _ => against::<BLOCK>(scores, keys, query, scale),
             }
-            scores.extend_from_slice(&sums.map(|sum| sum * scale));
         }
     }
     let stride = heads.query * BLOCK;
@@ -213,18 +216,77 @@ fn attend<'a, I: Iterator<Item = (&'a Block, usize)>>(
             sum += exp_sum(&mut scores[place(b, count)], top, 1.0);
         }
         let out = &mut out[head * dim..][..dim];
-        out.fill(0.0);
-        for (b, (block, count)) in blocks().enumerate() {
-            let width = heads.kv * dim;
-            let values = block.values.chunks_exact(width);
-            for (&weight, values) in scores[place(b, count)].iter().zip(values) {
-                let values = &values[head / group * dim..][..dim];
-                for (out, &value) in out.iter_mut().zip(values) {
-                    *out += weight * value;
-                }
+        let inverse = 1.0 / sum;
+        let mut done = 0;
+        while done < dim {
+            let mixed = Mixed {
+                width: heads.kv * dim,
+                first: head / group * dim + done,
+                weights: scores,
+                place: &place,
+            };
+            // As many values of a head at a time as stay in registers.
+            let out = &mut out[done..];
+            done += match out.len() {
+                64.. => mixed.write::<64>(out, blocks(), inverse),
+                16.. => mixed.write::<16>(out, blocks(), inverse),
+                _ => mixed.write::<1>(out, blocks(), inverse),
+            };
+        }
+    }
+}
+
+/// A weighted mean of some values of one head.
+struct Mixed<'a, P> {
+    /// Values of a token.
+    width: usize,
+    /// The first of them that is mixed.
+    first: usize,
+    weights: &'a [f32],
+    /// Where the weights of a block's tokens are.
+    place: &'a P,
+}
+
+impl<P: Fn(usize, usize) -> std::ops::Range<usize>> Mixed<'_, P> {
+    /// Writes `L` of them, times `inverse`; gives `L`.
+    #[inline(always)]
+    fn write<'b, const L: usize>(
+        &self,
+        out: &mut [f32],
+        blocks: impl Iterator<Item = (&'b Block, usize)>,
+        inverse: f32,
+    ) -> usize {
+        let mut sums = [0.0f32; L];
+        for (b, (block, count)) in blocks.enumerate() {
+            let weights = &self.weights[(self.place)(b, count)];
+            let values = block.values.chunks_exact(self.width);
+            for (&weight, values) in weights.iter().zip(values) {
+                add_scaled(&mut sums, &values[self.first..][..L], weight);
             }
         }
-        let inverse = 1.0 / sum;
-        out.iter_mut().for_each(|out| *out *= inverse);
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = sum * inverse;
+        }
+        L
+    }
+}
+
+/// Scores of the first `C` keys of a block: `scale · q·k`.
+#[inline(always)]
+fn against<const C: usize>(scores: &mut [f32], keys: &[f32], query: &[f32], scale: f32) {
+    let mut sums = [0.0f32; C];
+    for (keys, &q) in keys.chunks_exact(BLOCK).zip(query) {
+        add_scaled(&mut sums, &keys[..C], q);
+    }
+    for (score, sum) in scores.iter_mut().zip(sums) {
+        *score = sum * scale;
+    }
+}
+
+/// `sums += weight · values`.
+#[inline(always)]
+fn add_scaled(sums: &mut [f32], values: &[f32], weight: f32) {
+    for (sum, &value) in sums.iter_mut().zip(values) {
+        *sum += weight * value;
     }
 }

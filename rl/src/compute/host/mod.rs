@@ -21,7 +21,7 @@ use rayon::prelude::*;
 use self::strided::{Into, Threads, View, ViewMut, product};
 use super::{
     Compute, Direction, HeadOutput, HeadUpstream, Heads, Qkv,
-    buffers::{Values, change},
+    buffers::{Stored, Values, Weights, change},
     elementwise,
     packing::Packing,
 };
@@ -34,6 +34,12 @@ const SHARED: usize = 1 << 15;
 
 /// Rows from which on a general matrix product is faster than [`panel::few_rows`].
 const MANY_ROWS: usize = 96;
+
+/// Weights stored in half precision that are in f32 at the same time: 4 MiB of them.
+const WIDENED: usize = 1 << 20;
+
+/// Rows of a weight that get their adapter at a time.
+const MERGED_ROWS: usize = 64;
 
 /// The CPU.
 #[derive(Debug, Clone, Copy)]
@@ -103,30 +109,70 @@ impl Host {
 
     /// `out (+)= scale · x Wᵀ`.
     fn times_weight(&self, out: &mut Rows, x: &Rows, weight: &Tensor<2>, scale: f32, into: Into) {
-        let weight = Values::of(weight);
+        let stored = Stored::of(weight);
         let inputs = x.width();
         if x.rows() < self.many_rows && scale == 1.0 {
             let add = into == Into::Add;
-            let out = out.data_mut();
-            panel::few_rows(
-                self.arch,
-                out,
-                x.data(),
-                &weight,
-                inputs,
-                add,
-                Threads::Pool,
-            );
-        } else {
-            let weight = View::new(&weight, inputs).t();
+            let (out, weight) = (out.data_mut(), stored.weights());
+            panel::few_rows(self.arch, out, x.data(), weight, inputs, add, Threads::Pool);
+            return;
+        }
+        let rows = x.rows();
+        self.in_f32(stored.weights(), inputs, |outputs, weight| {
+            let mut out = out.view_mut().part(0..rows, outputs);
+            product(&mut out, x.view(), weight.t(), scale, into, Threads::Pool);
+        });
+    }
+
+    /// `out (+)= scale · ∂y W`.
+    fn times_weight_back(
+        &self,
+        out: &mut Rows,
+        by_y: &Rows,
+        weight: &Tensor<2>,
+        scale: f32,
+        into: Into,
+    ) {
+        let stored = Stored::of(weight);
+        let (rows, mut into) = (by_y.rows(), into);
+        self.in_f32(stored.weights(), out.width(), |outputs, weight| {
+            let by_y = by_y.view().part(0..rows, outputs);
             product(
                 &mut out.view_mut(),
-                x.view(),
+                by_y,
                 weight,
                 scale,
                 into,
                 Threads::Pool,
             );
+            into = Into::Add; // what other outputs bring
+        });
+    }
+
+    /// Calls `f` with runs of the rows of a weight in f32: all of them at once where they are
+    /// stored so.
+    fn in_f32(
+        &self,
+        weights: Weights,
+        inputs: usize,
+        mut f: impl FnMut(std::ops::Range<usize>, View),
+    ) {
+        let outputs = weights.len() / inputs;
+        if let Weights::F32(values) = weights {
+            return f(0..outputs, View::new(values, inputs));
+        }
+        let run = (WIDENED / inputs).clamp(1, outputs.max(1));
+        let mut wide = Rows::stale(run, inputs);
+        for first in (0..outputs).step_by(run) {
+            let rows = first..(first + run).min(outputs);
+            let part = weights.part(rows.start * inputs..rows.end * inputs);
+            let wide = &mut wide.data_mut()[..part.len()];
+            let pieces = wide.par_chunks_mut(SHARED).enumerate();
+            pieces.for_each(|(i, wide)| {
+                let part = part.part(i * SHARED..i * SHARED + wide.len());
+                self.arch.dispatch(|| part.widen(wide));
+            });
+            f(rows, View::new(wide, inputs));
         }
     }
 }
@@ -154,10 +200,11 @@ impl Compute for Host {
 
     fn embed(&self, table: &Tensor<2>, ids: &[u32]) -> Rows {
         let [_, width] = table.dims();
-        let table = Values::of(table);
+        let table = Stored::of(table);
         let mut out = Rows::stale(ids.len(), width);
         for (out, &id) in out.data_mut().chunks_exact_mut(width).zip(ids) {
-            out.copy_from_slice(&table[id as usize * width..][..width]);
+            let start = id as usize * width;
+            table.weights().part(start..start + width).widen(out);
         }
         out
     }
@@ -219,12 +266,12 @@ impl Compute for Host {
         if x.rows() >= self.many_rows {
             return weights.map(|weight| self.project(x, weight));
         }
-        let values = weights.map(Values::of);
+        let stored = weights.map(Stored::of);
         let mut outs = weights.map(|weight| Rows::stale(x.rows(), outputs(weight)));
         let pairs = outs
             .iter_mut()
             .map(Rows::data_mut)
-            .zip(values.iter().map(|v| &**v));
+            .zip(stored.iter().map(Stored::weights));
         panel::few_rows_all(self.arch, pairs, x.data(), x.width(), false, Threads::Pool);
         outs
     }
@@ -236,17 +283,7 @@ impl Compute for Host {
 
     fn project_back(&self, by_y: &Rows, weight: &Tensor<2>) -> Rows {
         let mut out = Rows::stale(by_y.rows(), weight.dims()[1]);
-        let weight = Values::of(weight);
-        let right = View::new(&weight, out.width());
-        let into = Into::Replace;
-        product(
-            &mut out.view_mut(),
-            by_y.view(),
-            right,
-            1.0,
-            into,
-            Threads::Pool,
-        );
+        self.times_weight_back(&mut out, by_y, weight, 1.0, Into::Replace);
         out
     }
 
@@ -257,29 +294,36 @@ impl Compute for Host {
         weight: &Tensor<2>,
         scale: f32,
     ) -> Rows {
-        let weight = Values::of(weight);
-        let right = View::new(&weight, sum.width());
-        product(
-            &mut sum.view_mut(),
-            by_y.view(),
-            right,
-            scale,
-            Into::Add,
-            Threads::Pool,
-        );
+        self.times_weight_back(&mut sum, by_y, weight, scale, Into::Add);
         sum
     }
 
-    fn merge(&self, weight: &Tensor<2>, up: &Tensor<2>, down: &Tensor<2>, scale: f32) -> Tensor<2> {
-        let (up, down) = (Values::of(up), Values::of(down));
-        let [_, inputs] = weight.dims();
+    fn merge(
+        &self,
+        weight: &Tensor<2>,
+        up: &Tensor<2>,
+        down: &Tensor<2>,
+        scale: f32,
+        memory: Option<Tensor<2>>,
+    ) -> Tensor<2> {
+        let (up, down, stored) = (Values::of(up), Values::of(down), Stored::of(weight));
+        let [outputs, inputs] = weight.dims();
         let rank = down.len() / inputs;
-        let add = |weight: &mut [f32]| {
-            let (up, down) = (View::new(&up, rank), View::new(&down, inputs));
-            let mut weight = ViewMut::new(weight, inputs);
-            product(&mut weight, up, down, scale, Into::Add, Threads::Pool);
+        let zeros = || Tensor::zeros([outputs, inputs], &weight.device());
+        let add = |sum: &mut [f32]| {
+            // A few rows at a time, so that they are still in the cache when they are added to.
+            let runs = sum.par_chunks_mut(MERGED_ROWS * inputs).enumerate();
+            runs.for_each(|(i, sum)| {
+                let first = i * MERGED_ROWS;
+                let part = first * inputs..first * inputs + sum.len();
+                stored.weights().part(part).widen(sum);
+                let up = &up[first * rank..][..sum.len() / inputs * rank];
+                let (up, down) = (View::new(up, rank), View::new(&down, inputs));
+                let mut sum = ViewMut::new(sum, inputs);
+                product(&mut sum, up, down, scale, Into::Add, Threads::One);
+            });
         };
-        change(weight.clone(), add).0
+        change(memory.unwrap_or_else(zeros), add).0
     }
 
     fn outer_onto(&self, sum: Tensor<1>, by_y: &Rows, x: &Rows, scale: f32) -> Tensor<1> {

@@ -10,7 +10,7 @@ pub(crate) mod draw;
 pub(crate) mod ring;
 
 use burn::tensor::{
-    Device, IndexingUpdateOp, Int, Tensor, TensorData,
+    DType, Device, IndexingUpdateOp, Int, Tensor, TensorData,
     activation::{sigmoid, silu, softmax},
 };
 
@@ -53,7 +53,20 @@ pub(crate) fn index(ids: impl IntoIterator<Item = usize>, device: &Device) -> Te
     Tensor::from_data(TensorData::new(ids, [count]), device)
 }
 
+/// A weight in the precision that is computed in, whatever it is stored in.
+pub(crate) fn in_f32(weight: &Tensor<2>) -> Tensor<2> {
+    match weight.dtype() {
+        DType::F32 => weight.clone(),
+        _ => weight.clone().cast(DType::F32),
+    }
+}
+
 impl Tensors {
+    /// Rows of `table`, for ids that are on the device already.
+    pub(crate) fn embed_ids(&self, table: &Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
+        in_f32(&table.clone().select(0, ids))
+    }
+
     fn targets(&self, targets: &[u32]) -> Tensor<2, Int> {
         index(targets.iter().map(|&id| id as usize), &self.device).unsqueeze_dim(1)
     }
@@ -126,8 +139,10 @@ impl Compute for Tensors {
     }
 
     fn embed(&self, table: &Tensor<2>, ids: &[u32]) -> Tensor<2> {
-        let ids = index(ids.iter().map(|&id| id as usize), &self.device);
-        table.clone().select(0, ids)
+        self.embed_ids(
+            table,
+            index(ids.iter().map(|&id| id as usize), &self.device),
+        )
     }
 
     fn embed_backward(&self, sum: Tensor<1>, ids: &[u32], by_rows: &Tensor<2>) -> Tensor<1> {
@@ -166,7 +181,7 @@ impl Compute for Tensors {
     }
 
     fn project(&self, x: &Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
-        x.clone().matmul(weight.clone().transpose())
+        x.clone().matmul(in_f32(weight).transpose())
     }
 
     fn project_onto(
@@ -180,7 +195,7 @@ impl Compute for Tensors {
     }
 
     fn project_back(&self, by_y: &Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
-        by_y.clone().matmul(weight.clone())
+        by_y.clone().matmul(in_f32(weight))
     }
 
     fn project_back_onto(
@@ -193,8 +208,16 @@ impl Compute for Tensors {
         sum + scaled(self.project_back(by_y, weight), scale)
     }
 
-    fn merge(&self, weight: &Tensor<2>, up: &Tensor<2>, down: &Tensor<2>, scale: f32) -> Tensor<2> {
-        weight.clone() + scaled(up.clone().matmul(down.clone()), scale)
+    fn merge(
+        &self,
+        weight: &Tensor<2>,
+        up: &Tensor<2>,
+        down: &Tensor<2>,
+        scale: f32,
+        memory: Option<Tensor<2>>,
+    ) -> Tensor<2> {
+        drop(memory); // the device's allocator uses it again
+        in_f32(weight) + scaled(up.clone().matmul(down.clone()), scale)
     }
 
     fn outer_onto(&self, sum: Tensor<1>, by_y: &Tensor<2>, x: &Tensor<2>, scale: f32) -> Tensor<1> {

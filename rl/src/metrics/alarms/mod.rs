@@ -77,6 +77,8 @@ impl Monitor {
         let (loss, grad_norm) = match metrics {
             StageMetrics::Sft(sft) => (sft.loss, sft.grad_norm),
             StageMetrics::Grpo(grpo) => (grpo.loss, grpo.grad_norm),
+            // Nothing is learnt.
+            StageMetrics::RejectionSampling(_) => return Vec::new(),
         };
         self.finite(config, loss, grad_norm, &mut alarms);
         if let StageMetrics::Grpo(grpo) = metrics {
