@@ -321,6 +321,22 @@ fn adapters_are_trained_alone_and_resumed_exactly() {
     assert_eq!(timeless(&dir.path().join("lost/metrics.jsonl")), metrics);
     assert!(metrics[6]["kl"].as_f64().unwrap() > 0.0, "{}", metrics[6]);
 
+    // The same with the base in half precision: the same tokens or nearly, and resumed to the bit.
+    let half = [&lora[..], &["--set", "memory.frozen=\"bf16\""]].concat();
+    succeeds(dir.path(), &train(quickstart, "half", &half));
+    succeeds(dir.path(), &train(quickstart, "half-lost", &half));
+    for lost in ["step-000007", "step-000006"] {
+        fs::remove_dir_all(dir.path().join("half-lost/checkpoints").join(lost)).unwrap();
+    }
+    let resumed = [&half[..], &["--resume"]].concat();
+    succeeds(dir.path(), &train(quickstart, "half-lost", &resumed));
+    let model = "model/model.safetensors";
+    assert!(file("half", model) == file("half-lost", model));
+    assert!(
+        file("half", model) != file("whole", model),
+        "rounding is seen"
+    );
+
     succeeds(
         dir.path(),
         &["export", "--run", "whole", "--to", "peft", "--adapter"],
@@ -395,6 +411,13 @@ fn bench_prints_what_a_step_costs_and_draws_how_it_grows() {
         "matmul_flops_per_s",
         "generation_share",
         "training_share",
+        "generation_flops",
+        "training_flops",
+        "rows",
+        "launches_per_token",
+        "read_backs_per_token",
+        "launches_per_training_step",
+        "read_backs_per_training_step",
         "peak_memory_bytes",
     ] {
         assert!(report[key].as_f64().unwrap() >= 0.0, "{key} in {report}");
@@ -403,6 +426,12 @@ fn bench_prints_what_a_step_costs_and_draws_how_it_grows() {
         report["generation_share"].as_f64().unwrap() < 1.0,
         "{report}"
     );
+    // The CPU is no device that is called.
+    assert_eq!(report["launches_per_token"], 0.0, "{report}");
+    let quick = [&bench[..], &["--lora", "--frozen", "bf16", "--no-matmul"]].concat();
+    let report: Value = serde_json::from_slice(&succeeds(dir.path(), &quick).stdout).unwrap();
+    assert_eq!(report["frozen"], "bf16", "{report}");
+    assert!(report["matmul_flops_per_s"].is_null(), "{report}");
     succeeds(
         dir.path(),
         &[&bench[..], &["--lora", "--growth", "growth"]].concat(),
@@ -439,6 +468,7 @@ fn budgets_and_targets_that_cannot_be_are_told() {
         &["w_proj", "matches nothing", "q_proj"],
     );
     refused("lora.rank=0", 2, &["lora.rank = 0"]);
+    refused("memory.frozen=\"f8\"", 2, &["f8", "bf16", "f16"]);
     refused(
         "memory.token_budget=9000000",
         1,

@@ -373,3 +373,68 @@ fn format(path: &Path, detail: &dyn std::fmt::Display) -> LoraError {
         detail: detail.to_string(),
     }
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::model::{ModelConfig, config::Family, weights::HostTensor};
+
+    fn model(hidden: usize, layers: usize) -> Transformer {
+        let config = ModelConfig {
+            family: Family::Llama,
+            vocab_size: 11,
+            hidden_size: hidden,
+            intermediate_size: 12,
+            num_hidden_layers: layers,
+            num_attention_heads: 2,
+            num_key_value_heads: 1,
+            head_dim: hidden / 2,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            rope_scaling: None,
+            max_position_embeddings: 64,
+            tie_word_embeddings: true,
+            attention_bias: false,
+            qk_norm: false,
+        };
+        Transformer::build(config, &Device::flex(), |_, shape| {
+            Ok::<_, std::convert::Infallible>(HostTensor {
+                shape: shape.to_vec(),
+                values: vec![0.1; shape.iter().product()],
+            })
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn an_adapter_of_another_base_is_refused_by_the_name_of_what_differs() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut base = model(8, 2);
+        Lora::default().apply(&mut base, 1).unwrap();
+        save_adapter(dir.path(), &base, "here").unwrap();
+        load_adapter(dir.path(), &mut model(8, 2)).unwrap();
+
+        let message = |model: &mut Transformer| {
+            let error = load_adapter(dir.path(), model).unwrap_err();
+            error.to_string()
+        };
+        let wider = message(&mut model(16, 2));
+        for part in [
+            "q_proj.lora_A.weight",
+            "[16, 8]",
+            "[16, 16]",
+            "another base",
+        ] {
+            assert!(wider.contains(part), "{part} in {wider}");
+        }
+        let deeper = message(&mut model(8, 3));
+        assert!(
+            deeper.contains("layers.2") && deeper.contains("another base"),
+            "{deeper}"
+        );
+        let shallower = message(&mut model(8, 1));
+        assert!(shallower.contains("layers.1"), "{shallower}");
+    }
+}

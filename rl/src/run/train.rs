@@ -103,7 +103,6 @@ pub fn train(config: &RunConfig, options: &TrainOptions) -> Result<Summary, RunE
 pub(super) struct Run<'a> {
     pub(super) config: &'a RunConfig,
     pub(super) options: &'a TrainOptions,
-    pub(super) device: Device,
     pub(super) codec: Arc<Codec>,
     pub(super) learner: Learner,
     pub(super) judge: Arc<Judge>,
@@ -158,7 +157,6 @@ impl<'a> Run<'a> {
         Ok(Self {
             config,
             options,
-            device: device.clone(),
             codec: Arc::new(codec),
             learner,
             judge: Arc::new(judge),

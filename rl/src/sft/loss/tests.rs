@@ -77,7 +77,7 @@ fn rows_do_not_see_each_other_and_nothing_is_padded() {
         let all: usize = examples.iter().map(|e| e.sequence.len() - 1).sum();
         assert!(rows <= all, "{rows} rows for {all} tokens");
         let loss = heldout_loss(&model, &examples, budget, head).unwrap();
-        // Float32 sums in another order: measured 2e-7.
+        // Float32 sums in another order.
         assert!((loss - mean).abs() < 1e-5, "{budget}: {loss} for {mean}");
     }
 }
@@ -119,7 +119,7 @@ fn a_conversation_in_one_piece_has_the_gradient_of_its_turns() {
         let b = host(other.expect("the same weights").1.clone());
         let largest = a.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
         for (x, y) in a.iter().zip(&b) {
-            // Sums of the same numbers in another order: measured below 1e-6 of the largest.
+            // Sums of the same numbers in another order.
             assert!(
                 (x - y).abs() <= 1e-4 * largest.max(1e-3),
                 "{name}: {x} for {y}"
