@@ -66,31 +66,56 @@ const AHEAD: &[&str] = &[
     "data.curriculum.kind=pass-rate",
 ];
 
+/// Every kind of stage: epochs, rejection sampling, what it kept, weights to go back to.
+const RECIPE: &[&str] = &[
+    VARIED,
+    "stages.0.steps=10",
+    "stages.1.demonstrations=32",
+    "stages.1.batch=8",
+    "stages.2.steps=4",
+    "stages.3.tasks=24",
+    "stages.3.chunk=4",
+    "stages.3.component=length",
+    "stages.3.threshold=-0.9",
+    "stages.4.epochs=2",
+    "stages.4.batch=8",
+    "stages.5.steps=4",
+    "stages.5.prompts=2",
+    "stages.5.group=4",
+];
+
 #[test]
 fn a_run_killed_again_and_again_is_the_run_never_stopped() {
-    killed_again_and_again(IN_TURN, 52);
+    killed_again_and_again("quickstart.toml", IN_TURN);
 }
 
 #[test]
 fn an_asynchronous_run_too() {
-    killed_again_and_again(AHEAD, 30);
+    killed_again_and_again("quickstart.toml", AHEAD);
 }
 
-fn killed_again_and_again(settings: &[&str], steps: usize) {
+#[test]
+fn a_run_of_many_stages_too() {
+    killed_again_and_again("r1-recipe.toml", RECIPE);
+}
+
+fn killed_again_and_again(name: &str, settings: &[&str]) {
     let dir = TempDir::new().unwrap();
-    let quickstart = config("quickstart.toml");
-    let quickstart = quickstart.to_str().unwrap();
+    let file = config(name);
+    let file = file.to_str().unwrap();
     let long: Vec<&str> = settings.iter().flat_map(|set| ["--set", set]).collect();
     let start = Instant::now();
-    succeeds(dir.path(), &train(quickstart, "whole", &long));
+    succeeds(dir.path(), &train(file, "whole", &long));
     let seconds = start.elapsed().as_secs_f64();
     let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
-    let trained = json_lines(&whole.join("metrics.jsonl"));
-    let trained = trained
-        .iter()
-        .filter(|step| step["grad_norm"].as_f64().unwrap() > 0.0);
-    let (moving, half) = (trained.count(), steps / 2);
-    assert!(moving > half, "{moving} of {steps} steps move the weights");
+    let lines = json_lines(&whole.join("metrics.jsonl"));
+    let steps = lines.len();
+    let moves = |step: &&Value| step["grad_norm"].as_f64().is_some_and(|norm| norm > 0.0);
+    let moving = lines.iter().filter(moves).count();
+    assert!(
+        moving > steps / 2,
+        "{moving} of {steps} steps move the weights"
+    );
 
     let mut rng = rng(20);
     let (mut kills, mut kept) = (0, Vec::new());
@@ -102,7 +127,7 @@ fn killed_again_and_again(settings: &[&str], steps: usize) {
             false => drop(fs::remove_dir_all(&cut)),
         }
         let mut child = Command::new(dunwu())
-            .args(train(quickstart, "cut", &more))
+            .args(train(file, "cut", &more))
             .current_dir(dir.path())
             .stderr(Stdio::null())
             .spawn()
@@ -131,15 +156,15 @@ fn killed_again_and_again(settings: &[&str], steps: usize) {
     eprintln!("killed {kills} times; lines logged by then: {kept:?}");
     assert!(kills >= 1, "the run was over before it could be killed");
     let resume = [&long[..], &["--resume"]].concat();
-    succeeds(dir.path(), &train(quickstart, "cut", &resume));
+    succeeds(dir.path(), &train(file, "cut", &resume));
 
     assert_eq!(
         timeless(&cut.join("metrics.jsonl")),
         timeless(&whole.join("metrics.jsonl"))
     );
-    for file in ["completions.jsonl", "evaluation.jsonl"] {
-        let text = |run: &Path| fs::read_to_string(run.join(file)).unwrap();
-        assert!(text(&cut) == text(&whole), "{file} differs");
+    for name in ["completions.jsonl", "evaluation.jsonl", "rejection-3.jsonl"] {
+        let bytes = |run: &Path| fs::read(run.join(name)).ok();
+        assert!(bytes(&cut) == bytes(&whole), "{name} differs");
     }
     let last = &format!("step-{steps:06}");
     for (ours, theirs) in checkpoint(&cut, last).iter().zip(checkpoint(&whole, last)) {
