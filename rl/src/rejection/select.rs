@@ -51,6 +51,8 @@ pub struct Counts {
     pub kept_tokens: usize,
     /// Verified completions left out because they were cut off.
     pub truncated: usize,
+    /// Verified completions left out because they say nothing that could be learnt.
+    pub empty: usize,
     /// Verified completions left out because the same text was there before.
     pub duplicates: usize,
     /// Completions without a verdict because a judge failed.
@@ -74,6 +76,7 @@ impl Counts {
             kept,
             kept_tokens,
             truncated,
+            empty,
             duplicates,
             failed_judgements,
             undecided_judgements,
@@ -89,6 +92,7 @@ impl Counts {
         self.kept += kept;
         self.kept_tokens += kept_tokens;
         self.truncated += truncated;
+        self.empty += empty;
         self.duplicates += duplicates;
         self.failed_judgements += failed_judgements;
         self.undecided_judgements += undecided_judgements;
@@ -158,6 +162,8 @@ fn select_group(config: &RejectionConfig, group: &RolloutGroup, counts: &mut Cou
     for completion in verified {
         if completion.truncated() && !config.keep_truncated {
             counts.truncated += 1;
+        } else if completion.text.is_empty() {
+            counts.empty += 1;
         } else if config.distinct && !seen.insert(completion.text.as_str()) {
             counts.duplicates += 1;
         } else {
