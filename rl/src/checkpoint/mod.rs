@@ -26,7 +26,7 @@ use crate::{
         lora::{LoraError, save_adapter},
         parameters::{from_host, to_host},
         weights::{
-            WeightError,
+            HostTensor, WeightError,
             writer::{DEFAULT_SHARD_BYTES, Export, save_pretrained},
         },
     },
@@ -209,7 +209,8 @@ impl Checkpointer {
             Some(_) => {
                 let base = &codec.encoder.origin;
                 save_adapter(&partial.join(ADAPTER), &learner.model, base)?;
-                save_model(&partial.join(MODEL), &learner.model.merged(), codec)?;
+                let model = &learner.model;
+                save_tensors(&partial.join(MODEL), model, codec, model.merged_tensors())?;
             }
             None => save_model(&partial.join(MODEL), &learner.model, codec)?,
         }
@@ -262,6 +263,16 @@ pub fn load_pending(checkpoint: &Path) -> Result<Vec<StepRollouts>, CheckpointEr
 /// # Errors
 /// When `dir` exists and is not empty, or the disk does not take it.
 pub fn save_model(dir: &Path, model: &Transformer, codec: &Codec) -> Result<(), CheckpointError> {
+    save_tensors(dir, model, codec, model.host_tensors())
+}
+
+/// Writes some weights in the place of those of `model`.
+fn save_tensors(
+    dir: &Path,
+    model: &Transformer,
+    codec: &Codec,
+    tensors: impl IntoIterator<Item = (String, HostTensor)>,
+) -> Result<(), CheckpointError> {
     let export = Export {
         config: model.config(),
         tokenizer: &codec.encoder.tokenizer,
@@ -270,7 +281,7 @@ pub fn save_model(dir: &Path, model: &Transformer, codec: &Codec) -> Result<(), 
         eos_token_ids: &codec.eos,
         max_shard_bytes: DEFAULT_SHARD_BYTES,
     };
-    Ok(save_pretrained(dir, &export, model.host_tensors())?)
+    Ok(save_pretrained(dir, &export, tensors)?)
 }
 
 /// The newest complete checkpoint of a run, if it has any.

@@ -457,6 +457,36 @@ impl Transformer {
         collect.into_tensors()
     }
 
+    /// [`Self::host_tensors`] of the model with its adapters added. Where there is no such copy of
+    /// the weights, it is made a block at a time.
+    pub fn merged_tensors(&self) -> impl Iterator<Item = (String, HostTensor)> + use<> {
+        let model = self.clone();
+        let mut first = CollectHost::default();
+        first.visit(EMBEDDING, &mut model.embedding.clone());
+        let mut last = CollectHost::default();
+        model.norm.clone().visit(&mut last);
+        if let Some(head) = &model.head {
+            last.visit("lm_head.weight", &mut head.clone());
+        }
+        let blocks = (0..model.blocks.len()).flat_map(move |index| {
+            let mut collect = CollectHost::default();
+            let mut block = model.blocks[index].clone();
+            with_compute!(model, |c| {
+                for (_, linear) in block.linears() {
+                    if let Some(weight) = linear.merged(&c) {
+                        linear.weight = weight;
+                    }
+                }
+            });
+            block.visit(&mut collect);
+            collect.into_tensors().collect::<Vec<_>>()
+        });
+        first
+            .into_tensors()
+            .chain(blocks)
+            .chain(last.into_tensors())
+    }
+
     /// All of [`Self::host_tensors`] at once.
     pub fn to_host(&self) -> Vec<(String, HostTensor)> {
         self.host_tensors().collect()

@@ -36,6 +36,13 @@ pub fn of(config: &RunConfig) -> Result<Estimate, RunError> {
     Ok(from_shape(config, &model))
 }
 
+/// Bytes of the program itself, its tokenizer and tasks; measured.
+const PROGRAM: u64 = 64 << 20;
+
+/// Bytes of a worker's threads, of buffers too small to be counted, and of what the allocator keeps
+/// free between them; measured.
+const PER_WORKER: u64 = 48 << 20;
+
 fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     let parameters = model.parameter_count();
     let weights = 4 * parameters;
@@ -73,13 +80,14 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     let chunk = (memory.head_chunk_mib as u64) << 20;
     let logits = chunk.min(4 * budget * model.vocab_size as u64);
     let kv = 2 * model.num_key_value_heads * model.head_dim * model.num_hidden_layers;
-    let slots = match config.stages.iter().map(rollouts).max() {
-        Some(rollouts) if rollouts > 0 => memory.batch_rows.min(rollouts),
-        _ => 0,
-    };
+    // Each worker decodes its share of the completions, with places of its own.
+    let rollouts = config.stages.iter().map(rollouts).max().unwrap_or(0);
+    let share = rollouts.div_ceil(memory.workers.max(1));
+    let slots = memory.batch_rows.min(share) * memory.workers;
     let cached = (4 * slots * kv * config.sampling.max_tokens.next_multiple_of(64)) as u64;
     let parts = vec![
-        ("program and tokenizer", 64 << 20),
+        ("program and tokenizer", PROGRAM),
+        ("threads and allocator", PER_WORKER * workers),
         ("weights", stored),
         ("gradients", trained * workers),
         ("optimiser moments", 2 * trained),

@@ -377,5 +377,7 @@ fn a_base_in_half_precision_is_its_rounded_self() {
             .find(|(name, _)| name.ends_with("q_proj.weight"))
             .unwrap();
         assert!(matrix.values.iter().all(|x| x.is_finite()));
+        let streamed: Vec<_> = half.merged_tensors().collect();
+        assert!(streamed == exported, "a block at a time, the same");
     }
 }
