@@ -3,9 +3,9 @@
 //! | file | subject |
 //! |---|---|
 //! | [`source`] | a run's directory, a report of `dunwu eval`, its details: read again |
-//! | [`compare`] | what differs, and whether it is more than noise |
+//! | [`compare`](mod@compare) | what differs, and whether it is more than noise |
 //! | [`table`] | that as a text for people |
-//! | [`plot`] | curves as an SVG file |
+//! | [`plot`](mod@plot) | curves as an SVG file |
 
 pub mod compare;
 pub mod plot;

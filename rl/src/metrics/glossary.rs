@@ -1,4 +1,4 @@
-//! Each metric is declared once, by [`metrics!`]: the struct that is written to `metrics.jsonl` and
+//! Each metric is declared once, by `metrics!`: the struct that is written to `metrics.jsonl` and
 //! the glossary that explains it come out of the same lines.
 
 /// What a key of `metrics.jsonl` means.

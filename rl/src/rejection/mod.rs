@@ -3,7 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | [`config`] | [`RejectionConfig`] |
-//! | [`select`] | which completions are kept |
+//! | [`select`](mod@select) | which completions are kept |
 //! | [`progress`] | what has been sampled so far, on the disk, and the data set at the end |
 //!
 //! DeepSeek-R1 makes its second supervised stage this way (arXiv 2501.12948, section 2.3.3): from

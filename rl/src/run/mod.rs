@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`bundle`] | a model with everything that turns text into its tokens and back |
 //! | [`directory`] | `runs/<name>/` |
-//! | [`train`] | the stages, in order; what is done after every step |
+//! | [`train`](mod@train) | the stages, in order; what is done after every step |
 //! | `sft`, `grpo`, `rejection` | the loop around every step of a stage |
 //! | [`tasks`], [`seeds`] | the problems of a run, and what its seeds are for |
 //! | [`summary`] | what a run tells at its end |
