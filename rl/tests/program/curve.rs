@@ -17,12 +17,19 @@ fn the_quickstart_learns_within_the_band_of_ten_seeds() {
     succeeds(dir.path(), &arguments);
     let lines = json_lines(&dir.path().join("run").join("metrics.jsonl"));
     let steps: Vec<&Value> = lines.iter().filter(|step| step["kind"] == "grpo").collect();
-    for (key, least) in [("reward_mean", 0.02), ("pass_rate", 0.02), ("length_mean", 1.0)] {
+    for (key, least) in [
+        ("reward_mean", 0.02),
+        ("pass_rate", 0.02),
+        ("length_mean", 1.0),
+    ] {
         let tens = steps.chunks(10).zip(band[key].as_array().unwrap());
         for (place, (ten, band)) in tens.enumerate() {
             let sum: f64 = ten.iter().map(|step| step[key].as_f64().unwrap()).sum();
             let ours = sum / ten.len() as f64;
-            let (mean, std) = (band["mean"].as_f64().unwrap(), band["std"].as_f64().unwrap());
+            let (mean, std) = (
+                band["mean"].as_f64().unwrap(),
+                band["std"].as_f64().unwrap(),
+            );
             let width = (4.0 * std).max(least);
             assert!(
                 (ours - mean).abs() <= width,
