@@ -91,7 +91,8 @@ pub struct Batch {
     pub examples: Vec<Example>,
     /// Groups of the step.
     pub groups: usize,
-    /// Mean KL penalty taken off the reward of a completion; `None` where there is none.
+    /// Mean over the tokens of the KL estimate that the reward is reduced by, in nats, without its
+    /// weight; `None` where there is none.
     pub kl_reward: Option<f64>,
     /// Standard deviation of the advantages of the completions.
     pub advantage_std: f64,
@@ -154,7 +155,8 @@ impl Batch {
         };
         let penalties: Vec<Vec<f64>> = self.examples.iter().map(of).collect();
         let total: f64 = penalties.iter().flatten().sum();
-        self.kl_reward = Some(total / self.examples.len().max(1) as f64);
+        let tokens: usize = penalties.iter().map(Vec::len).sum();
+        self.kl_reward = Some(total / (beta * tokens.max(1) as f64));
         Ok(Some(penalties))
     }
 

@@ -64,7 +64,7 @@ pub struct GrpoConfig {
     pub reference_every: u64,
     /// Weight of an entropy bonus.
     pub entropy_coefficient: f64,
-    /// Share of the tokens of an update, those of highest entropy, that the objective is taken of
+    /// Share of the tokens of a step, those of highest entropy, that the objective is taken of
     /// (0.2 in arXiv 2506.01939, §4); 1: all.
     pub top_entropy: f64,
     /// What rewards are compared with.
@@ -360,6 +360,9 @@ impl GrpoConfig {
         }
         if self.normalize_components && run.reward.rubric.total.is_some() {
             return Err("normalize_components adds the components up by their weights, and reward.rubric.total is a formula: leave one of them out".to_owned());
+        }
+        if self.normalize_components && self.reward_beta() > 0.0 {
+            return Err("normalize_components takes the place of the total reward, and kl_in = \"reward\" takes a penalty off that: set kl_in = \"loss\", or leave one of them out".to_owned());
         }
         if self.normalize_components && (self.baseline, self.scale_rewards) != (None, None) {
             let resolved = (Some(self.baseline()), Some(self.scale_rewards()));

@@ -147,6 +147,22 @@ pub struct ObjectiveParts {
 }
 
 impl Objective {
+    /// Every one.
+    pub const ALL: [Self; 12] = [
+        Self::Grpo,
+        Self::Bnpo,
+        Self::DrGrpo,
+        Self::Dapo,
+        Self::Gspo,
+        Self::GspoToken,
+        Self::Cispo,
+        Self::Sapo,
+        Self::Luspo,
+        Self::Rloo,
+        Self::ReinforcePlusPlus,
+        Self::Gmpo,
+    ];
+
     /// What the name stands for, with the constants of its paper. GRPO's and BNPO's ε is TRL's and
     /// verl's: DeepSeekMath states none.
     pub fn parts(self) -> ObjectiveParts {

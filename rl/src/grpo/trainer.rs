@@ -181,18 +181,6 @@ impl Trainer<'_> {
     }
 
     /// The gradient of an update, micro-batch by micro-batch, and what was seen on the way.
-    ///
-    /// # Errors
-    /// When a completion does not fit into a micro-batch.
-    pub fn gradients_of(
-        &self,
-        learner: &mut Learner,
-        examples: &[&Example],
-    ) -> Result<(Parameters, f64), BudgetError> {
-        let (gradients, sums) = self.gradients(learner, examples)?;
-        Ok((gradients, sums.loss))
-    }
-
     fn gradients(
         &self,
         learner: &mut Learner,

@@ -132,7 +132,7 @@ metrics! {
                 otherwise: "it is no measure of progress, see below",
             }
             advantage_std: f64 {
-                formula: "standard deviation of the advantages of the completions trained on (divided by n)",
+                formula: "standard deviation of the advantages of the judged completions (divided by n), before whitening",
                 healthy: "near 1 with `scale_rewards` other than `none`; else about `reward_std`",
                 otherwise: "near 0: the step hardly moves the policy",
             }
@@ -150,7 +150,7 @@ metrics! {
             #[serde(skip_serializing_if = "Option::is_none")]
             kl: Option<f64> {
                 unit: "nats",
-                formula: "mean of `exp(d) − d − 1`, `d = log π_ref − log π` (k3); only with `beta` above 0",
+                formula: "mean over the tokens of the estimate that `kl_estimator` names, `exp(d) − d − 1` with `d = log π_ref − log π` for k3; only with a KL penalty in the loss",
                 healthy: "small, grows slowly",
                 otherwise: "jumps: lower the learning rate or raise `beta`",
             }
@@ -161,7 +161,7 @@ metrics! {
                 healthy: "below the refresh interval, where there is one",
             }
             ratio_mean: f64 {
-                formula: "mean of `π / π_old` over the tokens, at the last update with the batch",
+                formula: "mean of `π / π_old` over the tokens, the last time that the batch is gone through",
                 healthy: "close to 1",
                 otherwise: "far from 1: lower the learning rate or `iterations`",
             }
@@ -172,7 +172,7 @@ metrics! {
             }
             clip_fraction_low: f64 {
                 unit: "share",
-                formula: "tokens with ratio below `1 − epsilon` and a negative advantage, at the last update with the batch",
+                formula: "tokens with ratio below `1 − epsilon` and a negative advantage, the last time that the batch is gone through",
                 healthy: "a few hundredths at most",
                 otherwise: "large: lower the learning rate or `iterations`",
             }
@@ -224,7 +224,7 @@ metrics! {
             }
             policy_version: u64 {
                 unit: "updates",
-                formula: "updates made since the start of the run; a GRPO step makes `iterations` of them",
+                formula: "updates made since the start of the run; a GRPO step makes `iterations · mini_batches` of them",
             }
         }
         "grpo-time" {

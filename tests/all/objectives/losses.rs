@@ -328,20 +328,7 @@ fn every_named_objective_has_cases() {
     let golden = golden();
     let configs: Vec<ObjectiveConfig> =
         cases(&golden, "trl_cases").iter().map(trl_config).collect();
-    for name in [
-        Objective::Grpo,
-        Objective::Bnpo,
-        Objective::DrGrpo,
-        Objective::Dapo,
-        Objective::Gspo,
-        Objective::GspoToken,
-        Objective::Cispo,
-        Objective::Sapo,
-        Objective::Luspo,
-        Objective::Rloo,
-        Objective::ReinforcePlusPlus,
-        Objective::Gmpo,
-    ] {
+    for name in Objective::ALL {
         let parts = name.parts();
         let same = |c: &&ObjectiveConfig| {
             c.surrogate == parts.surrogate

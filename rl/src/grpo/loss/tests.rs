@@ -7,21 +7,6 @@ use crate::grpo::{
     objective::Objective,
 };
 
-const ALL: [Objective; 12] = [
-    Objective::Grpo,
-    Objective::Bnpo,
-    Objective::DrGrpo,
-    Objective::Dapo,
-    Objective::Gspo,
-    Objective::GspoToken,
-    Objective::Cispo,
-    Objective::Sapo,
-    Objective::Luspo,
-    Objective::Rloo,
-    Objective::ReinforcePlusPlus,
-    Objective::Gmpo,
-];
-
 struct Case {
     logprobs: Vec<f32>,
     entropy: Vec<f32>,
@@ -69,7 +54,7 @@ impl Case {
 /// Every objective with everything that can be added to it.
 fn configs() -> Vec<(Objective, ObjectiveConfig)> {
     let mut all = Vec::new();
-    for name in ALL {
+    for name in Objective::ALL {
         let plain = ObjectiveConfig {
             entropy_coefficient: 0.03,
             beta: 0.2,
@@ -193,7 +178,7 @@ fn gspo_token_is_gspo_for_one_advantage() {
 /// Where nothing has moved yet, the tokens of a completion may be taken in parts.
 #[test]
 fn parts_add_up_to_the_whole() {
-    for name in ALL {
+    for name in Objective::ALL {
         let config = ObjectiveConfig {
             beta: 0.1,
             entropy_coefficient: 0.01,
