@@ -94,6 +94,70 @@ fn programs_end_as_they_do_elsewhere() {
     );
 }
 
+/// Each of these differed from CPython once.
+#[test]
+fn habits_of_programs_work_as_under_cpython() {
+    let Some(sandbox) = common::sandbox(1) else {
+        return;
+    };
+    let cases = [
+        ("\u{feff}print(1)", "", "1\n"),
+        ("print(repr(input()))", "x\r\ny", "'x\\r'\n"),
+        (
+            "import os\nprint(type(os.path.dirname(__file__)).__name__)",
+            "",
+            "str\n",
+        ),
+        (
+            "import atexit\nclass A:\n    def __del__(self):\n        print('gone')\natexit.register(print, 'exit')\na = A()\nprint('end')",
+            "",
+            "end\nexit\ngone\n",
+        ),
+        (
+            "import asyncio\nasync def wait(n):\n    await asyncio.sleep(n)\n    print(n)\n    return n\n\
+             async def main():\n    print(await asyncio.gather(wait(2), wait(1)))\n    try:\n        \
+             await asyncio.wait_for(asyncio.sleep(99), 5)\n    except TimeoutError:\n        print('late')\nasyncio.run(main())",
+            "",
+            "1\n2\n[2, 1]\nlate\n",
+        ),
+        (
+            "import sys\nsys.setrecursionlimit(20000)\ndef f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\nprint(f(10000))",
+            "",
+            "10000\n",
+        ),
+        (
+            "import random\nrandom.seed(42)\nprint(random.random(), random.sample(range(100), 3))",
+            "",
+            "0.6394267984578837 [3, 94, 35]\n",
+        ),
+    ];
+    for (program, stdin, expected) in cases {
+        let (exit, stdout, stderr) = run(&sandbox, program, stdin);
+        assert_eq!(
+            (exit, stdout.as_str()),
+            (Exit::Finished, expected),
+            "{program}\n{stderr}"
+        );
+    }
+}
+
+/// The objects of the snapshot are immortal; those of a program are not.
+#[test]
+fn what_a_program_makes_is_freed() {
+    let Some(sandbox) = common::sandbox(1) else {
+        return;
+    };
+    let program = "import gc, sys, weakref\nclass A:\n    pass\na = A()\nr = weakref.ref(a)\nprint(sys.getrefcount(a) < 10)\n\
+        del a\nprint(r() is None)\nb = A()\nb.b = b\nr = weakref.ref(b)\ndel b\ngc.collect()\nprint(r() is None)\n\
+        total = 0\nfor i in range(3000):\n    total += len(bytes(1 << 20))\nprint(total == 3000 << 20)";
+    let (exit, stdout, stderr) = run(&sandbox, program, "");
+    assert_eq!(
+        (exit, stdout.as_str()),
+        (Exit::Finished, "True\nTrue\nTrue\nTrue\n"),
+        "{stderr}"
+    );
+}
+
 #[test]
 fn the_standard_library_is_there() {
     let Some(sandbox) = common::sandbox(1) else {

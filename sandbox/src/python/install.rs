@@ -14,6 +14,7 @@ use crate::cache::{cache_dir, digest, private_dir, write_private};
 pub const COMPONENTIZE_PY: &str = "0.25.1";
 
 const HARNESS: &str = include_str!("runtime/harness.py");
+const SNAPSHOT: &str = include_str!("runtime/snapshot.py");
 const WORLD: &str = include_str!("runtime/world.wit");
 const MAKE: &str = include_str!("runtime/make_runtime.py");
 
@@ -48,7 +49,7 @@ impl std::fmt::Display for Stage {
 /// # Errors
 /// As for [`cache_dir`].
 pub fn component_path() -> Result<PathBuf, SandboxError> {
-    let recipe = [HARNESS, WORLD, MAKE, COMPONENTIZE_PY].join("\0");
+    let recipe = [HARNESS, SNAPSHOT, WORLD, MAKE, COMPONENTIZE_PY].join("\0");
     let key = &digest(recipe.as_bytes())[..16];
     Ok(cache_dir()?
         .join("python")
@@ -124,6 +125,7 @@ fn build_in(
     private_dir(&source)?;
     for (name, text) in [
         ("harness.py", HARNESS),
+        ("snapshot.py", SNAPSHOT),
         ("world.wit", WORLD),
         ("make_runtime.py", MAKE),
     ] {

@@ -1,7 +1,7 @@
 //! Python programs: a CPython that was started once, at build time, and whose memory is copied on
 //! write into every instance.
 //!
-//! - `runtime/`: the harness that runs inside, its WIT world, and the script that makes the component
+//! - `runtime/`: the harness that runs inside, what makes its snapshot cheap, its WIT world, and the script that makes the component
 //! - [`install`]: makes and keeps the component
 //! - `instance`: one interpreter
 //! - `testing`: a solution in one instance, its tests in another

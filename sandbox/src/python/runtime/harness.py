@@ -32,6 +32,7 @@ for _name in ("socket", "ssl", "zoneinfo", "tomllib", "zipfile", "http", "urllib
     except BaseException:
         pass  # not in this build: programs get an ImportError as well
 
+import snapshot
 import wit_world
 
 # Typing and the like fill caches on first use: use them once, so that the snapshot holds the filled caches.
@@ -52,7 +53,7 @@ ITERATOR_ITEMS = 100_000
 def _stream(fd, mode, errors):
     raw = io.FileIO(fd, mode, closefd=False)
     if mode == "rb":
-        return io.TextIOWrapper(io.BufferedReader(raw), encoding="utf-8", errors=errors)
+        return io.TextIOWrapper(io.BufferedReader(raw), encoding="utf-8", errors=errors, newline="\n")
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors=errors)
 
 
@@ -68,6 +69,38 @@ def _flush():
             stream.flush()
         except Exception:
             pass
+
+
+# --- asyncio without sockets ----------------------------------------------------------------------------------------
+
+
+class _NoFiles(selectors._BaseSelectorImpl):
+    """Waits for time only: there is no file that could become ready."""
+
+    def select(self, timeout=None):
+        if timeout is None or timeout > 0:
+            time.sleep(1 if timeout is None else timeout)
+        return []
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop without the pair of sockets by which other threads wake it: there are no other threads."""
+
+    def __init__(self, selector=None):
+        super().__init__(selector or _NoFiles())
+
+    def _make_self_pipe(self):
+        pass
+
+    def _close_self_pipe(self):
+        pass
+
+    def _write_to_self(self):
+        pass
+
+
+asyncio.EventLoop = asyncio.SelectorEventLoop = _Loop
+asyncio.unix_events._DefaultEventLoopPolicy._loop_factory = _Loop
 
 
 # --- programs -------------------------------------------------------------------------------------------------------
@@ -95,6 +128,7 @@ def _report(error):
 def _main_module():
     module = types.ModuleType("__main__")
     module.__builtins__ = builtins
+    module.__file__ = PROGRAM_FILE
     sys.modules["__main__"] = module
     return module
 
@@ -105,6 +139,7 @@ def _remember_source(text):
 
 def _execute(text, module):
     """Runs `text` as `module`; how it ended, as a JSON value."""
+    text = text.removeprefix("\ufeff")
     try:
         _remember_source(text)
         exec(compile(text, PROGRAM_FILE, "exec", dont_inherit=True), module.__dict__)
@@ -118,9 +153,12 @@ def _execute(text, module):
 
 def _run(request):
     sys.argv[:] = ["program.py"]
-    ended = _execute(request["program"], _main_module())
+    module = _main_module()
+    ended = _execute(request["program"], module)
     try:
         atexit._run_exitfuncs()
+        # What the program leaves behind is finalised, as at the end of any interpreter.
+        module.__dict__.clear()
     except BaseException:
         pass
     _flush()
@@ -612,12 +650,28 @@ class WitWorld(wit_world.WitWorld):
         return reply if len(reply) <= VALUE_BYTES else b'{"unverified":"the solution returned a value that is too large"}'
 
 
+# --- before the snapshot --------------------------------------------------------------------------------------------
+
+
+def _warm_up():
+    """Runs ordinary programs, a solution and a test, with outputs that go nowhere: what they make the interpreter fill and specialise
+    on first use is in the snapshot then, and need not be written again in every instance."""
+    for _ in range(20):
+        sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BytesIO(b"4\n5\n6 7\n"), newline="\n")
+        sys.stdout = sys.__stdout__ = io.TextIOWrapper(io.BufferedWriter(io.BytesIO()), encoding="utf-8", errors="surrogateescape")
+        sys.stderr = sys.__stderr__ = io.TextIOWrapper(io.BufferedWriter(io.BytesIO()), encoding="utf-8", errors="backslashreplace")
+        for request in snapshot.REQUESTS:
+            WitWorld.handle(None, json.dumps(request).encode("utf-8"))
+    _held.clear()
+    linecache.cache.clear()
+
+
 # The last lines before the snapshot.
+_warm_up()
 _open_streams()
 _main_module()
 random.seed(0)
 warnings.resetwarnings()
 warnings.filters[:] = []
 warnings.simplefilter("ignore", DeprecationWarning)
-gc.collect()
-gc.freeze()
+snapshot.settle()
