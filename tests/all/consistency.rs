@@ -2,11 +2,12 @@
 
 use burn::tensor::{Device, Tensor};
 use dunwu::{
-    generation::{Finish, Generated, Generator, Hooks, Request},
+    generation::{Finish, Generated, Generator, Hooks, Recorded, Request},
     grpo::GrpoConfig,
-    model::{Engine, ParameterVisitor, Parameters, Transformer},
+    model::{Engine, ParameterVisitor, Parameters, Transformer, lora::Lora},
     policy::{
-        GradientConfig, HeadConfig, Sequence, Upstream, accumulate_gradients, pack, token_logprobs,
+        GradientConfig, HeadConfig, MicroBatch, Sequence, Upstream, accumulate_gradients,
+        batch_gradients, pack, token_logprobs,
     },
 };
 
@@ -25,6 +26,16 @@ fn requests() -> Vec<Request> {
 }
 
 fn generate(model: &Transformer, requests: &[Request], batch_rows: usize) -> Vec<Vec<Generated>> {
+    record(model, requests, batch_rows, 0)
+}
+
+/// The same, keeping the activations of so many tokens.
+fn record(
+    model: &Transformer,
+    requests: &[Request],
+    batch_rows: usize,
+    recorded_tokens: usize,
+) -> Vec<Vec<Generated>> {
     let sampling = sampling(20);
     let generator = Generator {
         model,
@@ -32,6 +43,7 @@ fn generate(model: &Transformer, requests: &[Request], batch_rows: usize) -> Vec
         eos: &[17],
         drawable: 18,
         batch_rows,
+        recorded_tokens,
     };
     generator.generate(requests, Hooks::default())
 }
@@ -114,6 +126,7 @@ fn long_completions_are_scored_as_they_were_drawn() {
             eos: &[],
             drawable: 18,
             batch_rows: 2,
+            recorded_tokens: 0,
         };
         for output in &generator.generate(&requests, Hooks::default())[0] {
             assert_eq!(output.tokens.len(), 150);
@@ -138,6 +151,7 @@ fn a_cancelled_generation_keeps_what_was_drawn() {
         eos: &[],
         drawable: 18,
         batch_rows: 2,
+        recorded_tokens: 0,
     };
     let asked = std::cell::Cell::new(0);
     let cancelled = || {
@@ -176,6 +190,7 @@ fn completions_end_as_asked() {
         eos: &[],
         drawable: 18,
         batch_rows: 8,
+        recorded_tokens: 0,
     };
     let stop = |tokens: &[u32]| tokens.len() == 4;
     let outputs = generator.generate(
@@ -194,6 +209,12 @@ fn completions_end_as_asked() {
 }
 
 /// A weighted sum of log-probabilities, as every loss here is to first order.
+/// The sum of the squares of log-probabilities, as a loss.
+fn squares(logprobs: &[f32]) -> Upstream {
+    let value = logprobs.iter().map(|&l| f64::from(l) * f64::from(l)).sum();
+    Upstream::of_logprobs(value, logprobs.iter().map(|l| 2.0 * l).collect())
+}
+
 fn gradients(
     model: &Transformer,
     sequences: &[Sequence],
@@ -207,10 +228,7 @@ fn gradients(
     let mut gradients = Parameters::default();
     let mut loss = 0.0;
     for batch in pack(sequences, budget).unwrap() {
-        let sum = |_, logprobs: &[f32], _: &[f32]| {
-            let squares = logprobs.iter().map(|&l| f64::from(l) * f64::from(l)).sum();
-            Upstream::of_logprobs(squares, logprobs.iter().map(|l| 2.0 * l).collect())
-        };
+        let sum = |_, logprobs: &[f32], _: &[f32]| squares(logprobs);
         loss += accumulate_gradients(model, &batch, config, &mut gradients, sum).loss;
     }
     (loss, gradients)
@@ -265,6 +283,84 @@ fn eight_batches_of_one_are_one_of_eight() {
     let difference = relative_difference(&whole, &parts);
     eprintln!("8 x 1 against 1 x 8: {difference:e}");
     assert!((loss - sum).abs() < 1e-5 * loss.abs() && difference < 1e-5);
+}
+
+/// The backward pass on activations that sampling kept, token by token and in refilled slots, and one
+/// after a forward pass of its own.
+#[test]
+fn gradients_by_recorded_passes_are_those_by_their_own() {
+    let bundle = scratch(&Device::flex());
+    let mut adapted = bundle.model.clone();
+    Lora::default().apply(&mut adapted, 1).unwrap();
+    let mut merged = adapted.clone();
+    merged.merge_adapters();
+    for (model, batch_rows) in [
+        (&bundle.model, 64),
+        (&bundle.model, 3),
+        (&adapted, 64),
+        (&merged, 5),
+    ] {
+        let requests = requests();
+        let outputs = record(model, &requests, batch_rows, 10_000);
+        let recorded: Vec<&Recorded> = outputs
+            .iter()
+            .flatten()
+            .map(|output| output.recorded.as_ref().unwrap())
+            .collect();
+        let sequences: Vec<Sequence> = requests
+            .iter()
+            .zip(&outputs)
+            .flat_map(|(request, outputs)| {
+                outputs.iter().map(|output| Sequence {
+                    prompt: request.prompt.clone(),
+                    completion: output.tokens.clone(),
+                })
+            })
+            .collect();
+        // Some of them, in several micro-batches, as when others are not trained on.
+        let members: Vec<usize> = (0..sequences.len())
+            .filter(|member| member % 4 != 1)
+            .collect();
+        let chosen: Vec<Sequence> = members.iter().map(|&m| sequences[m].clone()).collect();
+        let mut batches = pack(&chosen, 70).unwrap();
+        assert!(batches.len() > 1);
+        let gradients = |batches: &[MicroBatch]| {
+            let config = GradientConfig::default();
+            let loss = |_: &MicroBatch, _, logprobs: &[f32], _: &[f32]| squares(logprobs);
+            let (gradients, outputs) =
+                batch_gradients(model, batches, config, 2, Parameters::default(), loss);
+            let logprobs: Vec<f32> = outputs.into_iter().flat_map(|o| o.logprobs).collect();
+            (gradients, logprobs)
+        };
+        let (own, own_logprobs) = gradients(&batches);
+        for batch in &mut batches {
+            batch.recall(|member| Some(recorded[members[member]]));
+            assert!(batch.recall.is_some());
+        }
+        let (recalled, logprobs) = gradients(&batches);
+        let difference = relative_difference(&own, &recalled);
+        let scores = largest_difference(&own_logprobs, &logprobs);
+        eprintln!("recorded against own, {batch_rows} rows: {difference:e}, {scores:e}");
+        assert!(difference < 1e-5 && scores < 1e-5, "{difference} {scores}");
+        assert!(
+            difference > 0.0 || scores > 0.0,
+            "they are not the same pass"
+        );
+    }
+}
+
+#[test]
+fn what_is_too_long_is_not_recorded() {
+    let bundle = scratch(&Device::flex());
+    let outputs = record(&bundle.model, &requests(), 64, 50);
+    assert!(
+        outputs
+            .iter()
+            .flatten()
+            .all(|output| output.recorded.is_none())
+    );
+    let plain = generate(&bundle.model, &requests(), 64);
+    assert_eq!(outputs, plain, "and what is drawn stays the same");
 }
 
 #[test]

@@ -99,9 +99,11 @@ pub fn two_grpo_steps(
             eos: &bundle.codec.eos,
             batch_rows: 64,
             workers: 1,
+            recorded_tokens: 0,
         },
         correct: "exact",
         seed: 5,
+        recorded_tokens: 0,
     };
     let reference = Reference {
         model: &bundle.model,

@@ -75,6 +75,7 @@ fn wgpu_samples_as_flex_does() {
             eos: &bundle.codec.eos,
             drawable: 18,
             batch_rows: 8,
+            recorded_tokens: 0,
         };
         generator.generate(&requests, Hooks::default())
     };

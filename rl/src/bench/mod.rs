@@ -61,6 +61,8 @@ pub struct StepReport {
     /// Rows that go through the model once: those of the prompts, each once for all its completions,
     /// and those of the completions.
     pub rows: usize,
+    /// Tokens whose activations training took from sampling.
+    pub recorded_tokens: usize,
     /// Completion tokens per second of generation.
     pub generated_tokens_per_s: f64,
     /// `total_tokens` per second of training.
@@ -145,6 +147,7 @@ impl Bench {
             eos,
             batch_rows: self.memory.batch_rows,
             workers: self.memory.workers,
+            recorded_tokens: self.memory.recorded_tokens(&config),
         };
         let trainer = Trainer {
             config: &config,
@@ -163,11 +166,13 @@ impl Bench {
         let mut rollouts = collector.collect(model, &sampling, tasks, shape.group, step, |_| {})?;
         let sampled = watch.so_far();
         alternate(&mut rollouts);
-        let work = Work::of(&rollouts, model.config(), model.lora());
+        let collected = rollouts;
         let rollouts = StepRollouts {
             version: self.learner.version,
-            ..rollouts.into()
+            ..collected.into()
         };
+        let recorded = rollouts.recorded_tokens > 0;
+        let work = Work::of(&rollouts.groups, recorded, model.config(), model.lora());
         let (metrics, _) = trainer.learn(&mut self.learner, &rollouts, step)?;
         let trained = watch.so_far();
         let all = || {
@@ -192,6 +197,7 @@ impl Bench {
                     .iter()
                     .map(|g| g.prompt.len())
                     .sum::<usize>(),
+            recorded_tokens: rollouts.recorded_tokens,
             generated_tokens_per_s: metrics.completion_tokens as f64 / rollouts.generation_s,
             trained_tokens_per_s: total_tokens as f64 / metrics.training_s,
             generation_flops: work.generation,

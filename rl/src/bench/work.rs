@@ -2,7 +2,8 @@
 //!
 //! Only what cannot be left out is counted: a multiplication and an addition for each weight that
 //! a token meets and for each pair in attention, a prompt once for all completions of it, and in
-//! training the gradients by inputs and weights. What is computed a second time, elementwise work,
+//! training the gradients by inputs and weights. A forward pass that training takes from sampling is
+//! counted there and not again. What is computed a second time, elementwise work,
 //! the softmax and the optimiser count as nothing, so they lower the share.
 
 use std::time::Instant;
@@ -11,7 +12,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 
 use crate::{
     model::{ModelConfig, lora::Lora},
-    rollout::Collected,
+    rollout::RolloutGroup,
 };
 
 /// Floating-point operations of a step.
@@ -19,13 +20,18 @@ use crate::{
 pub struct Work {
     /// Of reading the prompts and sampling the completions.
     pub generation: f64,
-    /// Of the forward and backward passes.
+    /// Of the forward pass, unless it is that of sampling, and the backward pass.
     pub training: f64,
 }
 
 impl Work {
-    /// The work of some rollouts.
-    pub fn of(rollouts: &Collected, config: &ModelConfig, lora: Option<&Lora>) -> Self {
+    /// The work of some rollouts; `recorded`: training takes the forward pass from sampling.
+    pub fn of(
+        groups: &[RolloutGroup],
+        recorded: bool,
+        config: &ModelConfig,
+        lora: Option<&Lora>,
+    ) -> Self {
         let tensors = config.tensors();
         let matrices = tensors
             .iter()
@@ -38,7 +44,7 @@ impl Work {
         let adapters = lora.map_or(0.0, |lora| 2.0 * lora.parameter_count(&tensors) as f64);
 
         let (mut rows, mut pairs, mut tokens) = (0.0, 0.0, 0.0);
-        for group in &rollouts.groups {
+        for group in groups {
             let prompt = group.prompt.len() as f64;
             rows += prompt;
             pairs += prompt * (prompt + 1.0) / 2.0;
@@ -50,16 +56,17 @@ impl Work {
             }
         }
         let forward = rows * body + pairs * pair;
-        let (body_passes, head_passes) = match lora {
-            // Forward and the gradient by inputs; weights are frozen.
-            Some(_) => (2.0, 2.0),
-            None => (3.0, 3.0),
-        };
+        // The gradient by inputs, and by weights where they are trained.
+        let backward = if lora.is_some() { 1.0 } else { 2.0 };
+        let again = if recorded { 0.0 } else { 1.0 };
         Self {
             generation: forward + tokens * head,
-            training: body_passes * rows * body
-                + 3.0 * (pairs * pair + rows * adapters)
-                + head_passes * tokens * head,
+            // Adapters are part of the weights on the way forward; their own gradients take the narrow
+            // rows on both sides, and a product with each.
+            training: (backward + again) * rows * body
+                + (2.0 + again) * pairs * pair
+                + 2.0 * rows * adapters
+                + (backward + 1.0) * tokens * head,
         }
     }
 }

@@ -74,6 +74,10 @@ pub(crate) struct BenchCommand {
     /// Keep only the input of each block for the backward pass
     #[arg(long)]
     checkpoint_activations: bool,
+    /// Tokens whose activations are kept from sampling for training; 0 computes them again there, and
+    /// the default is twice the token budget
+    #[arg(long)]
+    recorded_tokens: Option<usize>,
     /// How the base of the adapters is stored
     #[arg(long, default_value = "f32", requires = "lora")]
     frozen: Precision,
@@ -93,6 +97,8 @@ struct Output {
     max_tokens: usize,
     lora: bool,
     frozen: Precision,
+    /// Tokens whose activations training took from sampling.
+    recorded_tokens: usize,
     steps: usize,
     step_s: f64,
     /// Fastest and slowest step.
@@ -178,6 +184,7 @@ impl BenchCommand {
             max_tokens: shape.max_tokens,
             lora: self.lora,
             frozen: self.frozen,
+            recorded_tokens: middle(|r| r.recorded_tokens as f64) as usize,
             steps: self.steps(),
             step_s: middle(|r| r.step_s),
             step_s_range: [
@@ -232,6 +239,7 @@ impl BenchCommand {
             workers: self.workers,
             head_chunk_mib: self.head_chunk_mib,
             checkpoint_activations: self.checkpoint_activations,
+            recorded_tokens: self.recorded_tokens,
             frozen: self.frozen,
         };
         let lora = Lora {
@@ -314,6 +322,9 @@ impl BenchCommand {
         if self.checkpoint_activations {
             command.arg("--checkpoint-activations");
         }
+        if let Some(tokens) = self.recorded_tokens {
+            command.args(["--recorded-tokens", &tokens.to_string()]);
+        }
         let output = command.output().context("a process of this program")?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -333,6 +344,7 @@ impl BenchCommand {
             trained_tokens_per_s: number("trained_tokens_per_s"),
             generation_flops: number("generation_flops"),
             training_flops: number("training_flops"),
+            recorded_tokens: 0,
             generation_traffic: Default::default(),
             training_traffic: Default::default(),
         };

@@ -170,6 +170,7 @@ impl Eval {
                 eos: &bundle.codec.eos,
                 batch_rows: subject.batch_rows,
                 workers: subject.workers,
+                recorded_tokens: 0,
             },
             sampling: &subject.sampling,
             correct: &subject.correct,

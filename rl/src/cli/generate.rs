@@ -136,6 +136,7 @@ fn stream(
         eos: &bundle.codec.eos,
         drawable: tokenizer.vocab_size(),
         batch_rows: 1,
+        recorded_tokens: 0,
     };
     let mut decoder = StreamDecoder::new(tokenizer);
     let mut trouble: Option<anyhow::Error> = None;

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::positive;
-use crate::model::{Activations, Precision};
+use crate::{
+    grpo::GrpoConfig,
+    model::{Activations, Precision},
+};
 
 /// What the run may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,13 @@ pub struct MemorySection {
     /// cores each. More than one pays on the CPU for models whose matrices are too small to be
     /// shared among cores; it multiplies the memory of activations and gradients.
     pub workers: usize,
+    /// Activations of at most so many tokens of a step are kept while they are sampled, so that
+    /// training on them needs no forward pass of its own; of a step with more, none are. The default
+    /// is twice what training holds at a time, [`Self::token_budget`] for each worker; 0 turns it off.
+    /// Only the CPU keeps any, and only for batches that the policy which sampled them is trained on
+    /// once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded_tokens: Option<usize>,
     /// MiB of one chunk of logits.
     pub head_chunk_mib: usize,
     /// Keep only the input of each block and compute the rest a second time in the backward pass:
@@ -35,6 +45,18 @@ impl MemorySection {
             false => Activations::All,
         }
     }
+
+    /// Tokens whose activations are kept from sampling for training in a stage.
+    pub fn recorded_tokens(&self, stage: &GrpoConfig) -> usize {
+        let once = stage.max_staleness == 0 && stage.mini_batches == 1;
+        match once && !self.checkpoint_activations {
+            true => {
+                let held = 2 * self.token_budget * self.workers;
+                self.recorded_tokens.unwrap_or(held)
+            }
+            false => 0,
+        }
+    }
 }
 
 impl Default for MemorySection {
@@ -45,6 +67,7 @@ impl Default for MemorySection {
             workers: 1,
             head_chunk_mib: 64,
             checkpoint_activations: false,
+            recorded_tokens: None,
             frozen: Precision::F32,
         }
     }

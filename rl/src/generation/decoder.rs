@@ -8,7 +8,10 @@ use rand::RngExt;
 #[cfg(feature = "flex")]
 use rayon::prelude::*;
 
-use super::sampling::choose;
+use super::{
+    recorded::{Tape, Track},
+    sampling::choose,
+};
 use crate::{
     compute::{
         Choice, Compute, Draw, Row,
@@ -33,10 +36,12 @@ pub(super) trait Decoder {
     fn read(&mut self, prompts: &[&[u32]]) -> Vec<Arc<Self::Prefix>>;
     /// Starts a completion in a free slot.
     fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>);
-    /// Frees a slot.
-    fn leave(&mut self, slot: usize);
+    /// Frees a slot. Where its completion is on the tape, if there is one.
+    fn leave(&mut self, slot: usize) -> Track;
     /// Draws the next tokens of each row: one, or as many as it pays to draw before anybody looks.
     fn advance(&mut self, rows: &[Row], draw: Draw) -> Vec<Vec<Choice>>;
+    /// The activations of all that was computed, if they were recorded.
+    fn into_tape(self) -> Option<Tape>;
 }
 
 /// Runs of prompts of at most [`PROMPT_BUDGET`] tokens, or a single one.
@@ -60,24 +65,68 @@ pub(super) use on_host::HostDecoder;
 #[cfg(feature = "flex")]
 mod on_host {
     use super::*;
-    use crate::compute::host::{
-        Host,
-        cache::{Cache, Prefix},
+    use crate::compute::{
+        Qkv,
+        host::{
+            Host,
+            cache::{Cache, Prefix},
+        },
     };
 
     /// Ragged rows and blocks of keys and values: nothing is computed that is not asked for.
     pub(in super::super) struct HostDecoder<'a> {
         model: &'a Transformer,
         cache: Cache,
+        /// Of the completion in each slot.
+        tracks: Vec<Track>,
+        /// Where activations are recorded, if they are wanted and few enough.
+        tape: Option<Tape>,
     }
 
     impl<'a> HostDecoder<'a> {
-        pub(in super::super) fn new(model: &'a Transformer, slots: usize) -> Self {
+        /// `recorded`: tokens whose activations are kept.
+        pub(in super::super) fn new(model: &'a Transformer, slots: usize, recorded: usize) -> Self {
             let layers = model.config().num_hidden_layers;
             Self {
                 cache: Cache::new(slots, layers, model.heads()),
+                tracks: vec![Track::default(); slots],
+                // One layer more: the stream after the last block.
+                tape: (recorded > 0).then(|| Tape::new(layers + 1, recorded)),
                 model,
             }
+        }
+
+        /// Keys and values of packed prompts.
+        fn read_packed(&mut self, packing: &Packing) -> Vec<Prefix> {
+            let lengths = packing.trees.iter().map(|tree| tree.rows.len());
+            let mut prefixes: Vec<Prefix> = lengths.map(Prefix::new).collect();
+            let layers = self.model.config().num_hidden_layers;
+            if packing.is_empty() {
+                let empty = prefixes.iter_mut();
+                empty.for_each(|prefix| prefix.fill_empty(layers));
+                return prefixes;
+            }
+            let mut tape = self.tape.as_mut().filter(|tape| tape.is_whole());
+            let recorded = tape.as_mut().is_some_and(|tape| tape.admit(packing.len()));
+            let mut tape = tape.filter(|_| recorded);
+            let c = Host::new();
+            let stream = self.model.stream_packed(&c, packing, |layer, kept| {
+                for (prefix, tree) in prefixes.iter_mut().zip(&packing.trees) {
+                    prefix.push_layer(&kept.qkv, tree.rows.clone());
+                }
+                if let Some(tape) = &mut tape {
+                    tape.record(layer, &kept.parts());
+                }
+            });
+            if let Some(tape) = tape {
+                for (prefix, tree) in prefixes.iter_mut().zip(&packing.trees) {
+                    prefix.recorded =
+                        tape.tokens() + tree.rows.start..tape.tokens() + tree.rows.end;
+                }
+                tape.record(layers, &[&stream]);
+                tape.advance(packing.len());
+            }
+            prefixes
         }
     }
 
@@ -88,33 +137,22 @@ mod on_host {
             let mut all = Vec::with_capacity(prompts.len());
             for prompts in prompt_runs(prompts) {
                 let packing = Packing::of_prompts(prompts.iter().copied());
-                let mut prefixes: Vec<Prefix> = prompts
-                    .iter()
-                    .map(|prompt| Prefix::new(prompt.len()))
-                    .collect();
-                if packing.is_empty() {
-                    let layers = self.model.config().num_hidden_layers;
-                    prefixes
-                        .iter_mut()
-                        .for_each(|prefix| prefix.fill_empty(layers));
-                } else {
-                    self.model.stream_packed(&Host::new(), &packing, |_, qkv| {
-                        for (prefix, tree) in prefixes.iter_mut().zip(&packing.trees) {
-                            prefix.push_layer(qkv, tree.rows.clone());
-                        }
-                    });
-                }
-                all.extend(prefixes.into_iter().map(Arc::new));
+                all.extend(self.read_packed(&packing).into_iter().map(Arc::new));
             }
             all
         }
 
         fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>) {
+            self.tracks[slot] = Track {
+                prompt: prefix.recorded.clone(),
+                tokens: Vec::new(),
+            };
             self.cache.admit(slot, prefix.clone());
         }
 
-        fn leave(&mut self, slot: usize) {
+        fn leave(&mut self, slot: usize) -> Track {
             self.cache.leave(slot);
+            std::mem::take(&mut self.tracks[slot])
         }
 
         fn advance(&mut self, rows: &[Row], draw: Draw) -> Vec<Vec<Choice>> {
@@ -123,10 +161,24 @@ mod on_host {
             let ids: Vec<u32> = rows.iter().map(|row| row.token).collect();
             let positions: Vec<usize> = rows.iter().map(|row| row.position).collect();
             let cache = &mut self.cache;
-            let stream = self.model.stream(&c, &ids, &positions, |layer, qkv| {
-                let mixed = cache.attend(layer, &slots, qkv);
-                (mixed, c.nothing())
-            });
+            let mut tape = self.tape.as_mut().filter(|tape| tape.is_whole());
+            let recorded = tape.as_mut().is_some_and(|tape| tape.admit(rows.len()));
+            let mut tape = tape.filter(|_| recorded);
+            let attend = |layer: usize, qkv: &Qkv<_>| cache.attend(layer, &slots, qkv);
+            let stream = self
+                .model
+                .stream(&c, &ids, &positions, attend, |layer, kept| {
+                    if let Some(tape) = &mut tape {
+                        tape.record(layer, &kept.parts());
+                    }
+                });
+            if let Some(tape) = tape {
+                for (i, &slot) in slots.iter().enumerate() {
+                    self.tracks[slot].tokens.push(tape.tokens() + i);
+                }
+                tape.record(self.model.config().num_hidden_layers, &[&stream]);
+                tape.advance(rows.len());
+            }
             cache.advance(&slots);
             let hidden = self.model.last_norm().forward(&c, &stream);
             let mut logits = c.project(&hidden, self.model.head_weight());
@@ -137,6 +189,10 @@ mod on_host {
                 .zip(rows)
                 .map(|(logits, row)| vec![choose(logits, draw, row.seed, row.drawn)])
                 .collect()
+        }
+
+        fn into_tape(self) -> Option<Tape> {
+            self.tape.filter(Tape::is_whole)
         }
     }
 }
@@ -203,7 +259,8 @@ impl Decoder for TensorDecoder<'_> {
                 })
                 .collect();
             if !packing.is_empty() {
-                self.model.stream_packed(&self.c, &packing, |_, qkv| {
+                self.model.stream_packed(&self.c, &packing, |_, kept| {
+                    let qkv = &kept.qkv;
                     for (prefix, tree) in prefixes.iter_mut().zip(&packing.trees) {
                         let rows = &tree.rows;
                         let part = |x: &Tensor<2>| x.clone().narrow(0, rows.start, rows.len());
@@ -222,7 +279,9 @@ impl Decoder for TensorDecoder<'_> {
         self.ring.admit(slot, prefix);
     }
 
-    fn leave(&mut self, _: usize) {}
+    fn leave(&mut self, _: usize) -> Track {
+        Track::default()
+    }
 
     fn advance(&mut self, rows: &[Row], draw: Draw) -> Vec<Vec<Choice>> {
         let slots = self.ring.slots();
@@ -273,6 +332,10 @@ impl Decoder for TensorDecoder<'_> {
             drawn.as_chunks::<2>().0.iter().map(choice).collect()
         };
         rows.iter().map(choices).collect()
+    }
+
+    fn into_tape(self) -> Option<Tape> {
+        None
     }
 }
 

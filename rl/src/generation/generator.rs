@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::decoder::HostDecoder;
 use super::{
     decoder::{Decoder, TensorDecoder},
+    recorded::{Recorded, Track},
     sampling::SamplingConfig,
 };
 use crate::{
@@ -45,6 +46,9 @@ pub struct Generated {
     pub logprobs: Vec<f32>,
     /// Why it ended.
     pub finish: Finish,
+    /// Where its activations are, when [`Generator::recorded_tokens`] asked for them and they were few
+    /// enough.
+    pub recorded: Option<Recorded>,
 }
 
 /// Tells from the tokens so far whether a completion ends here.
@@ -80,6 +84,9 @@ pub struct Generator<'a> {
     pub drawable: usize,
     /// Completions decoded at a time.
     pub batch_rows: usize,
+    /// Activations of at most so many tokens are kept for training; of more, none. Only the CPU's
+    /// arithmetic keeps any.
+    pub recorded_tokens: usize,
 }
 
 /// A completion under way.
@@ -107,6 +114,8 @@ struct Schedule<'a, D: Decoder> {
     /// Prompts that more completions are to be started from.
     prefixes: BTreeMap<usize, Arc<D::Prefix>>,
     outputs: Vec<Option<Generated>>,
+    /// Where each completion is on the decoder's tape.
+    tracks: Vec<Track>,
 }
 
 impl Generator<'_> {
@@ -123,7 +132,7 @@ impl Generator<'_> {
         let outputs = match self.model.engine() {
             #[cfg(feature = "flex")]
             Engine::Host => {
-                let decoder = HostDecoder::new(self.model, slots);
+                let decoder = HostDecoder::new(self.model, slots, self.recorded_tokens);
                 Schedule::new(self, requests, samples, slots, decoder).run(&mut hooks)
             }
             Engine::Tensors => {
@@ -154,6 +163,7 @@ impl<'a, D: Decoder> Schedule<'a, D> {
             slots: (0..slots).map(|_| None).collect(),
             prefixes: BTreeMap::new(),
             outputs: vec![None; samples.len()],
+            tracks: vec![Track::default(); samples.len()],
             samples,
         }
     }
@@ -178,19 +188,32 @@ impl<'a, D: Decoder> Schedule<'a, D> {
             }
         }
         // What was cut off counts as having reached its length.
-        let under_way = self.slots.into_iter().flatten();
-        for active in under_way {
-            self.outputs[active.sample] = Some(active.output);
+        for (slot, active) in self.slots.into_iter().enumerate() {
+            if let Some(active) = active {
+                self.tracks[active.sample] = self.decoder.leave(slot);
+                self.outputs[active.sample] = Some(active.output);
+            }
         }
         let never = || Generated {
             tokens: Vec::new(),
             logprobs: Vec::new(),
             finish: Finish::Length,
+            recorded: None,
         };
-        self.outputs
-            .into_iter()
-            .map(|output| output.unwrap_or_else(never))
-            .collect()
+        let tape = self.decoder.into_tape().map(Arc::new);
+        let recorded = |track| {
+            let tape = tape.clone()?;
+            Some(Recorded { tape, track })
+        };
+        let outputs = self.outputs.into_iter().zip(self.tracks);
+        let output = |(output, track): (Option<Generated>, Track)| match output {
+            Some(output) => Generated {
+                recorded: recorded(track),
+                ..output
+            },
+            None => never(),
+        };
+        outputs.map(output).collect()
     }
 
     /// Starts completions in all free slots.
@@ -226,6 +249,7 @@ impl<'a, D: Decoder> Schedule<'a, D> {
                     tokens: Vec::new(),
                     logprobs: Vec::new(),
                     finish: Finish::Length,
+                    recorded: None,
                 },
             });
         }
@@ -277,8 +301,9 @@ impl<'a, D: Decoder> Schedule<'a, D> {
                 if let Some(on_end) = hooks.on_end.as_mut() {
                     on_end(active.sample, output);
                 }
-                self.decoder.leave(slot);
+                let track = self.decoder.leave(slot);
                 if let Some(active) = self.slots[slot].take() {
+                    self.tracks[active.sample] = track;
                     self.outputs[active.sample] = Some(active.output);
                 }
                 return;

@@ -5,10 +5,13 @@
 //! | [`sampling`] | which token comes next: temperature, top-k, top-p, min-p, seeds |
 //! | [`generator`] | continuous batching: which completion is in which slot |
 //! | `decoder` | drawing the next tokens of all slots, on the CPU and on any Burn device |
+//! | [`recorded`] | activations of sampled tokens, kept for training |
 
 mod decoder;
 pub mod generator;
+pub mod recorded;
 pub mod sampling;
 
 pub use generator::{Finish, Generated, Generator, Hooks, Request};
+pub use recorded::Recorded;
 pub use sampling::SamplingConfig;

@@ -8,6 +8,7 @@ use super::{
     objective::Normalizer,
 };
 use crate::{
+    generation::Recorded,
     model::Transformer,
     policy::{BudgetError, HeadConfig, Sequence, token_logprobs},
     rollout::{Completion, RolloutGroup},
@@ -35,6 +36,8 @@ pub struct Example {
     pub reference: Option<Vec<f32>>,
     /// Which tokens the gain is taken of; `None`: all.
     pub kept: Option<Vec<bool>>,
+    /// Its forward pass by the policy that drew it, if that was kept.
+    pub recorded: Option<Recorded>,
 }
 
 impl Example {
@@ -307,6 +310,7 @@ fn example(
         old: None,
         reference: None,
         kept: None,
+        recorded: completion.recorded.clone(),
     }
 }
 

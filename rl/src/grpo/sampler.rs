@@ -4,7 +4,7 @@ use dunwu_datasets::{Cursor, TaskResult, TaskSource, derive_seed};
 
 use super::{GrpoConfig, advantage::is_constant};
 use crate::{
-    generation::SamplingConfig,
+    generation::{Recorded, SamplingConfig},
     model::Transformer,
     rollout::{Collected, Completion, RolloutCollector, RolloutGroup},
     run::RunError,
@@ -27,6 +27,8 @@ pub struct StepRollouts {
     pub generation_s: f64,
     /// Seconds of waiting for the judge after the last token.
     pub reward_s: f64,
+    /// Tokens whose activations are kept for training.
+    pub recorded_tokens: usize,
     /// Where the source of tasks stood afterwards.
     pub cursor: Cursor,
 }
@@ -42,6 +44,7 @@ impl From<Collected> for StepRollouts {
     /// Groups that were sampled at once by the policy at hand.
     fn from(collected: Collected) -> Self {
         Self {
+            recorded_tokens: recorded_tokens(&collected.groups),
             groups: collected.groups,
             generation_s: collected.generation_s,
             reward_s: collected.reward_s,
@@ -63,6 +66,8 @@ pub struct Sampler<'a> {
     pub correct: &'a str,
     /// Seed of the stage.
     pub seed: u64,
+    /// Activations of at most so many tokens of a step are kept for training.
+    pub recorded_tokens: usize,
 }
 
 impl Sampler<'_> {
@@ -93,9 +98,14 @@ impl Sampler<'_> {
                 batch => derive_seed(self.seed, &[step, batch]),
             };
             let group = self.config.group;
-            let collected =
-                self.collector
-                    .collect(model, self.sampling, tasks, group, seed, |_| {})?;
+            let collector = RolloutCollector {
+                recorded_tokens: self
+                    .recorded_tokens
+                    .saturating_sub(rollouts.recorded_tokens),
+                ..self.collector
+            };
+            let collected = collector.collect(model, self.sampling, tasks, group, seed, |_| {})?;
+            rollouts.recorded_tokens += recorded_tokens(&collected.groups);
             rollouts.batches += 1;
             rollouts.generation_s += collected.generation_s;
             rollouts.reward_s += collected.reward_s;
@@ -130,4 +140,10 @@ impl Sampler<'_> {
         };
         groups.iter().map(of).collect()
     }
+}
+
+/// Tokens on the tapes of some groups.
+fn recorded_tokens(groups: &[RolloutGroup]) -> usize {
+    let completions = groups.iter().flat_map(|group| &group.completions);
+    Recorded::tokens(completions.filter_map(|completion| completion.recorded.as_ref()))
 }

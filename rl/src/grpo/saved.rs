@@ -87,6 +87,7 @@ impl From<SavedRollouts> for StepRollouts {
             batches: saved.batches,
             generation_s: saved.generation_s,
             reward_s: saved.reward_s,
+            recorded_tokens: 0,
             cursor: saved.cursor,
         }
     }
@@ -183,6 +184,7 @@ impl From<SavedCompletion> for Completion {
                 .collect(),
             text: saved.text,
             finish: saved.finish,
+            recorded: None,
             outcome,
         }
     }
@@ -200,6 +202,7 @@ mod tests {
             sampling_logprobs: vec![-0.1, -1.234_567_9e-7, f32::MIN_POSITIVE],
             text: "three".to_owned(),
             finish: Finish::Length,
+            recorded: None,
             outcome,
         };
         let judged = RewardOutcome {

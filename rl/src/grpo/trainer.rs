@@ -112,11 +112,14 @@ impl Trainer<'_> {
                 .factor(step, config.steps, config.warmup_steps);
         let (mut first, mut last) = (TokenSums::default(), TokenSums::default());
         let mut grad_norm = 0.0;
+        // The policy that sampled is the one that is trained until it is updated.
+        let mut sampled_by = staleness == 0;
         for iteration in 0..config.iterations {
             last = TokenSums::default();
             for part in 0..config.mini_batches {
                 let examples = batch.mini_batch(part, config.mini_batches);
-                let (gradients, sums) = self.gradients(learner, &examples)?;
+                let (gradients, sums) = self.gradients(learner, &examples, sampled_by)?;
+                sampled_by = false;
                 // No number moves nothing; the figures say so, and an alarm.
                 grad_norm = match sums.loss.is_finite() {
                     true => learner.update(gradients, rate),
@@ -180,11 +183,13 @@ impl Trainer<'_> {
         Ok((metrics, batch.advantages(&rollouts.groups)))
     }
 
-    /// The gradient of an update, micro-batch by micro-batch, and what was seen on the way.
+    /// The gradient of an update, micro-batch by micro-batch, and what was seen on the way. Where the
+    /// policy is the one that `sampled`, its forward passes are used as far as they were kept.
     fn gradients(
         &self,
         learner: &mut Learner,
         examples: &[&Example],
+        sampled: bool,
     ) -> Result<(Parameters, TokenSums), BudgetError> {
         let objective = self.config.objective();
         let counted = || examples.iter().filter(|e| e.counts);
@@ -192,7 +197,12 @@ impl Trainer<'_> {
         let completions = counted().count();
         let moving: Vec<&Example> = examples.iter().copied().filter(|e| e.moves).collect();
         let sequences: Vec<Sequence> = moving.iter().map(|e| e.sequence.clone()).collect();
-        let batches = pack(&sequences, self.token_budget)?;
+        let mut batches = pack(&sequences, self.token_budget)?;
+        if sampled {
+            for batch in &mut batches {
+                batch.recall(|member| moving[member].recorded.as_ref());
+            }
+        }
         let longest = self.sampling.max_tokens;
         let kept = |e: &&Example| match &e.kept {
             Some(kept) => kept.iter().filter(|kept| **kept).count(),

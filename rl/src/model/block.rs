@@ -4,6 +4,8 @@ use super::{
     layers::{Gradients, Linear, RmsNorm},
     parameters::ParameterVisitor,
 };
+#[cfg(feature = "flex")]
+use crate::compute::host::{Host, Rows};
 use crate::compute::{Compute, Direction, Heads, Qkv};
 
 /// Attention and feed-forward, each on a normalised copy of the residual stream.
@@ -39,7 +41,7 @@ pub(crate) struct Kept<C: Compute> {
     /// Queries and keys before their norms, where there are norms.
     plain_query: Option<C::Rows>,
     plain_key: Option<C::Rows>,
-    qkv: Qkv<C::Rows>,
+    pub(crate) qkv: Qkv<C::Rows>,
     /// What attention gave, `[rows, query heads * dim]`.
     mixed: C::Rows,
     attended: C::Attended,
@@ -53,6 +55,40 @@ impl<C: Compute> Kept<C> {
     /// The input alone: enough to compute the rest again.
     pub(crate) fn into_input(self) -> C::Rows {
         self.input
+    }
+}
+
+#[cfg(feature = "flex")]
+impl Kept<Host> {
+    /// Its matrices.
+    pub(crate) fn parts(&self) -> Vec<&Rows> {
+        let Qkv { query, key, value } = &self.qkv;
+        let (middle, gate, up) = (&self.middle, &self.gate, &self.up);
+        let mut parts = vec![&self.input, query, key, value, &self.mixed, &self.attended];
+        parts.extend([middle, gate, up]);
+        parts.extend(self.plain_query.iter().chain(&self.plain_key));
+        parts
+    }
+
+    /// The same again from matrices like [`Self::parts`], which has so many; each is asked for by its
+    /// place there.
+    pub(crate) fn of_parts(count: usize, part: impl Fn(usize) -> Rows) -> Self {
+        let plain = |place: usize| (place < count).then(|| part(place));
+        Self {
+            input: part(0),
+            qkv: Qkv {
+                query: part(1),
+                key: part(2),
+                value: part(3),
+            },
+            mixed: part(4),
+            attended: part(5),
+            middle: part(6),
+            gate: part(7),
+            up: part(8),
+            plain_query: plain(9),
+            plain_key: plain(10),
+        }
     }
 }
 

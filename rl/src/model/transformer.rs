@@ -13,9 +13,15 @@ use super::{
     rope::Rope,
     weights::{HostTensor, WeightError, WeightSource},
 };
-#[cfg(feature = "flex")]
-use crate::compute::buffers::is_host;
 use crate::compute::{Compute, Heads, Qkv, packing::Packing, tensor::Tensors};
+#[cfg(feature = "flex")]
+use crate::compute::{
+    buffers::is_host,
+    host::{
+        Host,
+        tape::{Tape, gather},
+    },
+};
 
 /// Which implementation of the arithmetic runs a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,16 +79,18 @@ pub enum Activations {
     Inputs,
 }
 
-enum Trace<C: Compute> {
+enum Trace<'a, C: Compute> {
     All(Kept<C>),
     Input(C::Rows),
+    /// It is elsewhere, and fetched when the backward pass comes to the block.
+    Elsewhere(Box<dyn FnOnce() -> Kept<C> + 'a>),
 }
 
 /// A forward pass, ready for its backward pass.
-pub(crate) struct Forward<C: Compute> {
+pub(crate) struct Forward<'a, C: Compute> {
     /// The residual stream after the last block, before the last normalisation: `[rows, hidden]`.
     pub(crate) stream: C::Rows,
-    traces: Vec<Trace<C>>,
+    traces: Vec<Trace<'a, C>>,
     rotation: C::Rotation,
     layout: C::Layout,
 }
@@ -206,22 +214,19 @@ impl Transformer {
     }
 
     /// The blocks on one row a token: what the embedding gives for `ids`, at `positions`, attending
-    /// by `attend`, which is told the block. The residual stream after the last block.
+    /// by `attend`; `see` gets what a gradient would need. Both are told the block. The residual
+    /// stream after the last block.
     pub(crate) fn stream<C: Compute>(
         &self,
         c: &C,
         ids: &[u32],
         positions: &[usize],
         mut attend: impl FnMut(usize, &Qkv<C::Rows>) -> (C::Rows, C::Attended),
+        see: impl FnMut(usize, Kept<C>),
     ) -> C::Rows {
         let rotation = c.rotation(&self.rope, positions);
-        self.blocks_on(
-            c,
-            c.embed(&self.embedding, ids),
-            &rotation,
-            &mut attend,
-            |_| {},
-        )
+        let embedded = c.embed(&self.embedding, ids);
+        self.blocks_on(c, embedded, &rotation, &mut attend, see)
     }
 
     /// The same from embedded tokens, wherever they come from.
@@ -233,7 +238,7 @@ impl Transformer {
         mut attend: impl FnMut(usize, &Qkv<C::Rows>) -> (C::Rows, C::Attended),
     ) -> C::Rows {
         let rotation = c.rotation(&self.rope, positions);
-        self.blocks_on(c, embedded, &rotation, &mut attend, |_| {})
+        self.blocks_on(c, embedded, &rotation, &mut attend, |_, _| {})
     }
 
     pub(crate) fn embedding(&self) -> &Tensor<2> {
@@ -246,12 +251,12 @@ impl Transformer {
         mut x: C::Rows,
         rotation: &C::Rotation,
         attend: &mut impl FnMut(usize, &Qkv<C::Rows>) -> (C::Rows, C::Attended),
-        mut keep: impl FnMut(Kept<C>),
+        mut keep: impl FnMut(usize, Kept<C>),
     ) -> C::Rows {
         let heads = self.heads();
         for (index, block) in self.blocks.iter().enumerate() {
             let (out, kept) = block.forward(c, x, rotation, heads, |qkv| attend(index, qkv));
-            keep(kept);
+            keep(index, kept);
             x = out;
         }
         x
@@ -263,14 +268,14 @@ impl Transformer {
         c: &C,
         packing: &Packing,
         activations: Activations,
-    ) -> Forward<C> {
+    ) -> Forward<'static, C> {
         let rotation = c.rotation(&self.rope, &packing.positions);
         let layout = c.layout(packing, self.heads());
         let mut traces = Vec::with_capacity(self.blocks.len());
         let embedded = c.embed(&self.embedding, &packing.ids);
         let heads = self.heads();
         let mut attend = |_: usize, qkv: &Qkv<C::Rows>| c.attention(qkv, &layout, heads);
-        let stream = self.blocks_on(c, embedded, &rotation, &mut attend, |kept| {
+        let stream = self.blocks_on(c, embedded, &rotation, &mut attend, |_, kept| {
             traces.push(match activations {
                 Activations::All => Trace::All(kept),
                 Activations::Inputs => Trace::Input(kept.into_input()),
@@ -284,19 +289,42 @@ impl Transformer {
         }
     }
 
-    /// The residual stream after the last block, of packed tokens, without what a gradient needs.
+    /// The residual stream after the last block, of packed tokens; `see` gets what a gradient would
+    /// need, block by block.
     pub(crate) fn stream_packed<C: Compute>(
         &self,
         c: &C,
         packing: &Packing,
-        mut see: impl FnMut(usize, &Qkv<C::Rows>),
+        see: impl FnMut(usize, Kept<C>),
     ) -> C::Rows {
         let layout = c.layout(packing, self.heads());
         let heads = self.heads();
-        self.stream(c, &packing.ids, &packing.positions, |index, qkv| {
-            see(index, qkv);
-            c.attention(qkv, &layout, heads)
-        })
+        let attend = |_: usize, qkv: &Qkv<C::Rows>| c.attention(qkv, &layout, heads);
+        self.stream(c, &packing.ids, &packing.positions, attend, see)
+    }
+
+    /// The forward pass of packed tokens that a sampler has computed, each at a place on its tape.
+    /// Block `i` is layer `i` there, and the stream after them the layer behind.
+    #[cfg(feature = "flex")]
+    pub(crate) fn recall<'a>(
+        &self,
+        c: &Host,
+        packing: &Packing,
+        tokens: &'a [(&'a Tape, usize)],
+    ) -> Forward<'a, Host> {
+        let block = |layer: usize| {
+            let fetch = move || {
+                let parts = tokens[0].0.parts(layer);
+                Kept::of_parts(parts, |part| gather(tokens, layer, part))
+            };
+            Trace::Elsewhere(Box::new(fetch) as Box<dyn FnOnce() -> Kept<Host> + 'a>)
+        };
+        Forward {
+            stream: gather(tokens, self.blocks.len(), 0),
+            traces: (0..self.blocks.len()).map(block).collect(),
+            rotation: c.rotation(&self.rope, &packing.positions),
+            layout: c.layout(packing, self.heads()),
+        }
     }
 
     /// Adds the gradients of every trained weight below the last normalisation, when `by_stream`
@@ -329,6 +357,7 @@ impl Transformer {
                     let attend = |qkv: &Qkv<C::Rows>| c.attention(qkv, &layout, heads);
                     block.forward(c, x, &rotation, heads, attend).1
                 }
+                Trace::Elsewhere(fetch) => fetch(),
             };
             // Below the first block is the embedding, which is frozen when adapters are trained.
             let below = index > 0 || gradients.trained == Trained::All;

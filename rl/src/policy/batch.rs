@@ -1,7 +1,9 @@
 //! Sequences packed into rows, each prompt once for all completions of it.
 
+use super::recall::Recall;
 use crate::{
     compute::packing::Packing,
+    generation::Recorded,
     model::{Activations, ModelConfig},
 };
 
@@ -40,9 +42,17 @@ pub struct MicroBatch {
     pub targets: Vec<u32>,
     /// Completion tokens of each member; their sum is `targets.len()`.
     pub lengths: Vec<usize>,
+    /// Its forward pass, where sampling has made it.
+    pub recall: Option<Recall>,
 }
 
 impl MicroBatch {
+    /// Takes the forward pass from what was recorded of its members when they were sampled, if that is
+    /// known of all of them. It has to be the same policy still.
+    pub fn recall<'a>(&mut self, recorded: impl Fn(usize) -> Option<&'a Recorded>) {
+        self.recall = Recall::of(self, recorded);
+    }
+
     /// Adds a sequence; `prompt` is the last row of its prompt.
     fn push(&mut self, member: usize, completion: &[u32], prompt: usize) {
         // The last token predicts nothing that is asked for: leave it out of the forward pass.

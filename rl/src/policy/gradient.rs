@@ -9,9 +9,15 @@ use super::{
     batch::MicroBatch,
     head::{self, HeadConfig},
 };
+#[cfg(feature = "flex")]
+use crate::{compute::host::Host, model::Engine};
 use crate::{
     compute::{Compute, HeadUpstream},
-    model::{Activations, Parameters, Transformer, layers::Gradients, transformer::with_compute},
+    model::{
+        Activations, Parameters, Transformer,
+        layers::Gradients,
+        transformer::{Forward, with_compute},
+    },
 };
 
 /// How gradients are computed.
@@ -149,7 +155,8 @@ pub(crate) fn in_parallel<R: Send>(workers: usize, work: impl Fn(usize) -> R + S
 ///
 /// `loss` gets the log-probabilities and entropies of a range of the completion tokens, and returns
 /// their share of the loss with its derivatives. The range is a chunk of the head, unless the config
-/// says that the loss has to see the whole micro-batch at once.
+/// says that the loss has to see the whole micro-batch at once. A micro-batch that has its forward
+/// pass from sampling goes through the model backward only.
 pub fn accumulate_gradients(
     model: &Transformer,
     batch: &MicroBatch,
@@ -161,9 +168,17 @@ pub fn accumulate_gradients(
         sums: gradients,
         trained: model.trained(),
     };
-    with_compute!(model, |c| accumulate(
-        &c, model, batch, config, gradients, loss
-    ))
+    #[cfg(feature = "flex")]
+    if let (Engine::Host, Some(recall)) = (model.engine(), &batch.recall) {
+        let c = Host::new();
+        let tokens = recall.tokens();
+        let forward = model.recall(&c, &batch.packing, &tokens);
+        return accumulate(&c, model, batch, config, gradients, forward, loss);
+    }
+    with_compute!(model, |c| {
+        let forward = model.forward(&c, &batch.packing, config.activations);
+        accumulate(&c, model, batch, config, gradients, forward, loss)
+    })
 }
 
 fn accumulate<C: Compute>(
@@ -172,9 +187,9 @@ fn accumulate<C: Compute>(
     batch: &MicroBatch,
     config: GradientConfig,
     gradients: &mut Gradients,
+    forward: Forward<C>,
     loss: impl Fn(Range<usize>, &[f32], &[f32]) -> Upstream,
 ) -> MicroOutput {
-    let forward = model.forward(c, &batch.packing, config.activations);
     let mut output = MicroOutput::default();
     let whole = config.whole.then(|| {
         let (logprobs, entropy) = head_scores(c, model, batch, &forward.stream, config.head);

@@ -4,6 +4,7 @@
 //! | file | subject |
 //! |---|---|
 //! | [`batch`] | sequences packed by a token budget, prompts shared |
+//! | [`recall`] | forward passes that sampling has made already |
 //! | [`head`] | the vocabulary head in chunks, and its gradient in closed form |
 //! | [`scoring`] | log-probabilities without a gradient |
 //! | [`gradient`] | one micro-batch forward and backward |
@@ -13,6 +14,7 @@ pub mod batch;
 pub mod gradient;
 pub mod head;
 pub mod optimizer;
+pub mod recall;
 pub mod scoring;
 
 pub use batch::{BudgetError, MicroBatch, Sequence, pack};

@@ -45,6 +45,8 @@ pub struct RolloutCollector<'a> {
     pub batch_rows: usize,
     /// Threads that share the requests.
     pub workers: usize,
+    /// Activations of at most so many tokens are kept for training, each worker's share of them.
+    pub recorded_tokens: usize,
 }
 
 impl RolloutCollector<'_> {
@@ -124,6 +126,7 @@ impl RolloutCollector<'_> {
                 sampling_logprobs: draft.output.logprobs,
                 text: draft.text,
                 finish: draft.output.finish,
+                recorded: draft.output.recorded,
             };
             groups.push(RolloutGroup {
                 completions: drafts.into_iter().map(judged).collect(),
@@ -155,6 +158,7 @@ impl RolloutCollector<'_> {
             eos: self.eos,
             drawable: tokenizer.vocab_size(),
             batch_rows: self.batch_rows,
+            recorded_tokens: self.recorded_tokens / self.workers.max(1),
         };
         let of: Vec<usize> = requests
             .iter()

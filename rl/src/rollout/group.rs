@@ -4,7 +4,7 @@ use dunwu_datasets::Task;
 use dunwu_rewards::RewardOutcome;
 
 use super::judge::JudgeError;
-use crate::generation::Finish;
+use crate::generation::{Finish, Recorded};
 
 /// One sampled answer and what became of it.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Completion {
     pub text: String,
     /// Why it ended.
     pub finish: Finish,
+    /// Where the activations are that sampling computed, if they were kept.
+    pub recorded: Option<Recorded>,
     /// The rubric's verdict, or why there is none.
     pub outcome: Result<RewardOutcome, JudgeError>,
 }

@@ -35,6 +35,7 @@ impl Run<'_> {
             collector: collector(config, &codec, &judge),
             correct: &config.evaluation.correct,
             seed: self.seed(Purpose::Rollouts),
+            recorded_tokens: config.memory.recorded_tokens(stage),
         };
         let mut source = self.tasks.source(self.seed(Purpose::Tasks))?;
         if self.state.stage_step > 0 {

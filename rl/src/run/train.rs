@@ -357,5 +357,6 @@ pub(super) fn collector<'b>(
         eos: &codec.eos,
         batch_rows: config.memory.batch_rows,
         workers: config.memory.workers,
+        recorded_tokens: 0,
     }
 }

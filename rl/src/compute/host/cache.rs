@@ -48,6 +48,8 @@ impl Block {
 pub(crate) struct Prefix {
     layers: Vec<Vec<Block>>,
     length: usize,
+    /// Where its activations are on a tape, if they are recorded.
+    pub(crate) recorded: std::ops::Range<usize>,
 }
 
 impl Prefix {
@@ -56,6 +58,7 @@ impl Prefix {
         Self {
             layers: Vec::new(),
             length,
+            recorded: 0..0,
         }
     }
 
@@ -138,10 +141,17 @@ impl Cache {
     }
 
     /// Stores the keys and values of one new token for each of `slots`, which are all different,
-    /// and mixes the values that each may see: `[slots, query heads * dim]`.
-    pub(crate) fn attend(&mut self, layer: usize, slots: &[usize], qkv: &Qkv<Rows>) -> Rows {
+    /// and mixes the values that each may see: `[slots, query heads * dim]`, with the `log Σ eˢ` of
+    /// its scores, `[slots, query heads]`.
+    pub(crate) fn attend(
+        &mut self,
+        layer: usize,
+        slots: &[usize],
+        qkv: &Qkv<Rows>,
+    ) -> (Rows, Rows) {
         let width = self.heads.query * self.heads.dim;
         let mut out = Rows::stale(slots.len(), width);
+        let mut sums = Rows::stale(slots.len(), self.heads.query);
         let mut places: Vec<Option<&mut Slot>> = self.slots.iter_mut().map(Some).collect();
         let chosen: Vec<&mut Slot> = slots
             .iter()
@@ -151,8 +161,9 @@ impl Cache {
         chosen
             .into_par_iter()
             .zip(out.data_mut().par_chunks_exact_mut(width))
+            .zip(sums.data_mut().par_chunks_exact_mut(heads.query))
             .enumerate()
-            .for_each_init(Vec::new, |scores, (row, (slot, out))| {
+            .for_each_init(Vec::new, |scores, (row, ((slot, out), sums))| {
                 let blocks = &mut slot.own[layer];
                 if slot.length.is_multiple_of(BLOCK) {
                     blocks.push(Block::new(qkv.key.width()));
@@ -162,9 +173,9 @@ impl Cache {
                 }
                 let slot = &*slot;
                 let blocks = || slot.blocks(layer, slot.length + 1);
-                arch.dispatch(|| attend(out, qkv.query.row(row), blocks, heads, scores));
+                arch.dispatch(|| attend(out, sums, qkv.query.row(row), blocks, heads, scores));
             });
-        out
+        (out, sums)
     }
 
     /// Counts the token that every layer has stored for each of `slots`.
@@ -179,6 +190,7 @@ impl Cache {
 #[inline(always)]
 fn attend<'a, I: Iterator<Item = (&'a Block, usize)>>(
     out: &mut [f32],
+    sums: &mut [f32],
     query: &[f32],
     blocks: impl Fn() -> I,
     heads: Heads,
@@ -215,6 +227,7 @@ fn attend<'a, I: Iterator<Item = (&'a Block, usize)>>(
         for (b, (_, count)) in blocks().enumerate() {
             sum += exp_sum(&mut scores[place(b, count)], top, 1.0);
         }
+        sums[head] = top + sum.ln();
         let out = &mut out[head * dim..][..dim];
         let inverse = 1.0 / sum;
         let mut done = 0;

@@ -7,12 +7,14 @@
 //! | [`panel`] | products with few rows, as decoding needs them |
 //! | [`attention`] | attention over packed rows, forward and backward |
 //! | [`cache`] | keys and values of completions under way, and attention over them |
+//! | [`tape`] | activations of sampled tokens, kept for training |
 
 mod attention;
 pub(crate) mod cache;
 mod panel;
 mod rows;
 mod strided;
+pub(crate) mod tape;
 
 use burn::tensor::Tensor;
 use pulp::Arch;
@@ -80,11 +82,6 @@ impl Host {
             arch: Arch::new(),
             many_rows: usize::MAX,
         }
-    }
-
-    /// What attention keeps for a gradient that nobody will ask for.
-    pub(crate) fn nothing(&self) -> Rows {
-        Rows::zeros(0, 1)
     }
 
     /// Calls `f` on runs of whole rows of `out`, with the index of the first row, on all threads

@@ -48,6 +48,7 @@ fn group(rubric: &Rubric, texts: &[&str]) -> RolloutGroup {
             _ => rubric.score(&sample).map_err(JudgeError::from),
         };
         Completion {
+            recorded: None,
             tokens: vec![0; text.len()],
             sampling_logprobs: Vec::new(),
             text: text.to_owned(),
@@ -79,6 +80,7 @@ fn measured(greedy: &[&str], sampled: &[&[&str]], correct: &str) -> Measurement 
             eos: &[],
             batch_rows: 1,
             workers: 1,
+            recorded_tokens: 0,
         },
         sampling: &sampling,
         correct,

@@ -11,6 +11,7 @@ fn completion(text: &str, tokens: usize, exact: Option<f64>) -> Completion {
         sampling_logprobs: vec![0.0; tokens],
         text: text.to_owned(),
         finish: Finish::Eos,
+        recorded: None,
         outcome: match exact {
             Some(exact) => Ok(RewardOutcome {
                 total: exact + 0.1,

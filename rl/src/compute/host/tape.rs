@@ -1,0 +1,179 @@
+//! Activations of the tokens that a sampler has computed, kept until they are trained on.
+//!
+//! What the backward pass needs of the forward pass is a few numbers a token and layer, whether the
+//! token went through the model alone, while it was sampled, or in a micro-batch. A tape keeps one
+//! record for each token and layer, in the order in which tokens were computed; training picks the
+//! records of its rows from it, a layer at a time.
+
+use rayon::prelude::*;
+
+use super::rows::Rows;
+
+/// Records in one buffer.
+const CHUNK: usize = 128;
+
+/// Records that are worth sharing among threads.
+const SHARED: usize = 8;
+
+/// A record for each token and layer.
+#[derive(Debug)]
+pub(crate) struct Tape {
+    layers: Vec<Layer>,
+    /// Tokens recorded so far.
+    tokens: usize,
+    /// More than these are not recorded: the tape is given up.
+    most: usize,
+    given_up: bool,
+}
+
+/// The records of one layer.
+#[derive(Debug, Default)]
+struct Layer {
+    /// Values of each part of a record.
+    widths: Vec<usize>,
+    /// `[CHUNK, sum of widths]` each.
+    chunks: Vec<Rows>,
+}
+
+impl Tape {
+    /// An empty one for so many layers, and at most so many tokens.
+    pub(crate) fn new(layers: usize, most: usize) -> Self {
+        Self {
+            layers: (0..layers).map(|_| Layer::default()).collect(),
+            tokens: 0,
+            most,
+            given_up: false,
+        }
+    }
+
+    /// Makes room for tokens that are computed next. `false`: there is none for so many, and what
+    /// was recorded is dropped.
+    pub(crate) fn admit(&mut self, tokens: usize) -> bool {
+        if self.tokens + tokens > self.most {
+            self.given_up = true;
+            self.layers.clear();
+        }
+        !self.given_up
+    }
+
+    /// Whether every token has been recorded.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.given_up
+    }
+
+    /// The place of the next token.
+    pub(crate) fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Records a layer of the next tokens; each part has a row for each of them.
+    pub(crate) fn record(&mut self, layer: usize, parts: &[&Rows]) {
+        let layer = &mut self.layers[layer];
+        if layer.widths.is_empty() {
+            layer.widths = parts.iter().map(|part| part.width()).collect();
+        }
+        let (first, count) = (self.tokens, parts[0].rows());
+        let width = layer.widths.iter().sum();
+        while layer.chunks.len() * CHUNK < first + count {
+            layer.chunks.push(Rows::stale(CHUNK, width));
+        }
+        let chunks = layer.chunks[first / CHUNK..].iter_mut();
+        let records = chunks.flat_map(|chunk| chunk.data_mut().chunks_exact_mut(width));
+        let records: Vec<&mut [f32]> = records.skip(first % CHUNK).take(count).collect();
+        let write = |(row, mut record): (usize, &mut [f32])| {
+            for part in parts {
+                let (own, rest) = record.split_at_mut(part.width());
+                own.copy_from_slice(part.row(row));
+                record = rest;
+            }
+        };
+        let records = records.into_par_iter().enumerate();
+        records.with_min_len(SHARED).for_each(write);
+    }
+
+    /// Counts tokens of which every layer has been recorded.
+    pub(crate) fn advance(&mut self, tokens: usize) {
+        self.tokens += tokens;
+    }
+
+    /// Parts of the records of a layer.
+    pub(crate) fn parts(&self, layer: usize) -> usize {
+        self.layers[layer].widths.len()
+    }
+
+    /// Values of a part of each record of a layer.
+    pub(crate) fn width(&self, layer: usize, part: usize) -> usize {
+        self.layers[layer].widths[part]
+    }
+
+    /// A part of one token's record.
+    pub(crate) fn part(&self, layer: usize, part: usize, token: usize) -> &[f32] {
+        let layer = &self.layers[layer];
+        let start: usize = layer.widths[..part].iter().sum();
+        let record = layer.chunks[token / CHUNK].row(token % CHUNK);
+        &record[start..start + layer.widths[part]]
+    }
+}
+
+/// A part of the records of some tokens, each of a tape of its own: `[tokens, width]`.
+pub(crate) fn gather(tokens: &[(&Tape, usize)], layer: usize, part: usize) -> Rows {
+    let width = tokens[0].0.width(layer, part);
+    let mut out = Rows::stale(tokens.len(), width);
+    let rows = out.data_mut().par_chunks_exact_mut(width).zip(tokens);
+    rows.with_min_len(SHARED)
+        .for_each(|(out, (tape, token))| out.copy_from_slice(tape.part(layer, part, *token)));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows that tell their token, layer and part.
+    fn rows(tokens: std::ops::Range<usize>, layer: usize, width: usize) -> Rows {
+        let mut rows = Rows::zeros(tokens.len(), width);
+        for (row, token) in rows.data_mut().chunks_exact_mut(width).zip(tokens) {
+            row.fill((1000 * layer + 10 * token + width) as f32);
+        }
+        rows
+    }
+
+    fn record(tape: &mut Tape, tokens: usize) {
+        assert!(tape.admit(tokens));
+        let range = tape.tokens()..tape.tokens() + tokens;
+        for layer in 0..2 {
+            let parts = [rows(range.clone(), layer, 3), rows(range.clone(), layer, 5)];
+            tape.record(layer, &parts.each_ref());
+        }
+        tape.advance(tokens);
+    }
+
+    #[test]
+    fn every_token_gets_its_own_back() {
+        let mut tape = Tape::new(2, 1000);
+        for tokens in [1, 2, 130, 7, 256, 1] {
+            record(&mut tape, tokens);
+        }
+        let tokens = [0, 396, 127, 128, 129, 130, 2, 257, 0];
+        let places: Vec<_> = tokens.iter().map(|&token| (&tape, token)).collect();
+        for layer in 0..2 {
+            assert_eq!(tape.parts(layer), 2);
+            for (part, width) in [3, 5].into_iter().enumerate() {
+                let found = gather(&places, layer, part);
+                for (row, token) in tokens.into_iter().enumerate() {
+                    let expected = rows(token..token + 1, layer, width);
+                    assert_eq!(found.row(row), expected.data());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tape_that_is_full_is_given_up() {
+        let mut tape = Tape::new(2, 10);
+        record(&mut tape, 10);
+        assert!(tape.is_whole());
+        assert!(!tape.admit(1) && !tape.is_whole());
+        assert!(!tape.admit(0), "and stays so");
+    }
+}

@@ -1,0 +1,55 @@
+//! Where the activations of a completion are that were computed while it was sampled.
+
+use std::{ops::Range, sync::Arc};
+
+#[cfg(feature = "flex")]
+pub(crate) use crate::compute::host::tape::Tape;
+
+/// Without the CPU's arithmetic nothing is recorded.
+#[cfg(not(feature = "flex"))]
+#[derive(Debug)]
+pub(crate) enum Tape {}
+
+#[cfg(not(feature = "flex"))]
+impl Tape {
+    fn tokens(&self) -> usize {
+        match *self {}
+    }
+}
+
+/// The places of a completion's tokens on a tape.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Track {
+    /// The tokens of its prompt, without the last.
+    pub(crate) prompt: Range<usize>,
+    /// The last token of its prompt and those that it was continued with, without the last: each
+    /// computed the next one's distribution.
+    pub(crate) tokens: Vec<usize>,
+}
+
+/// A completion whose forward pass need not be computed again, as long as the weights are those
+/// that it was sampled with. It keeps the activations of all completions sampled with it.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    pub(crate) tape: Arc<Tape>,
+    pub(crate) track: Track,
+}
+
+impl PartialEq for Recorded {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.tape, &other.tape) && self.track == other.track
+    }
+}
+
+impl Recorded {
+    /// Tokens whose activations these completions keep.
+    pub fn tokens<'a>(all: impl IntoIterator<Item = &'a Self>) -> usize {
+        let mut tapes: Vec<&Arc<Tape>> = Vec::new();
+        for Self { tape, .. } in all {
+            if !tapes.iter().any(|known| Arc::ptr_eq(known, tape)) {
+                tapes.push(tape);
+            }
+        }
+        tapes.iter().map(|tape| tape.tokens()).sum()
+    }
+}

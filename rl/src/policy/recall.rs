@@ -1,0 +1,54 @@
+//! The forward pass of a micro-batch from what was recorded when its members were sampled.
+//!
+//! Until the policy is updated, the one that sampled is the one that is trained: each token has been
+//! through the model once, one after the other, and its activations are those that the backward pass
+//! asks for, up to rounding. So an on-policy step has no forward pass of its own.
+
+use std::sync::Arc;
+
+use super::batch::MicroBatch;
+use crate::generation::{Recorded, recorded::Tape};
+
+/// Where the activations of each row of a micro-batch are.
+#[derive(Debug, Clone)]
+pub struct Recall {
+    tapes: Vec<Arc<Tape>>,
+    /// Tape, and place on it, of each row.
+    rows: Vec<(usize, usize)>,
+}
+
+impl Recall {
+    /// The rows of `batch`, if every member's are known.
+    pub(super) fn of<'a>(
+        batch: &MicroBatch,
+        recorded: impl Fn(usize) -> Option<&'a Recorded>,
+    ) -> Option<Self> {
+        let mut tapes: Vec<Arc<Tape>> = Vec::new();
+        let mut rows = vec![(0, 0); batch.packing.len()];
+        let mut start = 0;
+        for (&member, &length) in batch.members.iter().zip(&batch.lengths) {
+            let Recorded { tape, track } = recorded(member)?;
+            let known = tapes.iter().position(|known| Arc::ptr_eq(known, tape));
+            let tape = known.unwrap_or_else(|| {
+                tapes.push(tape.clone());
+                tapes.len() - 1
+            });
+            // A completion's first row is the last of its prompt, and stands behind the others of it.
+            let own = &batch.rows[start..start + length];
+            let prompt = own[0] - track.prompt.len()..own[0];
+            start += length;
+            let places = track.prompt.clone().chain(track.tokens.iter().copied());
+            for (row, place) in prompt.chain(own.iter().copied()).zip(places) {
+                rows[row] = (tape, place);
+            }
+        }
+        (!rows.is_empty()).then_some(Self { tapes, rows })
+    }
+
+    /// The tape and the place on it of each row.
+    #[cfg(feature = "flex")]
+    pub(super) fn tokens(&self) -> Vec<(&Tape, usize)> {
+        let row = |&(tape, place): &(usize, usize)| (&*self.tapes[tape], place);
+        self.rows.iter().map(row).collect()
+    }
+}
