@@ -17,11 +17,15 @@ use crate::compute::{
 /// Tokens in a block.
 const BLOCK: usize = 64;
 
+/// Neighbouring tokens whose keys stand side by side.
+const LANES: usize = 16;
+
 /// Keys and values of up to [`BLOCK`] tokens in one layer.
 #[derive(Debug)]
 struct Block {
-    /// `[kv heads * dim, BLOCK]`: transposed, so that scores of neighbouring keys are computed
-    /// side by side.
+    /// `[BLOCK / LANES, kv heads * dim, LANES]`: transposed by runs of tokens, so that scores of
+    /// neighbouring keys are computed side by side, and a block that is being filled is read as far as
+    /// it is, from memory that follows itself.
     keys: Vec<f32>,
     /// `[BLOCK, kv heads * dim]`.
     values: Vec<f32>,
@@ -36,8 +40,9 @@ impl Block {
     }
 
     fn set(&mut self, place: usize, key: &[f32], value: &[f32]) {
-        for (keys, &key) in self.keys.chunks_exact_mut(BLOCK).zip(key) {
-            keys[place] = key;
+        let run = &mut self.keys[place / LANES * LANES * key.len()..];
+        for (keys, &key) in run.chunks_exact_mut(LANES).zip(key) {
+            keys[place % LANES] = key;
         }
         self.values[place * value.len()..(place + 1) * value.len()].copy_from_slice(value);
     }
@@ -196,104 +201,155 @@ fn attend<'a, I: Iterator<Item = (&'a Block, usize)>>(
     heads: Heads,
     scores: &mut Vec<f32>,
 ) {
-    let (dim, group, scale) = (heads.dim, heads.group(), heads.scale());
-    // [block][query head][BLOCK]: what is beyond a block's tokens is never read.
-    scores.clear();
-    for (block, count) in blocks() {
-        for head in 0..heads.query {
-            let keys = &block.keys[head / group * dim * BLOCK..][..dim * BLOCK];
-            let query = &query[head * dim..][..dim];
-            // A block that is being filled is read as far as it is.
-            let start = scores.len();
-            scores.resize(start + BLOCK, 0.0);
-            let scores = &mut scores[start..];
-            match count.div_ceil(BLOCK / 4) {
-                1 => against::<{ BLOCK / 4 }>(scores, keys, query, scale),
-                2 => against::<{ BLOCK / 2 }>(scores, keys, query, scale),
-                3 => against::<{ BLOCK / 4 * 3 }>(scores, keys, query, scale),
-                _ => against::<BLOCK>(scores, keys, query, scale),
-            }
-        }
-    }
-    let stride = heads.query * BLOCK;
-    for head in 0..heads.query {
-        let place =
-            |b: usize, count: usize| b * stride + head * BLOCK..b * stride + head * BLOCK + count;
-        let mut top = f32::NEG_INFINITY;
-        for (b, (_, count)) in blocks().enumerate() {
-            top = top.max(max(&scores[place(b, count)]));
-        }
-        let mut sum = 0.0;
-        for (b, (_, count)) in blocks().enumerate() {
-            sum += exp_sum(&mut scores[place(b, count)], top, 1.0);
-        }
-        sums[head] = top + sum.ln();
-        let out = &mut out[head * dim..][..dim];
-        let inverse = 1.0 / sum;
-        let mut done = 0;
-        while done < dim {
-            let mixed = Mixed {
-                width: heads.kv * dim,
-                first: head / group * dim + done,
-                weights: scores,
-                place: &place,
-            };
-            // As many values of a head at a time as stay in registers.
-            let out = &mut out[done..];
-            done += match out.len() {
-                64.. => mixed.write::<64>(out, blocks(), inverse),
-                16.. => mixed.write::<16>(out, blocks(), inverse),
-                _ => mixed.write::<1>(out, blocks(), inverse),
-            };
-        }
+    // Query heads that share a key-value head are taken together, as many as registers hold.
+    let mut head = 0;
+    while head < heads.query {
+        let left = heads.group() - head % heads.group();
+        let group = Group {
+            heads,
+            first: head,
+            query,
+        };
+        head += match left {
+            4.. => group.attend::<4, I>(out, sums, &blocks, scores),
+            3 => group.attend::<3, I>(out, sums, &blocks, scores),
+            2 => group.attend::<2, I>(out, sums, &blocks, scores),
+            _ => group.attend::<1, I>(out, sums, &blocks, scores),
+        };
     }
 }
 
-/// A weighted mean of some values of one head.
-struct Mixed<'a, P> {
+/// Some query heads of a row that share a key-value head.
+struct Group<'a> {
+    heads: Heads,
+    /// The first of them.
+    first: usize,
+    /// All queries of the row.
+    query: &'a [f32],
+}
+
+impl Group<'_> {
+    /// The mixed values of `H` heads into their place in `out`, and the `log Σ eˢ` of their scores;
+    /// gives `H`.
+    #[inline(always)]
+    fn attend<'b, const H: usize, I: Iterator<Item = (&'b Block, usize)>>(
+        &self,
+        out: &mut [f32],
+        sums: &mut [f32],
+        blocks: &impl Fn() -> I,
+        scores: &mut Vec<f32>,
+    ) -> usize {
+        let (dim, first) = (self.heads.dim, self.first);
+        let width = self.heads.kv * dim;
+        let band = first / self.heads.group() * dim;
+        // [block][head][BLOCK]: what is beyond a block's tokens is never read.
+        scores.clear();
+        let queries: [&[f32]; H] = std::array::from_fn(|h| &self.query[(first + h) * dim..][..dim]);
+        for (block, count) in blocks() {
+            let start = scores.len();
+            scores.resize(start + H * BLOCK, 0.0);
+            let scores = &mut scores[start..];
+            for run in 0..count.div_ceil(LANES) {
+                let keys = &block.keys[(run * width + band) * LANES..][..dim * LANES];
+                let found = against(keys, queries, self.heads.scale());
+                for (h, found) in found.iter().enumerate() {
+                    scores[h * BLOCK + run * LANES..][..LANES].copy_from_slice(found);
+                }
+            }
+        }
+        let place = |b: usize, h: usize, count: usize| {
+            let start = (b * H + h) * BLOCK;
+            start..start + count
+        };
+        let mut inverse = [0.0f32; H];
+        for (h, inverse) in inverse.iter_mut().enumerate() {
+            let mut top = f32::NEG_INFINITY;
+            for (b, (_, count)) in blocks().enumerate() {
+                top = top.max(max(&scores[place(b, h, count)]));
+            }
+            let mut sum = 0.0;
+            for (b, (_, count)) in blocks().enumerate() {
+                sum += exp_sum(&mut scores[place(b, h, count)], top, 1.0);
+            }
+            sums[first + h] = top + sum.ln();
+            *inverse = 1.0 / sum;
+        }
+        let mut done = 0;
+        while done < dim {
+            let mixed = Mixed {
+                width,
+                first: band + done,
+                weights: scores,
+                inverse,
+            };
+            // As many values of a head at a time as stay in registers.
+            let out = &mut out[first * dim + done..];
+            done += match dim - done {
+                64.. => mixed.write::<64>(out, dim, blocks()),
+                16.. => mixed.write::<16>(out, dim, blocks()),
+                _ => mixed.write::<1>(out, dim, blocks()),
+            };
+        }
+        H
+    }
+}
+
+/// Weighted means of some values of one key-value head, by the weights of `H` query heads.
+struct Mixed<'a, const H: usize> {
     /// Values of a token.
     width: usize,
     /// The first of them that is mixed.
     first: usize,
+    /// `[block][H][BLOCK]`.
     weights: &'a [f32],
-    /// Where the weights of a block's tokens are.
-    place: &'a P,
+    /// What each head's sums are multiplied by.
+    inverse: [f32; H],
 }
 
-impl<P: Fn(usize, usize) -> std::ops::Range<usize>> Mixed<'_, P> {
-    /// Writes `L` of them, times `inverse`; gives `L`.
+impl<const H: usize> Mixed<'_, H> {
+    /// Writes `L` of them for each head, `dim` apart; gives `L`.
     #[inline(always)]
     fn write<'b, const L: usize>(
         &self,
         out: &mut [f32],
+        dim: usize,
         blocks: impl Iterator<Item = (&'b Block, usize)>,
-        inverse: f32,
     ) -> usize {
-        let mut sums = [0.0f32; L];
+        let mut sums = [[0.0f32; L]; H];
         for (b, (block, count)) in blocks.enumerate() {
-            let weights = &self.weights[(self.place)(b, count)];
-            let values = block.values.chunks_exact(self.width);
-            for (&weight, values) in weights.iter().zip(values) {
-                add_scaled(&mut sums, &values[self.first..][..L], weight);
+            let weights: [&[f32]; H] =
+                std::array::from_fn(|h| &self.weights[(b * H + h) * BLOCK..][..count]);
+            for (i, values) in block
+                .values
+                .chunks_exact(self.width)
+                .take(count)
+                .enumerate()
+            {
+                let values = &values[self.first..][..L];
+                for (sums, weights) in sums.iter_mut().zip(&weights) {
+                    add_scaled(sums, values, weights[i]);
+                }
             }
         }
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = sum * inverse;
+        for (h, (sums, inverse)) in sums.iter().zip(self.inverse).enumerate() {
+            for (out, sum) in out[h * dim..].iter_mut().zip(sums) {
+                *out = sum * inverse;
+            }
         }
         L
     }
 }
 
-/// Scores of the first `C` keys of a block: `scale · q·k`.
+/// Scores of a run of keys, `scale · q·k`, for each query.
 #[inline(always)]
-fn against<const C: usize>(scores: &mut [f32], keys: &[f32], query: &[f32], scale: f32) {
-    let mut sums = [0.0f32; C];
-    for (keys, &q) in keys.chunks_exact(BLOCK).zip(query) {
-        add_scaled(&mut sums, &keys[..C], q);
+fn against<const H: usize>(keys: &[f32], queries: [&[f32]; H], scale: f32) -> [[f32; LANES]; H] {
+    let mut sums = [[0.0f32; LANES]; H];
+    for (i, keys) in keys.chunks_exact(LANES).enumerate() {
+        for (sums, query) in sums.iter_mut().zip(&queries) {
+            add_scaled(sums, keys, query[i]);
+        }
     }
-    for (score, sum) in scores.iter_mut().zip(sums) {
-        *score = sum * scale;
-    }
+    sums.map(|sums| sums.map(|sum| sum * scale))
 }
 
 /// `sums += weight · values`.
