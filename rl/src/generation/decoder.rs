@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     recorded::{Tape, Track},
-    sampling::choose,
+    sampling::{Chosen, choose},
 };
 use crate::{
     compute::{
@@ -91,7 +91,8 @@ mod on_host {
                 cache: Cache::new(slots, layers, model.heads()),
                 tracks: vec![Track::default(); slots],
                 // One layer more: the stream after the last block.
-                tape: (recorded > 0).then(|| Tape::new(layers + 1, recorded)),
+                tape: (recorded > 0)
+                    .then(|| Tape::new(layers + 1, recorded, model.lora().is_some())),
                 model,
             }
         }
@@ -145,7 +146,7 @@ mod on_host {
         fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>) {
             self.tracks[slot] = Track {
                 prompt: prefix.recorded.clone(),
-                tokens: Vec::new(),
+                ..Track::default()
             };
             self.cache.admit(slot, prefix.clone());
         }
@@ -175,6 +176,7 @@ mod on_host {
             if let Some(tape) = tape {
                 for (i, &slot) in slots.iter().enumerate() {
                     self.tracks[slot].tokens.push(tape.tokens() + i);
+                    self.tracks[slot].drawn.push(tape.drawn(i));
                 }
                 tape.record(self.model.config().num_hidden_layers, &[&stream]);
                 tape.advance(rows.len());
@@ -183,11 +185,18 @@ mod on_host {
             let hidden = self.model.last_norm().forward(&c, &stream);
             let mut logits = c.project(&hidden, self.model.head_weight());
             let width = logits.width();
-            logits
+            let chosen: Vec<Chosen> = logits
                 .data_mut()
                 .par_chunks_exact_mut(width)
                 .zip(rows)
-                .map(|(logits, row)| vec![choose(logits, draw, row.seed, row.drawn)])
+                .map(|(logits, row)| choose(logits, draw, row.seed, row.drawn))
+                .collect();
+            if let Some(tape) = self.tape.as_mut().filter(|_| recorded) {
+                tape.keep_distributions(logits, &chosen, draw.sampling.scoring_temperature());
+            }
+            chosen
+                .into_iter()
+                .map(|chosen| vec![chosen.choice])
                 .collect()
         }
 
@@ -302,7 +311,7 @@ impl Decoder for TensorDecoder<'_> {
             let width = logits.len() / slots;
             let choice = |row: &Row| {
                 let logits = &mut logits[row.slot * width..(row.slot + 1) * width];
-                vec![choose(logits, draw, row.seed, row.drawn)]
+                vec![choose(logits, draw, row.seed, row.drawn).choice]
             };
             return rows.iter().map(choice).collect();
         }

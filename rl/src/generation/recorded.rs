@@ -3,12 +3,17 @@
 use std::{ops::Range, sync::Arc};
 
 #[cfg(feature = "flex")]
-pub(crate) use crate::compute::host::tape::Tape;
+pub(crate) use crate::compute::host::tape::{Drawn, Tape};
 
 /// Without the CPU's arithmetic nothing is recorded.
 #[cfg(not(feature = "flex"))]
 #[derive(Debug)]
 pub(crate) enum Tape {}
+
+/// No distribution is either.
+#[cfg(not(feature = "flex"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drawn {}
 
 #[cfg(not(feature = "flex"))]
 impl Tape {
@@ -25,6 +30,8 @@ pub(crate) struct Track {
     /// The last token of its prompt and those that it was continued with, without the last: each
     /// computed the next one's distribution.
     pub(crate) tokens: Vec<usize>,
+    /// The distributions that they computed.
+    pub(crate) drawn: Vec<Drawn>,
 }
 
 /// A completion whose forward pass need not be computed again, as long as the weights are those

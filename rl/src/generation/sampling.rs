@@ -111,7 +111,7 @@ const RUN: usize = 1 << 10;
 /// vocabulary) the one at place `position` of the completion with seed `seed`. The draw depends on
 /// these two alone, so a completion does not depend on what else is in its batch. `logits` are used
 /// up.
-pub(crate) fn choose(logits: &mut [f32], draw: Draw, seed: u64, position: usize) -> Choice {
+pub(crate) fn choose(logits: &mut [f32], draw: Draw, seed: u64, position: usize) -> Chosen {
     let Draw { sampling, drawable } = draw;
     let drawable = drawable.min(logits.len());
     let inverse = (1.0 / sampling.scoring_temperature()) as f32;
@@ -122,8 +122,12 @@ pub(crate) fn choose(logits: &mut [f32], draw: Draw, seed: u64, position: usize)
     // From here on these are weights in proportion to probabilities, `e^{(z − top) / τ}`.
     let (weights, beyond) = logits.split_at_mut(drawable);
     let mut sums = Vec::with_capacity(weights.len() / RUN + 1);
-    let mut exp_sum =
-        |x: &mut [f32]| f64::from(arch.dispatch(|| elementwise::exp_sum(x, top, inverse)));
+    let mut logs = 0.0; // Σ w log w
+    let mut exp_sum = |x: &mut [f32]| {
+        let (sum, log) = arch.dispatch(|| elementwise::exp_moments(x, top, inverse));
+        logs += log;
+        sum
+    };
     sums.extend(weights.chunks_mut(RUN).map(&mut exp_sum));
     let total: f64 = sums.iter().sum();
     let all = total + beyond.chunks_mut(RUN).map(exp_sum).sum::<f64>();
@@ -136,10 +140,24 @@ pub(crate) fn choose(logits: &mut [f32], draw: Draw, seed: u64, position: usize)
         drawn.unwrap_or_else(|| likeliest(weights))
     });
     let weight = f64::from(weights[token]);
-    Choice {
-        token: token as u32,
-        logprob: (weight.ln() - all.ln()) as f32,
+    Chosen {
+        choice: Choice {
+            token: token as u32,
+            logprob: (weight.ln() - all.ln()) as f32,
+        },
+        sum: all as f32,
+        entropy: (all.ln() - logs / all) as f32,
     }
+}
+
+/// A drawn token with what is known of the distribution that it was drawn from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chosen {
+    pub(crate) choice: Choice,
+    /// Sum of the weights that [`choose`] leaves behind.
+    pub(crate) sum: f32,
+    /// In nats.
+    pub(crate) entropy: f32,
 }
 
 /// The first weight at which the running sum passes `target`, found by the sums of runs first.
@@ -228,7 +246,7 @@ mod tests {
         position: usize,
     ) -> Choice {
         let draw = Draw { sampling, drawable };
-        choose(&mut logits.to_vec(), draw, seed, position)
+        choose(&mut logits.to_vec(), draw, seed, position).choice
     }
 
     fn shares(logits: &[f32], config: &SamplingConfig, draws: u64) -> Vec<f64> {

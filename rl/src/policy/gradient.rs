@@ -7,12 +7,15 @@ use std::{
 
 use super::{
     batch::MicroBatch,
-    head::{self, HeadConfig},
+    head::{Chunk, HeadConfig},
 };
 #[cfg(feature = "flex")]
-use crate::{compute::host::Host, model::Engine};
 use crate::{
-    compute::{Compute, HeadUpstream},
+    compute::host::{Host, tape::gather_distributions},
+    model::Engine,
+};
+use crate::{
+    compute::{Compute, HeadOutput, HeadUpstream},
     model::{
         Activations, Parameters, Transformer,
         layers::Gradients,
@@ -172,13 +175,31 @@ pub fn accumulate_gradients(
     if let (Engine::Host, Some(recall)) = (model.engine(), &batch.recall) {
         let c = Host::new();
         let tokens = recall.tokens();
-        let forward = model.recall(&c, &batch.packing, &tokens);
-        return accumulate(&c, model, batch, config, gradients, forward, loss);
+        let drawn = recall.drawn(config.head.temperature);
+        let fetch = |drawn: &Vec<_>, range: Range<usize>| gather_distributions(&drawn[range]);
+        let outputs = drawn.as_ref().map(|drawn| |range| fetch(drawn, range));
+        let pass = Pass {
+            forward: model.recall(&c, &batch.packing, &tokens),
+            outputs: outputs.as_ref().map(|outputs| outputs as &Outputs<Host>),
+        };
+        return accumulate(&c, model, batch, config, gradients, pass, loss);
     }
     with_compute!(model, |c| {
-        let forward = model.forward(&c, &batch.packing, config.activations);
-        accumulate(&c, model, batch, config, gradients, forward, loss)
+        let pass = Pass {
+            forward: model.forward(&c, &batch.packing, config.activations),
+            outputs: None,
+        };
+        accumulate(&c, model, batch, config, gradients, pass, loss)
     })
+}
+
+/// What the head says of a range of the targets.
+type Outputs<'a, C> = dyn Fn(Range<usize>) -> HeadOutput<<C as Compute>::Distribution> + 'a;
+
+/// A forward pass, with what the head makes of it where that is known.
+struct Pass<'a, C: Compute> {
+    forward: Forward<'a, C>,
+    outputs: Option<&'a Outputs<'a, C>>,
 }
 
 fn accumulate<C: Compute>(
@@ -187,12 +208,16 @@ fn accumulate<C: Compute>(
     batch: &MicroBatch,
     config: GradientConfig,
     gradients: &mut Gradients,
-    forward: Forward<C>,
+    pass: Pass<C>,
     loss: impl Fn(Range<usize>, &[f32], &[f32]) -> Upstream,
 ) -> MicroOutput {
+    let Pass { forward, outputs } = pass;
     let mut output = MicroOutput::default();
     let whole = config.whole.then(|| {
-        let (logprobs, entropy) = head_scores(c, model, batch, &forward.stream, config.head);
+        let (logprobs, entropy) = match outputs {
+            Some(outputs) => all_scores(batch, config.head, model, outputs),
+            None => head_scores(c, model, batch, &forward.stream, config.head),
+        };
         loss(0..batch.targets.len(), &logprobs, &entropy)
     });
     if let Some(whole) = &whole {
@@ -204,29 +229,28 @@ fn accumulate<C: Compute>(
         .chunks(batch.targets.len(), model.config().vocab_size)
     {
         let rows = &batch.rows[range.clone()];
-        let targets = &batch.targets[range.clone()];
         let stream = c.select(&forward.stream, rows);
-        let hidden = model.last_norm().forward(c, &stream);
-        let upstream = |logprobs: &[f32], entropy: &[f32]| match &whole {
+        let chunk = Chunk {
+            model,
+            hidden: &model.last_norm().forward(c, &stream),
+            targets: &batch.targets[range.clone()],
+            config: config.head,
+        };
+        let said = match outputs {
+            Some(outputs) => outputs(range.clone()),
+            None => chunk.output(c),
+        };
+        output.logprobs.extend(&said.logprobs);
+        output.entropy.extend(&said.entropy);
+        let upstream = match &whole {
             Some(whole) => whole.part(range.clone()),
             None => {
-                let upstream = loss(range.clone(), logprobs, entropy);
+                let upstream = loss(range, &said.logprobs, &said.entropy);
                 output.loss += upstream.value;
                 upstream.derivatives
             }
         };
-        let (logprobs, entropy, by_hidden) = head::chunk(
-            c,
-            model,
-            &hidden,
-            targets,
-            config.head,
-            Some(gradients),
-            upstream,
-        );
-        output.logprobs.extend(logprobs);
-        output.entropy.extend(entropy);
-        let by_hidden = by_hidden.expect("gradients were asked for");
+        let by_hidden = chunk.backward(c, said, &upstream, gradients);
         let zeros = c.zeros_like(&stream);
         let part = model
             .last_norm()
@@ -247,15 +271,30 @@ pub(super) fn head_scores<C: Compute>(
     stream: &C::Rows,
     config: HeadConfig,
 ) -> (Vec<f32>, Vec<f32>) {
+    all_scores(batch, config, model, |range| {
+        let rows = c.select(stream, &batch.rows[range.clone()]);
+        let chunk = Chunk {
+            model,
+            hidden: &model.last_norm().forward(c, &rows),
+            targets: &batch.targets[range],
+            config,
+        };
+        chunk.output(c)
+    })
+}
+
+/// The log-probabilities and entropies of all targets, a chunk at a time.
+fn all_scores<D>(
+    batch: &MicroBatch,
+    config: HeadConfig,
+    model: &Transformer,
+    output: impl Fn(Range<usize>) -> HeadOutput<D>,
+) -> (Vec<f32>, Vec<f32>) {
     let (mut logprobs, mut entropy) = (Vec::new(), Vec::new());
     for range in config.chunks(batch.targets.len(), model.config().vocab_size) {
-        let rows = c.select(stream, &batch.rows[range.clone()]);
-        let hidden = model.last_norm().forward(c, &rows);
-        let targets = &batch.targets[range];
-        let nothing = |_: &[f32], _: &[f32]| HeadUpstream::default();
-        let (log, ent, _) = head::chunk(c, model, &hidden, targets, config, None, nothing);
-        logprobs.extend(log);
-        entropy.extend(ent);
+        let said = output(range);
+        logprobs.extend(said.logprobs);
+        entropy.extend(said.entropy);
     }
     (logprobs, entropy)
 }

@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use crate::{
-    compute::{Compute, HeadUpstream},
+    compute::{Compute, HeadOutput, HeadUpstream},
     model::{
         Transformer,
         layers::{Gradients, Trained},
@@ -51,39 +51,46 @@ impl HeadConfig {
     }
 }
 
-/// Log-probabilities and entropies of `targets` in one chunk, and the gradients by `hidden` and by
-/// the head when `upstream` gives that by the log-probabilities.
-///
-/// # Shapes
-/// - hidden and its gradient: `[tokens, hidden]`
-pub(crate) fn chunk<C: Compute>(
-    c: &C,
-    model: &Transformer,
-    hidden: &C::Rows,
-    targets: &[u32],
-    config: HeadConfig,
-    gradients: Option<&mut Gradients>,
-    upstream: impl FnOnce(&[f32], &[f32]) -> HeadUpstream,
-) -> (Vec<f32>, Vec<f32>, Option<C::Rows>) {
-    let weight = model.head_weight();
-    let logits = c.project(hidden, weight);
-    let output = c.distribution(logits, targets, config.temperature);
-    let by_hidden = gradients.map(|gradients| {
-        let upstream = upstream(&output.logprobs, &output.entropy);
-        let distribution = output.distribution;
+/// Some tokens that are predicted at the same time.
+pub(crate) struct Chunk<'a, C: Compute> {
+    pub(crate) model: &'a Transformer,
+    /// Normalised hidden states, `[tokens, hidden]`.
+    pub(crate) hidden: &'a C::Rows,
+    /// What followed each.
+    pub(crate) targets: &'a [u32],
+    pub(crate) config: HeadConfig,
+}
+
+impl<C: Compute> Chunk<'_, C> {
+    /// Log-probabilities and entropies of the targets.
+    pub(crate) fn output(&self, c: &C) -> HeadOutput<C::Distribution> {
+        let logits = c.project(self.hidden, self.model.head_weight());
+        c.distribution(logits, self.targets, self.config.temperature)
+    }
+
+    /// The gradient by the hidden states, when `upstream` is that by the log-probabilities and
+    /// entropies of `output`; adds that by the head where it is trained.
+    pub(crate) fn backward(
+        &self,
+        c: &C,
+        output: HeadOutput<C::Distribution>,
+        upstream: &HeadUpstream,
+        gradients: &mut Gradients,
+    ) -> C::Rows {
+        let weight = self.model.head_weight();
         let by_logits = c.distribution_backward(
-            distribution,
-            targets,
-            &upstream,
+            output.distribution,
+            self.targets,
+            upstream,
             &output.entropy,
-            config.temperature,
+            self.config.temperature,
         );
         if gradients.trained == Trained::All {
-            gradients.sums.change(model.head_name(), weight, |sum| {
-                c.outer_onto(sum, &by_logits, hidden, 1.0)
+            let name = self.model.head_name();
+            gradients.sums.change(name, weight, |sum| {
+                c.outer_onto(sum, &by_logits, self.hidden, 1.0)
             });
         }
         c.project_back(&by_logits, weight)
-    });
-    (output.logprobs, output.entropy, by_hidden)
+    }
 }

@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use super::batch::MicroBatch;
-use crate::generation::{Recorded, recorded::Tape};
+use crate::generation::{
+    Recorded,
+    recorded::{Drawn, Tape},
+};
 
 /// Where the activations of each row of a micro-batch are.
 #[derive(Debug, Clone)]
@@ -15,6 +18,8 @@ pub struct Recall {
     tapes: Vec<Arc<Tape>>,
     /// Tape, and place on it, of each row.
     rows: Vec<(usize, usize)>,
+    /// Tape, and place on it, of the distribution of each target.
+    drawn: Vec<(usize, Drawn)>,
 }
 
 impl Recall {
@@ -25,6 +30,7 @@ impl Recall {
     ) -> Option<Self> {
         let mut tapes: Vec<Arc<Tape>> = Vec::new();
         let mut rows = vec![(0, 0); batch.packing.len()];
+        let mut drawn = Vec::with_capacity(batch.targets.len());
         let mut start = 0;
         for (&member, &length) in batch.members.iter().zip(&batch.lengths) {
             let Recorded { tape, track } = recorded(member)?;
@@ -41,8 +47,9 @@ impl Recall {
             for (row, place) in prompt.chain(own.iter().copied()).zip(places) {
                 rows[row] = (tape, place);
             }
+            drawn.extend(track.drawn.iter().map(|&place| (tape, place)));
         }
-        (!rows.is_empty()).then_some(Self { tapes, rows })
+        (!rows.is_empty()).then_some(Self { tapes, rows, drawn })
     }
 
     /// The tape and the place on it of each row.
@@ -50,5 +57,16 @@ impl Recall {
     pub(super) fn tokens(&self) -> Vec<(&Tape, usize)> {
         let row = |&(tape, place): &(usize, usize)| (&*self.tapes[tape], place);
         self.rows.iter().map(row).collect()
+    }
+
+    /// The same of what each target was drawn from at `temperature`, if that was kept.
+    #[cfg(feature = "flex")]
+    pub(super) fn drawn(&self, temperature: f64) -> Option<Vec<(&Tape, Drawn)>> {
+        let kept = self
+            .tapes
+            .iter()
+            .all(|tape| tape.has_distributions(temperature));
+        let place = |&(tape, place): &(usize, Drawn)| (&*self.tapes[tape], place);
+        kept.then(|| self.drawn.iter().map(place).collect())
     }
 }

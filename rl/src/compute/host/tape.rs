@@ -3,11 +3,14 @@
 //! What the backward pass needs of the forward pass is a few numbers a token and layer, whether the
 //! token went through the model alone, while it was sampled, or in a micro-batch. A tape keeps one
 //! record for each token and layer, in the order in which tokens were computed; training picks the
-//! records of its rows from it, a layer at a time.
+//! records of its rows from it, a layer at a time. Where there is room for it, the softmax that each
+//! token was drawn from is kept as well: what sampling leaves of the logits is what training starts
+//! from.
 
 use rayon::prelude::*;
 
-use super::rows::Rows;
+use super::{Distribution, rows::Rows};
+use crate::{compute::HeadOutput, generation::sampling::Chosen};
 
 /// Records in one buffer.
 const CHUNK: usize = 128;
@@ -24,6 +27,24 @@ pub(crate) struct Tape {
     /// More than these are not recorded: the tape is given up.
     most: usize,
     given_up: bool,
+    /// What tokens were drawn from, if it is kept.
+    drawn: Option<Vec<Draws>>,
+}
+
+/// The distributions of tokens that were drawn at the same time.
+#[derive(Debug)]
+struct Draws {
+    /// `[tokens, vocabulary]`: weights as a [`Distribution`] has them.
+    weights: Rows,
+    chosen: Vec<Chosen>,
+    temperature: f64,
+}
+
+/// The place of a distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Drawn {
+    draws: usize,
+    row: usize,
 }
 
 /// The records of one layer.
@@ -36,13 +57,15 @@ struct Layer {
 }
 
 impl Tape {
-    /// An empty one for so many layers, and at most so many tokens.
-    pub(crate) fn new(layers: usize, most: usize) -> Self {
+    /// An empty one for so many layers, and at most so many tokens, with or without what they were
+    /// drawn from.
+    pub(crate) fn new(layers: usize, most: usize, distributions: bool) -> Self {
         Self {
             layers: (0..layers).map(|_| Layer::default()).collect(),
             tokens: 0,
             most,
             given_up: false,
+            drawn: distributions.then(Vec::new),
         }
     }
 
@@ -52,6 +75,7 @@ impl Tape {
         if self.tokens + tokens > self.most {
             self.given_up = true;
             self.layers.clear();
+            self.drawn = None;
         }
         !self.given_up
     }
@@ -91,6 +115,40 @@ impl Tape {
         records.with_min_len(SHARED).for_each(write);
     }
 
+    /// The place of the next tokens' distributions, whether or not they will be kept.
+    pub(crate) fn drawn(&self, row: usize) -> Drawn {
+        let draws = self.drawn.as_ref().map_or(0, Vec::len);
+        Drawn { draws, row }
+    }
+
+    /// Takes what [`choose`](crate::generation::sampling::choose) has left of the logits of tokens.
+    pub(crate) fn keep_distributions(
+        &mut self,
+        weights: Rows,
+        chosen: &[Chosen],
+        temperature: f64,
+    ) {
+        if let Some(drawn) = &mut self.drawn {
+            drawn.push(Draws {
+                weights,
+                chosen: chosen.to_vec(),
+                temperature,
+            });
+        }
+    }
+
+    /// Whether what tokens were drawn from is kept, and was at this temperature.
+    pub(crate) fn has_distributions(&self, temperature: f64) -> bool {
+        let drawn = self.drawn.as_ref();
+        drawn.is_some_and(|drawn| drawn.iter().all(|draws| draws.temperature == temperature))
+    }
+
+    fn at(&self, place: Drawn) -> (&[f32], Chosen) {
+        let draws = self.drawn.as_ref().map(|drawn| &drawn[place.draws]);
+        let draws = draws.expect("distributions are asked for where they are kept");
+        (draws.weights.row(place.row), draws.chosen[place.row])
+    }
+
     /// Counts tokens of which every layer has been recorded.
     pub(crate) fn advance(&mut self, tokens: usize) {
         self.tokens += tokens;
@@ -125,6 +183,24 @@ pub(crate) fn gather(tokens: &[(&Tape, usize)], layer: usize, part: usize) -> Ro
     out
 }
 
+/// What some tokens were drawn from, each on a tape of its own, as the head would give it.
+pub(crate) fn gather_distributions(tokens: &[(&Tape, Drawn)]) -> HeadOutput<Distribution> {
+    let found = tokens.iter().map(|(tape, place)| tape.at(*place));
+    let (weights, chosen): (Vec<&[f32]>, Vec<Chosen>) = found.unzip();
+    let width = weights[0].len();
+    let mut out = Rows::stale(tokens.len(), width);
+    let rows = out.data_mut().par_chunks_exact_mut(width).zip(&weights);
+    rows.for_each(|(out, weights)| out.copy_from_slice(weights));
+    HeadOutput {
+        distribution: Distribution {
+            weights: out,
+            sums: chosen.iter().map(|chosen| chosen.sum).collect(),
+        },
+        logprobs: chosen.iter().map(|chosen| chosen.choice.logprob).collect(),
+        entropy: chosen.iter().map(|chosen| chosen.entropy).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,7 +226,7 @@ mod tests {
 
     #[test]
     fn every_token_gets_its_own_back() {
-        let mut tape = Tape::new(2, 1000);
+        let mut tape = Tape::new(2, 1000, false);
         for tokens in [1, 2, 130, 7, 256, 1] {
             record(&mut tape, tokens);
         }
@@ -170,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_tape_that_is_full_is_given_up() {
-        let mut tape = Tape::new(2, 10);
+        let mut tape = Tape::new(2, 10, false);
         record(&mut tape, 10);
         assert!(tape.is_whole());
         assert!(!tape.admit(1) && !tape.is_whole());
