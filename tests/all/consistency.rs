@@ -3,15 +3,20 @@
 use burn::tensor::{Device, Tensor};
 use dunwu::{
     generation::{Finish, Generated, Generator, Hooks, Recorded, Request},
-    grpo::GrpoConfig,
+    grpo::{GrpoConfig, batch::Scoring},
     model::{Engine, ParameterVisitor, Parameters, Transformer, lora::Lora},
     policy::{
         GradientConfig, HeadConfig, MicroBatch, Sequence, Upstream, accumulate_gradients,
         batch_gradients, pack, token_logprobs,
     },
+    rollout::RolloutCollector,
+    run::preflight,
 };
+use dunwu_datasets::{GeneratorSource, Split, TaskSource};
 
-use crate::fixtures::{largest_difference, sampling, scratch, small_grpo, two_grpo_steps};
+use crate::fixtures::{
+    judge, largest_difference, sampling, scratch, small_grpo, sums, two_grpo_steps,
+};
 
 /// Ragged prompts, several completions of each.
 fn requests() -> Vec<Request> {
@@ -347,6 +352,40 @@ fn gradients_by_recorded_passes_are_those_by_their_own() {
             "they are not the same pass"
         );
     }
+}
+
+/// Training on recorded passes would not notice that the other pass says something else.
+#[test]
+fn the_preflight_notices_passes_that_disagree() {
+    let bundle = scratch(&Device::flex());
+    let judge = judge();
+    let collector = RolloutCollector {
+        encoder: &bundle.codec.encoder,
+        judge: &judge,
+        eos: &bundle.codec.eos,
+        batch_rows: 64,
+        workers: 1,
+        recorded_tokens: 0,
+    };
+    let tasks = GeneratorSource::new(sums(), 3, Split::Train)
+        .next_batch(4, 0.0)
+        .unwrap();
+    let collected = collector.collect(&bundle.model, &sampling(12), tasks, 2, 1, |_| {});
+    let groups = collected.unwrap().groups;
+    let scoring = Scoring {
+        token_budget: 256,
+        head: HeadConfig::default(),
+    };
+    let same = preflight::mismatch(&bundle.model, &groups, scoring).unwrap();
+    assert!(same.unwrap() < 1e-5, "{same:?}");
+    let mut other = bundle.model.clone();
+    other.visit(&mut Nudge {
+        name: "model.norm.weight",
+        index: 0,
+        by: 1.0,
+    });
+    let apart = preflight::mismatch(&other, &groups, scoring).unwrap();
+    assert!(apart.unwrap() > 0.01, "{apart:?}");
 }
 
 #[test]

@@ -184,7 +184,7 @@ metrics! {
             }
             mismatch_mean: f64 {
                 unit: "nats",
-                formula: "mean of |trainer's − sampler's log-probability| of a token, at the first update; with `staleness_max` above 0 it holds the policy's own movement too",
+                formula: "mean of |trainer's − sampler's log-probability| of a token, at the first update; with `staleness_max` above 0 it holds the policy's own movement too, and where training uses what sampling has computed (`memory.recorded_tokens`) it compares the head alone",
                 healthy: "below 1e-4 in f32",
                 otherwise: "sampling and training disagree: a bug, or a device that computes wrongly",
             }

@@ -85,6 +85,18 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     let share = rollouts.div_ceil(memory.workers.max(1));
     let slots = memory.batch_rows.min(share) * memory.workers;
     let cached = (4 * slots * kv * config.sampling.max_tokens.next_multiple_of(64)) as u64;
+    // What sampling keeps for training: of a step's tokens, if they are as few as the config allows.
+    let tapes = config.stages.iter().map(|stage| match stage {
+        StageConfig::Grpo(grpo) => {
+            let drawn = grpo.prompts * grpo.group * config.sampling.max_tokens;
+            let recorded = drawn.min(memory.recorded_tokens(grpo));
+            let distribution = config.lora.as_ref().map_or(0, |_| 4 * model.vocab_size);
+            recorded * (kept + distribution)
+        }
+        _ => 0,
+    });
+    let tape = tapes.max().unwrap_or(0) as u64;
+    let held = (kept as u64 * budget * workers).max(tape);
     let parts = vec![
         ("program and tokenizer", PROGRAM),
         ("threads and allocator", PER_WORKER * workers),
@@ -94,7 +106,7 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
         ("reference", reference),
         ("copy with adapters added", merged),
         ("weights to sample ahead", ahead),
-        ("activations", (kept + passing) as u64 * budget * workers),
+        ("activations", held + passing as u64 * budget * workers),
         ("vocabulary head", logits * workers),
         ("keys and values", cached),
     ];

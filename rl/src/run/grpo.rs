@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     eval::Moment,
-    grpo::{Feed, GrpoConfig, Sampler, Trainer, trainer::StepOutcome},
+    grpo::{Feed, GrpoConfig, Sampler, Trainer, batch::Scoring, trainer::StepOutcome},
     metrics::{StageMetrics, pass_rate},
+    policy::HeadConfig,
     rollout::{Completion, RolloutGroup},
 };
 
@@ -62,7 +63,13 @@ impl Run<'_> {
                 &self.learner.model,
                 &self.config.sampling,
                 stage,
-                self.config.memory.token_budget,
+                Scoring {
+                    token_budget: self.config.memory.token_budget,
+                    head: HeadConfig {
+                        temperature: self.config.sampling.scoring_temperature(),
+                        chunk_bytes: self.head_chunk_bytes(),
+                    },
+                },
                 source.as_mut(),
                 seed,
             )?;

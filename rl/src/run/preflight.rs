@@ -6,15 +6,18 @@ use super::{RunError, estimate};
 use crate::{
     config::RunConfig,
     generation::{Finish, SamplingConfig},
-    grpo::GrpoConfig,
+    grpo::{GrpoConfig, batch::Scoring},
     metrics::available_memory_bytes,
     model::{Engine, Transformer},
-    policy::BudgetError,
-    rollout::{Completion, RolloutCollector},
+    policy::{BudgetError, Sequence, token_logprobs},
+    rollout::{Completion, RolloutCollector, RolloutGroup},
 };
 
 /// Groups that are sampled.
 const GROUPS: usize = 8;
+
+/// Nats between sampler and trainer that no rounding explains, as for the alarm `mismatch`.
+const MOST_MISMATCH: f64 = 0.01;
 
 /// Stops a run that will not fit into memory, before it has taken any.
 ///
@@ -58,7 +61,7 @@ pub fn check(
     model: &Transformer,
     sampling: &SamplingConfig,
     config: &GrpoConfig,
-    token_budget: usize,
+    scoring: Scoring,
     source: &mut dyn TaskSource,
     seed: u64,
 ) -> Result<(), RunError> {
@@ -73,12 +76,12 @@ pub fn check(
         .collect(model, sampling, tasks, config.group, seed, |_| {})?
         .groups;
     if let Some(longest) = groups.iter().map(|g| g.prompt.len()).max()
-        && longest + sampling.max_tokens - 1 > token_budget
+        && longest + sampling.max_tokens - 1 > scoring.token_budget
     {
         return Err(RunError::Budget(BudgetError {
             prompt: longest,
             completion: sampling.max_tokens,
-            budget: token_budget,
+            budget: scoring.token_budget,
         }));
     }
     let completions: Vec<&Completion> = groups.iter().flat_map(|g| &g.completions).collect();
@@ -115,5 +118,45 @@ pub fn check(
             "make the tasks easier or harder, look at the reward, or raise sampling.temperature",
         );
     }
+    let mismatch = mismatch(model, &groups, scoring)?;
+    if mismatch.is_some_and(|mismatch| mismatch.is_nan() || mismatch > MOST_MISMATCH) {
+        return fail(
+            format!(
+                "log-probabilities of the same tokens by the sampler and by the trainer differ by {:.4} nats on average",
+                mismatch.unwrap_or(f64::NAN)
+            ),
+            "that is a bug, or a device that computes wrongly: compare with --device flex, and report it",
+        );
+    }
     Ok(())
+}
+
+/// The mean difference of a token's log-probability between the two passes, in nats, over the first
+/// completion of each group; `None` when these are empty. Training may use what sampling has computed and
+/// would not see it.
+///
+/// # Errors
+/// When a completion does not fit into a micro-batch.
+pub fn mismatch(
+    model: &Transformer,
+    groups: &[RolloutGroup],
+    scoring: Scoring,
+) -> Result<Option<f64>, BudgetError> {
+    let first = |group: &RolloutGroup| {
+        let completion = group.completions.first()?;
+        let sequence = Sequence {
+            prompt: group.prompt.clone(),
+            completion: completion.tokens.clone(),
+        };
+        Some((sequence, completion.sampling_logprobs.clone()))
+    };
+    let (sequences, sampled): (Vec<_>, Vec<_>) = groups.iter().filter_map(first).unzip();
+    let scores = token_logprobs(model, &sequences, scoring.token_budget, scoring.head)?;
+    let pairs = scores.iter().zip(&sampled);
+    let differences: Vec<f64> = pairs
+        .flat_map(|(scores, sampled)| scores.logprobs.iter().zip(sampled))
+        .map(|(a, b)| f64::from((a - b).abs()))
+        .collect();
+    let mean = differences.iter().sum::<f64>() / differences.len() as f64;
+    Ok((!differences.is_empty()).then_some(mean))
 }
