@@ -389,17 +389,25 @@ fn the_preflight_notices_passes_that_disagree() {
 }
 
 #[test]
-fn what_is_too_long_is_not_recorded() {
+fn what_there_is_no_room_for_is_not_recorded() {
     let bundle = scratch(&Device::flex());
-    let outputs = record(&bundle.model, &requests(), 64, 50);
-    assert!(
-        outputs
+    let plain = generate(&bundle.model, &requests(), 64);
+    // Nine tokens of prompts without their last, and twenty that each of twelve completions may become.
+    for (room, expected) in [(8, 0), (28, 0), (29, 1), (48, 1), (120, 5), (10_000, 12)] {
+        let mut outputs = record(&bundle.model, &requests(), 64, room);
+        let recorded: Vec<&Recorded> = outputs
             .iter()
             .flatten()
-            .all(|output| output.recorded.is_none())
-    );
-    let plain = generate(&bundle.model, &requests(), 64);
-    assert_eq!(outputs, plain, "and what is drawn stays the same");
+            .filter_map(|output| output.recorded.as_ref())
+            .collect();
+        assert_eq!(recorded.len(), expected, "room for {room}");
+        assert!(Recorded::tokens(recorded) <= room);
+        outputs
+            .iter_mut()
+            .flatten()
+            .for_each(|output| output.recorded = None);
+        assert_eq!(outputs, plain, "what is drawn stays the same");
+    }
 }
 
 #[test]

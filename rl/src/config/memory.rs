@@ -21,8 +21,8 @@ pub struct MemorySection {
     /// shared among cores; it multiplies the memory of activations and gradients.
     pub workers: usize,
     /// Activations of at most so many tokens of a step are kept while they are sampled, so that
-    /// training on them needs no forward pass of its own; of a step with more, none are. The default
-    /// is twice what training holds at a time, [`Self::token_budget`] for each worker; 0 turns it off.
+    /// training on them needs no forward pass of its own; the completions that there is no room for are
+    /// computed again. The default is twice what training holds at a time, [`Self::token_budget`] for each worker; 0 turns it off.
     /// Only the CPU keeps any, and only for batches that the policy which sampled them is trained on
     /// once.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -34,10 +34,10 @@ pub(super) trait Decoder {
 
     /// Reads prompts, each without its last token.
     fn read(&mut self, prompts: &[&[u32]]) -> Vec<Arc<Self::Prefix>>;
-    /// Starts a completion in a free slot.
-    fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>);
-    /// Frees a slot. Where its completion is on the tape, if there is one.
-    fn leave(&mut self, slot: usize) -> Track;
+    /// Starts a completion of at most `longest` tokens in a free slot.
+    fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>, longest: usize);
+    /// Frees a slot. Where its completion is on the tape, if it was recorded.
+    fn leave(&mut self, slot: usize) -> Option<Track>;
     /// Draws the next tokens of each row: one, or as many as it pays to draw before anybody looks.
     fn advance(&mut self, rows: &[Row], draw: Draw) -> Vec<Vec<Choice>>;
     /// The activations of all that was computed, if they were recorded.
@@ -65,21 +65,26 @@ pub(super) use on_host::HostDecoder;
 #[cfg(feature = "flex")]
 mod on_host {
     use super::*;
-    use crate::compute::{
-        Qkv,
-        host::{
-            Host,
-            cache::{Cache, Prefix},
+    use crate::{
+        compute::{
+            Qkv,
+            host::{
+                Host,
+                cache::{Cache, Prefix},
+            },
         },
+        model::block::Kept,
     };
 
     /// Ragged rows and blocks of keys and values: nothing is computed that is not asked for.
     pub(in super::super) struct HostDecoder<'a> {
         model: &'a Transformer,
         cache: Cache,
-        /// Of the completion in each slot.
-        tracks: Vec<Track>,
-        /// Where activations are recorded, if they are wanted and few enough.
+        /// Of the completion in each slot, if it is recorded.
+        tracks: Vec<Option<Track>>,
+        /// Tokens that room on the tape was promised for, of each slot.
+        promised: Vec<usize>,
+        /// Where activations are recorded, if they are wanted.
         tape: Option<Tape>,
     }
 
@@ -89,7 +94,8 @@ mod on_host {
             let layers = model.config().num_hidden_layers;
             Self {
                 cache: Cache::new(slots, layers, model.heads()),
-                tracks: vec![Track::default(); slots],
+                tracks: vec![None; slots],
+                promised: vec![0; slots],
                 // One layer more: the stream after the last block.
                 tape: (recorded > 0)
                     .then(|| Tape::new(layers + 1, recorded, model.lora().is_some())),
@@ -107,24 +113,27 @@ mod on_host {
                 empty.for_each(|prefix| prefix.fill_empty(layers));
                 return prefixes;
             }
-            let mut tape = self.tape.as_mut().filter(|tape| tape.is_whole());
-            let recorded = tape.as_mut().is_some_and(|tape| tape.admit(packing.len()));
+            let mut tape = self.tape.as_mut();
+            let recorded = tape
+                .as_mut()
+                .is_some_and(|tape| tape.reserve(packing.len()));
             let mut tape = tape.filter(|_| recorded);
+            let all: Vec<usize> = (0..packing.len()).collect();
             let c = Host::new();
             let stream = self.model.stream_packed(&c, packing, |layer, kept| {
                 for (prefix, tree) in prefixes.iter_mut().zip(&packing.trees) {
                     prefix.push_layer(&kept.qkv, tree.rows.clone());
                 }
                 if let Some(tape) = &mut tape {
-                    tape.record(layer, &kept.parts());
+                    tape.record(layer, &kept.parts(), &all);
                 }
             });
             if let Some(tape) = tape {
                 for (prefix, tree) in prefixes.iter_mut().zip(&packing.trees) {
                     prefix.recorded =
-                        tape.tokens() + tree.rows.start..tape.tokens() + tree.rows.end;
+                        Some(tape.tokens() + tree.rows.start..tape.tokens() + tree.rows.end);
                 }
-                tape.record(layers, &[&stream]);
+                tape.record(layers, &[&stream], &all);
                 tape.advance(packing.len());
             }
             prefixes
@@ -143,17 +152,27 @@ mod on_host {
             all
         }
 
-        fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>) {
-            self.tracks[slot] = Track {
-                prompt: prefix.recorded.clone(),
-                ..Track::default()
+        fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>, longest: usize) {
+            let prompt = match prefix.is_empty() {
+                true => Some(0..0),
+                false => prefix.recorded.clone(),
             };
+            let mut reserve = |_: &_| self.tape.as_mut().is_some_and(|tape| tape.reserve(longest));
+            self.tracks[slot] = prompt.filter(&mut reserve).map(|prompt| Track {
+                prompt,
+                ..Track::default()
+            });
+            self.promised[slot] = longest;
             self.cache.admit(slot, prefix.clone());
         }
 
-        fn leave(&mut self, slot: usize) -> Track {
+        fn leave(&mut self, slot: usize) -> Option<Track> {
             self.cache.leave(slot);
-            std::mem::take(&mut self.tracks[slot])
+            let track = self.tracks[slot].take()?;
+            if let Some(tape) = &mut self.tape {
+                tape.release(self.promised[slot] - track.tokens.len());
+            }
+            Some(track)
         }
 
         fn advance(&mut self, rows: &[Row], draw: Draw) -> Vec<Vec<Choice>> {
@@ -161,26 +180,17 @@ mod on_host {
             let slots: Vec<usize> = rows.iter().map(|row| row.slot).collect();
             let ids: Vec<u32> = rows.iter().map(|row| row.token).collect();
             let positions: Vec<usize> = rows.iter().map(|row| row.position).collect();
+            let recorded = |row: &usize| self.tracks[slots[*row]].is_some();
+            let recorded: Vec<usize> = (0..rows.len()).filter(recorded).collect();
+            let mut tape = self.tape.as_mut().filter(|_| !recorded.is_empty());
             let cache = &mut self.cache;
-            let mut tape = self.tape.as_mut().filter(|tape| tape.is_whole());
-            let recorded = tape.as_mut().is_some_and(|tape| tape.admit(rows.len()));
-            let mut tape = tape.filter(|_| recorded);
             let attend = |layer: usize, qkv: &Qkv<_>| cache.attend(layer, &slots, qkv);
-            let stream = self
-                .model
-                .stream(&c, &ids, &positions, attend, |layer, kept| {
-                    if let Some(tape) = &mut tape {
-                        tape.record(layer, &kept.parts());
-                    }
-                });
-            if let Some(tape) = tape {
-                for (i, &slot) in slots.iter().enumerate() {
-                    self.tracks[slot].tokens.push(tape.tokens() + i);
-                    self.tracks[slot].drawn.push(tape.drawn(i));
+            let see = |layer: usize, kept: Kept<Host>| {
+                if let Some(tape) = &mut tape {
+                    tape.record(layer, &kept.parts(), &recorded);
                 }
-                tape.record(self.model.config().num_hidden_layers, &[&stream]);
-                tape.advance(rows.len());
-            }
+            };
+            let stream = self.model.stream(&c, &ids, &positions, attend, see);
             cache.advance(&slots);
             let hidden = self.model.last_norm().forward(&c, &stream);
             let mut logits = c.project(&hidden, self.model.head_weight());
@@ -191,8 +201,18 @@ mod on_host {
                 .zip(rows)
                 .map(|(logits, row)| choose(logits, draw, row.seed, row.drawn))
                 .collect();
-            if let Some(tape) = self.tape.as_mut().filter(|_| recorded) {
-                tape.keep_distributions(logits, &chosen, draw.sampling.scoring_temperature());
+            if let Some(tape) = tape {
+                for (place, &row) in recorded.iter().enumerate() {
+                    if let Some(track) = &mut self.tracks[slots[row]] {
+                        track.tokens.push(tape.tokens() + place);
+                        track.drawn.push(tape.drawn(place));
+                    }
+                }
+                let layers = self.model.config().num_hidden_layers;
+                tape.record(layers, &[&stream], &recorded);
+                let temperature = draw.sampling.scoring_temperature();
+                tape.keep_distributions(logits, &chosen, &recorded, temperature);
+                tape.advance(recorded.len());
             }
             chosen
                 .into_iter()
@@ -201,7 +221,7 @@ mod on_host {
         }
 
         fn into_tape(self) -> Option<Tape> {
-            self.tape.filter(Tape::is_whole)
+            self.tape
         }
     }
 }
@@ -284,12 +304,12 @@ impl Decoder for TensorDecoder<'_> {
         all
     }
 
-    fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>) {
+    fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>, _: usize) {
         self.ring.admit(slot, prefix);
     }
 
-    fn leave(&mut self, _: usize) -> Track {
-        Track::default()
+    fn leave(&mut self, _: usize) -> Option<Track> {
+        None
     }
 
     fn advance(&mut self, rows: &[Row], draw: Draw) -> Vec<Vec<Choice>> {

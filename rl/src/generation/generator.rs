@@ -46,8 +46,7 @@ pub struct Generated {
     pub logprobs: Vec<f32>,
     /// Why it ended.
     pub finish: Finish,
-    /// Where its activations are, when [`Generator::recorded_tokens`] asked for them and they were few
-    /// enough.
+    /// Where its activations are, when [`Generator::recorded_tokens`] asked for them and had room for it.
     pub recorded: Option<Recorded>,
 }
 
@@ -84,8 +83,8 @@ pub struct Generator<'a> {
     pub drawable: usize,
     /// Completions decoded at a time.
     pub batch_rows: usize,
-    /// Activations of at most so many tokens are kept for training; of more, none. Only the CPU's
-    /// arithmetic keeps any.
+    /// Activations of at most so many tokens are kept for training: of prompts, and of completions as
+    /// long as there is room for the longest that they may become. Only the CPU's arithmetic keeps any.
     pub recorded_tokens: usize,
 }
 
@@ -115,7 +114,7 @@ struct Schedule<'a, D: Decoder> {
     prefixes: BTreeMap<usize, Arc<D::Prefix>>,
     outputs: Vec<Option<Generated>>,
     /// Where each completion is on the decoder's tape.
-    tracks: Vec<Track>,
+    tracks: Vec<Option<Track>>,
 }
 
 impl Generator<'_> {
@@ -163,7 +162,7 @@ impl<'a, D: Decoder> Schedule<'a, D> {
             slots: (0..slots).map(|_| None).collect(),
             prefixes: BTreeMap::new(),
             outputs: vec![None; samples.len()],
-            tracks: vec![Track::default(); samples.len()],
+            tracks: vec![None; samples.len()],
             samples,
         }
     }
@@ -201,12 +200,12 @@ impl<'a, D: Decoder> Schedule<'a, D> {
             recorded: None,
         };
         let tape = self.decoder.into_tape().map(Arc::new);
-        let recorded = |track| {
-            let tape = tape.clone()?;
+        let recorded = |track: Option<Track>| {
+            let (tape, track) = (tape.clone()?, track?);
             Some(Recorded { tape, track })
         };
         let outputs = self.outputs.into_iter().zip(self.tracks);
-        let output = |(output, track): (Option<Generated>, Track)| match output {
+        let output = |(output, track): (Option<Generated>, Option<Track>)| match output {
             Some(output) => Generated {
                 recorded: recorded(track),
                 ..output
@@ -238,7 +237,8 @@ impl<'a, D: Decoder> Schedule<'a, D> {
             .extend(unread.iter().copied().zip(self.decoder.read(&prompts)));
         for (slot, sample) in starts {
             let (request, seed) = self.samples[sample];
-            self.decoder.admit(slot, &self.prefixes[&request]);
+            let longest = self.generator.sampling.max_tokens;
+            self.decoder.admit(slot, &self.prefixes[&request], longest);
             let prompt = &self.requests[request].prompt;
             self.slots[slot] = Some(Active {
                 sample,

@@ -10,7 +10,7 @@
 //! | [`parameters`] | the weights by their Hugging Face names |
 //! | [`pretrained`], [`weights`] | models from disk and hub |
 
-mod block;
+pub(crate) mod block;
 pub mod config;
 pub(crate) mod layers;
 pub mod lora;

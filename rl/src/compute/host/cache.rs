@@ -54,7 +54,7 @@ pub(crate) struct Prefix {
     layers: Vec<Vec<Block>>,
     length: usize,
     /// Where its activations are on a tape, if they are recorded.
-    pub(crate) recorded: std::ops::Range<usize>,
+    pub(crate) recorded: Option<std::ops::Range<usize>>,
 }
 
 impl Prefix {
@@ -63,8 +63,13 @@ impl Prefix {
         Self {
             layers: Vec::new(),
             length,
-            recorded: 0..0,
+            recorded: None,
         }
+    }
+
+    /// Whether it is of no tokens.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length == 0
     }
 
     /// Gives a prompt of no tokens its empty layers.

@@ -9,8 +9,11 @@
 
 use rayon::prelude::*;
 
-use super::{Distribution, rows::Rows};
-use crate::{compute::HeadOutput, generation::sampling::Chosen};
+use super::{Distribution, Host, rows::Rows};
+use crate::{
+    compute::{Compute, HeadOutput},
+    generation::sampling::Chosen,
+};
 
 /// Records in one buffer.
 const CHUNK: usize = 128;
@@ -24,9 +27,10 @@ pub(crate) struct Tape {
     layers: Vec<Layer>,
     /// Tokens recorded so far.
     tokens: usize,
-    /// More than these are not recorded: the tape is given up.
+    /// Tokens that room has been promised for.
+    reserved: usize,
+    /// More than these are not recorded.
     most: usize,
-    given_up: bool,
     /// What tokens were drawn from, if it is kept.
     drawn: Option<Vec<Draws>>,
 }
@@ -63,26 +67,27 @@ impl Tape {
         Self {
             layers: (0..layers).map(|_| Layer::default()).collect(),
             tokens: 0,
+            reserved: 0,
             most,
-            given_up: false,
             drawn: distributions.then(Vec::new),
         }
     }
 
-    /// Makes room for tokens that are computed next. `false`: there is none for so many, and what
-    /// was recorded is dropped.
-    pub(crate) fn admit(&mut self, tokens: usize) -> bool {
-        if self.tokens + tokens > self.most {
-            self.given_up = true;
-            self.layers.clear();
-            self.drawn = None;
-        }
-        !self.given_up
+    /// Whether there is room for so many tokens more than has been promised.
+    fn has_room(&self, tokens: usize) -> bool {
+        self.reserved + tokens <= self.most
     }
 
-    /// Whether every token has been recorded.
-    pub(crate) fn is_whole(&self) -> bool {
-        !self.given_up
+    /// Promises room for tokens, if there is any; `false`: there is not.
+    pub(crate) fn reserve(&mut self, tokens: usize) -> bool {
+        let room = self.has_room(tokens);
+        self.reserved += if room { tokens } else { 0 };
+        room
+    }
+
+    /// Takes back the promise of room that is not needed.
+    pub(crate) fn release(&mut self, tokens: usize) {
+        self.reserved -= tokens;
     }
 
     /// The place of the next token.
@@ -90,13 +95,13 @@ impl Tape {
         self.tokens
     }
 
-    /// Records a layer of the next tokens; each part has a row for each of them.
-    pub(crate) fn record(&mut self, layer: usize, parts: &[&Rows]) {
+    /// Records a layer of the next tokens, which are `rows` of each part.
+    pub(crate) fn record(&mut self, layer: usize, parts: &[&Rows], rows: &[usize]) {
         let layer = &mut self.layers[layer];
         if layer.widths.is_empty() {
             layer.widths = parts.iter().map(|part| part.width()).collect();
         }
-        let (first, count) = (self.tokens, parts[0].rows());
+        let (first, count) = (self.tokens, rows.len());
         let width = layer.widths.iter().sum();
         while layer.chunks.len() * CHUNK < first + count {
             layer.chunks.push(Rows::stale(CHUNK, width));
@@ -104,14 +109,14 @@ impl Tape {
         let chunks = layer.chunks[first / CHUNK..].iter_mut();
         let records = chunks.flat_map(|chunk| chunk.data_mut().chunks_exact_mut(width));
         let records: Vec<&mut [f32]> = records.skip(first % CHUNK).take(count).collect();
-        let write = |(row, mut record): (usize, &mut [f32])| {
+        let write = |(mut record, &row): (&mut [f32], &usize)| {
             for part in parts {
                 let (own, rest) = record.split_at_mut(part.width());
                 own.copy_from_slice(part.row(row));
                 record = rest;
             }
         };
-        let records = records.into_par_iter().enumerate();
+        let records = records.into_par_iter().zip(rows);
         records.with_min_len(SHARED).for_each(write);
     }
 
@@ -121,17 +126,23 @@ impl Tape {
         Drawn { draws, row }
     }
 
-    /// Takes what [`choose`](crate::generation::sampling::choose) has left of the logits of tokens.
+    /// Takes what [`choose`](crate::generation::sampling::choose) has left of the logits of some tokens,
+    /// of which those in `rows` are recorded.
     pub(crate) fn keep_distributions(
         &mut self,
         weights: Rows,
         chosen: &[Chosen],
+        rows: &[usize],
         temperature: f64,
     ) {
         if let Some(drawn) = &mut self.drawn {
+            let weights = match rows.len() == chosen.len() {
+                true => weights,
+                false => Host::new().select(&weights, rows),
+            };
             drawn.push(Draws {
                 weights,
-                chosen: chosen.to_vec(),
+                chosen: rows.iter().map(|&row| chosen[row]).collect(),
                 temperature,
             });
         }
@@ -214,12 +225,23 @@ mod tests {
         rows
     }
 
+    /// Records every other of twice as many rows.
     fn record(tape: &mut Tape, tokens: usize) {
-        assert!(tape.admit(tokens));
+        assert!(tape.reserve(tokens));
         let range = tape.tokens()..tape.tokens() + tokens;
+        let odd: Vec<usize> = (0..tokens).map(|token| 2 * token + 1).collect();
         for layer in 0..2 {
-            let parts = [rows(range.clone(), layer, 3), rows(range.clone(), layer, 5)];
-            tape.record(layer, &parts.each_ref());
+            let part = |width| {
+                let (own, mut all) = (
+                    rows(range.clone(), layer, width),
+                    Rows::zeros(2 * tokens, width),
+                );
+                for (token, &row) in odd.iter().enumerate() {
+                    all.data_mut()[row * width..][..width].copy_from_slice(own.row(token));
+                }
+                all
+            };
+            tape.record(layer, &[part(3), part(5)].each_ref(), &odd);
         }
         tape.advance(tokens);
     }
@@ -245,11 +267,10 @@ mod tests {
     }
 
     #[test]
-    fn a_tape_that_is_full_is_given_up() {
+    fn room_is_promised_once() {
         let mut tape = Tape::new(2, 10, false);
-        record(&mut tape, 10);
-        assert!(tape.is_whole());
-        assert!(!tape.admit(1) && !tape.is_whole());
-        assert!(!tape.admit(0), "and stays so");
+        assert!(tape.reserve(7) && !tape.reserve(4) && tape.has_room(3));
+        tape.release(2);
+        assert!(tape.reserve(5) && !tape.has_room(1));
     }
 }
