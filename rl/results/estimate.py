@@ -18,7 +18,7 @@ from pathlib import Path
 SHORT = ["evaluation.problems=8", "evaluation.samples=0", "evaluation.every=0"]
 LONGER = ["stages.grpo.steps=2", "sampling.max_tokens=64", "memory.token_budget=1024", "memory.batch_rows=32", "memory.workers=1", *SHORT]
 RUNS = {
-    "`quickstart`, two steps of GRPO": ("configs/quickstart.toml", ["stages.sft.steps=20", "stages.grpo.steps=2"]),
+    "`quickstart`, whole": ("configs/quickstart.toml", []),
     "`smollm2-arithmetic` as it is, two steps": ("configs/smollm2-arithmetic.toml", ["stages.grpo.steps=2", *SHORT]),
     "the same, 64 tokens": ("configs/smollm2-arithmetic.toml", LONGER),
     "the same, nothing kept from sampling": ("configs/smollm2-arithmetic.toml", [*LONGER, "memory.recorded_tokens=0"]),
