@@ -197,6 +197,22 @@ impl Checkpointer {
         Ok(target)
     }
 
+    /// The step of the oldest one that is kept; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn oldest_step(&self) -> Result<Option<u64>, CheckpointError> {
+        let all = list(&self.directory)?;
+        let step = |path: &PathBuf| {
+            path.file_name()?
+                .to_str()?
+                .strip_prefix("step-")?
+                .parse()
+                .ok()
+        };
+        Ok(all.first().and_then(step))
+    }
+
     fn write(
         &self,
         partial: &Path,

@@ -106,6 +106,7 @@ impl Run<'_> {
         let step = self.state.stage_step;
         let mut reference = Reference::open(stage, place, step, &self.learner.model)?;
         let bar = console.stage("grpo", stage.steps, self.state.stage_step);
+        let begun = self.state.step - self.state.stage_step;
         for step in self.state.stage_step..stage.steps {
             reference.renew(stage, step, &self.learner.model)?;
             let trainer = Trainer {
@@ -133,8 +134,9 @@ impl Run<'_> {
                 || feed.pending(),
                 directory,
             )?;
-            if saved {
-                reference.forget_before(step + 1)?;
+            // Whoever goes back to the oldest checkpoint needs its reference.
+            if saved && let Some(oldest) = self.checkpointer.oldest_step()? {
+                reference.forget_before(oldest.saturating_sub(begun))?;
             }
             if interrupt::asked() && !last {
                 return Ok(false);

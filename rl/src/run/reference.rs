@@ -98,7 +98,8 @@ impl<'a> Reference<'a> {
         Ok(())
     }
 
-    /// Removes what no checkpoint needs any more, once one has been saved before step `step`.
+    /// Removes what no checkpoint needs any more, when `step` is the step of the stage before which the
+    /// oldest one was saved.
     ///
     /// # Errors
     /// When it cannot be removed.

@@ -203,6 +203,36 @@ fn drop_one(file: &Path) -> String {
     name
 }
 
+/// The reference of a checkpoint is there as long as the checkpoint is, though it has been renewed since.
+#[test]
+fn an_older_checkpoint_finds_its_reference() {
+    let dir = TempDir::new().unwrap();
+    let file = config("quickstart.toml");
+    let file = file.to_str().unwrap();
+    let settings = [
+        VARIED,
+        "stages.sft.steps=4",
+        "stages.grpo.steps=10",
+        "stages.grpo.beta=0.05",
+        "stages.grpo.reference_every=3",
+        "checkpoint.every=2",
+        "checkpoint.keep=3",
+    ];
+    let long: Vec<&str> = settings.iter().flat_map(|set| ["--set", set]).collect();
+    succeeds(dir.path(), &train(file, "run", &long));
+    let run = dir.path().join("run");
+    let expected = timeless(&run.join("metrics.jsonl"));
+    assert!(!run.join("reference-1-3").exists(), "nobody needs it");
+    // The one before was saved before step 8 of the stage, and compares with the policy before step 6.
+    fs::remove_dir_all(run.join("checkpoints/step-000014")).unwrap();
+    fs::remove_dir_all(run.join("reference-1-9")).unwrap(); // made anew on the way
+    succeeds(
+        dir.path(),
+        &train(file, "run", &[&long[..], &["--resume"]].concat()),
+    );
+    assert_eq!(timeless(&run.join("metrics.jsonl")), expected);
+}
+
 /// Cuts a file in half.
 fn halve(file: &Path) {
     let bytes = fs::read(file).unwrap();
