@@ -91,7 +91,12 @@ fn write(expression: &Expression, place: Tightness, f: &mut Formatter<'_>) -> fm
         Expression::Quotient(left, right) => write!(f, "\\frac{{{left}}}{{{right}}}"),
         Expression::Power(base, exponent) => {
             write(base, Tightness::Atom, f)?;
-            write!(f, "^{{{exponent}}}")
+            let exponent = exponent.to_string();
+            match exponent.as_str() {
+                // Bare, these would be a degree sign and ordinals.
+                "o" | "th" | "st" | "nd" | "rd" => write!(f, "^{{({exponent})}}"),
+                _ => write!(f, "^{{{exponent}}}"),
+            }
         }
         Expression::Negate(inner) => {
             f.write_str("-")?;

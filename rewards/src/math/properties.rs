@@ -91,6 +91,16 @@ fn name(gold: &str, pred: &str) -> &'static str {
     judge(gold, pred, &MathOptions::default()).verdict.name()
 }
 
+/// Found by the test of debris below.
+#[test]
+fn a_power_of_the_letter_o_is_no_degree() {
+    for text in ["1**or", "x^{(o)}", "2^{(o)} + 1"] {
+        let first = parse(text).unwrap();
+        let printed = first.to_string();
+        assert_eq!(parse(&printed), Ok(first), "{text} printed as {printed}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
