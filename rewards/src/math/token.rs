@@ -463,7 +463,7 @@ impl<'a> Lexer<'a> {
         if self.peek(0) != Some(b'{') {
             let length = text[self.at..].chars().next().map_or(0, char::len_utf8);
             let single = &text[self.at..self.at + length];
-            if single == "\\" {
+            if matches!(single, "\\" | "}") {
                 return "";
             }
             self.at += length;

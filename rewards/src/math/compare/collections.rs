@@ -198,6 +198,8 @@ impl Context<'_> {
             };
         }
         let mut used = vec![false; right.len()];
+        let mut doubted = vec![false; right.len()];
+        let mut all_found = true;
         let mut doubt = None;
         for x in left {
             let mut found = false;
@@ -220,6 +222,7 @@ impl Context<'_> {
                             return Err(why);
                         }
                         open = true;
+                        doubted[index] = true;
                         doubt = Some(why);
                     }
                 }
@@ -227,11 +230,14 @@ impl Context<'_> {
             if !found && !open {
                 return Ok(Verdict::Different);
             }
-            if !found && let Some(doubt) = doubt {
-                return Err(doubt);
-            }
+            all_found &= found;
         }
-        match (used.iter().all(|used| *used), doubt) {
+        // Whichever side it is on: one item that is surely none of the others settles it.
+        let mut others = used.iter().zip(&doubted);
+        if sets && others.any(|(used, doubted)| !used && !doubted) {
+            return Ok(Verdict::Different);
+        }
+        match (all_found && used.iter().all(|used| *used), doubt) {
             (true, _) => Ok(Verdict::Equal),
             (false, Some(doubt)) => Err(doubt),
             (false, None) => Ok(Verdict::Different),
