@@ -234,7 +234,7 @@ impl Context<'_> {
         }
         // Whichever side it is on: one item that is surely none of the others settles it.
         let mut others = used.iter().zip(&doubted);
-        if sets && others.any(|(used, doubted)| !used && !doubted) {
+        if others.any(|(used, doubted)| !used && !doubted) {
             return Ok(Verdict::Different);
         }
         match (all_found && used.iter().all(|used| *used), doubt) {
