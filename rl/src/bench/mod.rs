@@ -154,25 +154,23 @@ impl Bench {
             sampling: &sampling,
             judge: &self.judge,
             reference: None,
-            token_budget: self.memory.token_budget,
+            scoring: self.memory.scoring(&sampling),
             workers: self.memory.workers,
-            head_chunk_bytes: self.memory.head_chunk_mib << 20,
             activations: self.memory.activations(),
         };
         let model = &self.learner.model;
         let tasks = tasks(shape, self.codec.encoder.template.is_some(), step);
         let watch = Watch::new();
         let start = watch.so_far();
-        let mut rollouts = collector.collect(model, &sampling, tasks, shape.group, step, |_| {})?;
+        let mut collected =
+            collector.collect(model, &sampling, tasks, shape.group, step, |_| {})?;
         let sampled = watch.so_far();
-        alternate(&mut rollouts);
-        let collected = rollouts;
+        alternate(&mut collected);
         let rollouts = StepRollouts {
             version: self.learner.version,
             ..collected.into()
         };
-        let recorded = rollouts.recorded_tokens > 0;
-        let work = Work::of(&rollouts.groups, recorded, model.config(), model.lora());
+        let work = Work::of(&rollouts.groups, model.config(), model.lora());
         let (metrics, _) = trainer.learn(&mut self.learner, &rollouts, step)?;
         let trained = watch.so_far();
         let all = || {

@@ -2,8 +2,8 @@
 //!
 //! Only what cannot be left out is counted: a multiplication and an addition for each weight that
 //! a token meets and for each pair in attention, a prompt once for all completions of it, and in
-//! training the gradients by inputs and weights. A forward pass that training takes from sampling is
-//! counted there and not again. What is computed a second time, elementwise work,
+//! training the gradients by inputs and weights. What training takes from sampling (a forward pass, a
+//! softmax) is counted there and not again. What is computed a second time, elementwise work,
 //! the softmax and the optimiser count as nothing, so they lower the share.
 
 use std::time::Instant;
@@ -25,13 +25,8 @@ pub struct Work {
 }
 
 impl Work {
-    /// The work of some rollouts; `recorded`: training takes the forward pass from sampling.
-    pub fn of(
-        groups: &[RolloutGroup],
-        recorded: bool,
-        config: &ModelConfig,
-        lora: Option<&Lora>,
-    ) -> Self {
+    /// The work of some rollouts.
+    pub fn of(groups: &[RolloutGroup], config: &ModelConfig, lora: Option<&Lora>) -> Self {
         let tensors = config.tensors();
         let matrices = tensors
             .iter()
@@ -43,31 +38,65 @@ impl Work {
         let pair = 4.0 * width as f64; // a key and a value
         let adapters = lora.map_or(0.0, |lora| 2.0 * lora.parameter_count(&tensors) as f64);
 
-        let (mut rows, mut pairs, mut tokens) = (0.0, 0.0, 0.0);
+        let (mut all, mut again) = (Amount::default(), Amount::default());
         for group in groups {
             let prompt = group.prompt.len() as f64;
-            rows += prompt;
-            pairs += prompt * (prompt + 1.0) / 2.0;
+            let own = Amount {
+                rows: prompt,
+                pairs: prompt * (prompt + 1.0) / 2.0,
+                tokens: 0.0,
+            };
+            all.add(own);
+            let mut recorded = group.completions.iter().map(|c| c.recorded.as_ref());
+            if recorded.clone().all(|recorded| recorded.is_none()) {
+                again.add(own);
+            }
             for completion in &group.completions {
                 let length = completion.tokens.len() as f64;
-                tokens += length;
-                rows += length - 1.0;
-                pairs += (length - 1.0) * prompt + length * (length - 1.0) / 2.0;
+                let own = Amount {
+                    rows: length - 1.0,
+                    pairs: (length - 1.0) * prompt + length * (length - 1.0) / 2.0,
+                    tokens: length,
+                };
+                all.add(own);
+                match recorded.next().flatten() {
+                    None => again.add(own),
+                    Some(recorded) if !recorded.has_distributions() => again.tokens += length,
+                    Some(_) => {}
+                }
             }
         }
-        let forward = rows * body + pairs * pair;
+        let forward =
+            |amount: Amount| amount.rows * body + amount.pairs * pair + amount.tokens * head;
         // The gradient by inputs, and by weights where they are trained.
         let backward = if lora.is_some() { 1.0 } else { 2.0 };
-        let again = if recorded { 0.0 } else { 1.0 };
         Self {
-            generation: forward + tokens * head,
+            generation: forward(all),
             // Adapters are part of the weights on the way forward; their own gradients take the narrow
             // rows on both sides, and a product with each.
-            training: (backward + again) * rows * body
-                + (2.0 + again) * pairs * pair
-                + 2.0 * rows * adapters
-                + (backward + 1.0) * tokens * head,
+            training: forward(again)
+                + backward * (all.rows * body + all.tokens * head)
+                + 2.0 * (all.pairs * pair + all.rows * adapters),
         }
+    }
+}
+
+/// What goes through a model.
+#[derive(Debug, Clone, Copy, Default)]
+struct Amount {
+    /// Tokens that meet the weights of the blocks.
+    rows: f64,
+    /// Pairs of a query and a key.
+    pairs: f64,
+    /// Tokens that are predicted.
+    tokens: f64,
+}
+
+impl Amount {
+    fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.pairs += other.pairs;
+        self.tokens += other.tokens;
     }
 }
 

@@ -344,7 +344,7 @@ impl BenchCommand {
             trained_tokens_per_s: number("trained_tokens_per_s"),
             generation_flops: number("generation_flops"),
             training_flops: number("training_flops"),
-            recorded_tokens: 0,
+            recorded_tokens: number("recorded_tokens") as usize,
             generation_traffic: Default::default(),
             training_traffic: Default::default(),
         };

@@ -34,8 +34,8 @@ pub(super) trait Decoder {
 
     /// Reads prompts, each without its last token.
     fn read(&mut self, prompts: &[&[u32]]) -> Vec<Arc<Self::Prefix>>;
-    /// Starts a completion of at most `longest` tokens in a free slot.
-    fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>, longest: usize);
+    /// Starts a completion in a free slot.
+    fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>);
     /// Frees a slot. Where its completion is on the tape, if it was recorded.
     fn leave(&mut self, slot: usize) -> Option<Track>;
     /// Draws the next tokens of each row: one, or as many as it pays to draw before anybody looks.
@@ -82,20 +82,25 @@ mod on_host {
         cache: Cache,
         /// Of the completion in each slot, if it is recorded.
         tracks: Vec<Option<Track>>,
-        /// Tokens that room on the tape was promised for, of each slot.
-        promised: Vec<usize>,
         /// Where activations are recorded, if they are wanted.
         tape: Option<Tape>,
+        /// Tokens of a completion at most: room on the tape for these is promised to each.
+        longest: usize,
     }
 
     impl<'a> HostDecoder<'a> {
-        /// `recorded`: tokens whose activations are kept.
-        pub(in super::super) fn new(model: &'a Transformer, slots: usize, recorded: usize) -> Self {
+        /// For completions of at most `longest` tokens; activations of `recorded` tokens are kept.
+        pub(in super::super) fn new(
+            model: &'a Transformer,
+            slots: usize,
+            longest: usize,
+            recorded: usize,
+        ) -> Self {
             let layers = model.config().num_hidden_layers;
             Self {
                 cache: Cache::new(slots, layers, model.heads()),
                 tracks: vec![None; slots],
-                promised: vec![0; slots],
+                longest,
                 // One layer more: the stream after the last block.
                 tape: (recorded > 0)
                     .then(|| Tape::new(layers + 1, recorded, model.lora().is_some())),
@@ -113,11 +118,8 @@ mod on_host {
                 empty.for_each(|prefix| prefix.fill_empty(layers));
                 return prefixes;
             }
-            let mut tape = self.tape.as_mut();
-            let recorded = tape
-                .as_mut()
-                .is_some_and(|tape| tape.reserve(packing.len()));
-            let mut tape = tape.filter(|_| recorded);
+            let tape = self.tape.as_mut();
+            let mut tape = tape.and_then(|tape| tape.reserve(packing.len()));
             let all: Vec<usize> = (0..packing.len()).collect();
             let c = Host::new();
             let stream = self.model.stream_packed(&c, packing, |layer, kept| {
@@ -152,17 +154,14 @@ mod on_host {
             all
         }
 
-        fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>, longest: usize) {
-            let prompt = match prefix.is_empty() {
-                true => Some(0..0),
-                false => prefix.recorded.clone(),
-            };
-            let mut reserve = |_: &_| self.tape.as_mut().is_some_and(|tape| tape.reserve(longest));
-            self.tracks[slot] = prompt.filter(&mut reserve).map(|prompt| Track {
+        fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>) {
+            let track = prefix.recorded.clone().map(|prompt| Track {
                 prompt,
                 ..Track::default()
             });
-            self.promised[slot] = longest;
+            let tape = self.tape.as_mut();
+            self.tracks[slot] =
+                track.filter(|_| tape.is_some_and(|tape| tape.reserve(self.longest).is_some()));
             self.cache.admit(slot, prefix.clone());
         }
 
@@ -170,7 +169,7 @@ mod on_host {
             self.cache.leave(slot);
             let track = self.tracks[slot].take()?;
             if let Some(tape) = &mut self.tape {
-                tape.release(self.promised[slot] - track.tokens.len());
+                tape.release(self.longest - track.tokens.len());
             }
             Some(track)
         }
@@ -304,7 +303,7 @@ impl Decoder for TensorDecoder<'_> {
         all
     }
 
-    fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>, _: usize) {
+    fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>) {
         self.ring.admit(slot, prefix);
     }
 

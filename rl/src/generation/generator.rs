@@ -131,7 +131,8 @@ impl Generator<'_> {
         let outputs = match self.model.engine() {
             #[cfg(feature = "flex")]
             Engine::Host => {
-                let decoder = HostDecoder::new(self.model, slots, self.recorded_tokens);
+                let completion = self.sampling.max_tokens;
+                let decoder = HostDecoder::new(self.model, slots, completion, self.recorded_tokens);
                 Schedule::new(self, requests, samples, slots, decoder).run(&mut hooks)
             }
             Engine::Tensors => {
@@ -237,8 +238,7 @@ impl<'a, D: Decoder> Schedule<'a, D> {
             .extend(unread.iter().copied().zip(self.decoder.read(&prompts)));
         for (slot, sample) in starts {
             let (request, seed) = self.samples[sample];
-            let longest = self.generator.sampling.max_tokens;
-            self.decoder.admit(slot, &self.prefixes[&request], longest);
+            self.decoder.admit(slot, &self.prefixes[&request]);
             let prompt = &self.requests[request].prompt;
             self.slots[slot] = Some(Active {
                 sample,

@@ -20,6 +20,10 @@ impl Tape {
     fn tokens(&self) -> usize {
         match *self {}
     }
+
+    fn has_distributions(&self) -> bool {
+        match *self {}
+    }
 }
 
 /// The places of a completion's tokens on a tape.
@@ -49,6 +53,11 @@ impl PartialEq for Recorded {
 }
 
 impl Recorded {
+    /// Whether the distributions that its tokens were drawn from are kept too.
+    pub fn has_distributions(&self) -> bool {
+        self.tape.has_distributions()
+    }
+
     /// Tokens whose activations these completions keep.
     pub fn tokens<'a>(all: impl IntoIterator<Item = &'a Self>) -> usize {
         let mut tapes: Vec<&Arc<Tape>> = Vec::new();

@@ -65,7 +65,7 @@ impl Recall {
         let kept = self
             .tapes
             .iter()
-            .all(|tape| tape.has_distributions(temperature));
+            .all(|tape| tape.has_distributions_at(temperature));
         let place = |&(tape, place): &(usize, Drawn)| (&*self.tapes[tape], place);
         kept.then(|| self.drawn.iter().map(place).collect())
     }

@@ -63,13 +63,9 @@ impl Prefix {
         Self {
             layers: Vec::new(),
             length,
-            recorded: None,
+            // Of nothing, everything is recorded.
+            recorded: (length == 0).then_some(0..0),
         }
-    }
-
-    /// Whether it is of no tokens.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.length == 0
     }
 
     /// Gives a prompt of no tokens its empty layers.

@@ -73,16 +73,13 @@ impl Tape {
         }
     }
 
-    /// Whether there is room for so many tokens more than has been promised.
-    fn has_room(&self, tokens: usize) -> bool {
-        self.reserved + tokens <= self.most
-    }
-
-    /// Promises room for tokens, if there is any; `false`: there is not.
-    pub(crate) fn reserve(&mut self, tokens: usize) -> bool {
-        let room = self.has_room(tokens);
-        self.reserved += if room { tokens } else { 0 };
-        room
+    /// Promises room for so many tokens more, if there is any.
+    pub(crate) fn reserve(&mut self, tokens: usize) -> Option<&mut Self> {
+        if self.reserved + tokens > self.most {
+            return None;
+        }
+        self.reserved += tokens;
+        Some(self)
     }
 
     /// Takes back the promise of room that is not needed.
@@ -148,8 +145,13 @@ impl Tape {
         }
     }
 
-    /// Whether what tokens were drawn from is kept, and was at this temperature.
-    pub(crate) fn has_distributions(&self, temperature: f64) -> bool {
+    /// Whether what tokens were drawn from is kept.
+    pub(crate) fn has_distributions(&self) -> bool {
+        self.drawn.is_some()
+    }
+
+    /// The same, and whether it was at this temperature.
+    pub(crate) fn has_distributions_at(&self, temperature: f64) -> bool {
         let drawn = self.drawn.as_ref();
         drawn.is_some_and(|drawn| drawn.iter().all(|draws| draws.temperature == temperature))
     }
@@ -227,7 +229,7 @@ mod tests {
 
     /// Records every other of twice as many rows.
     fn record(tape: &mut Tape, tokens: usize) {
-        assert!(tape.reserve(tokens));
+        assert!(tape.reserve(tokens).is_some());
         let range = tape.tokens()..tape.tokens() + tokens;
         let odd: Vec<usize> = (0..tokens).map(|token| 2 * token + 1).collect();
         for layer in 0..2 {
@@ -269,8 +271,10 @@ mod tests {
     #[test]
     fn room_is_promised_once() {
         let mut tape = Tape::new(2, 10, false);
-        assert!(tape.reserve(7) && !tape.reserve(4) && tape.has_room(3));
+        let mut fits = |tokens| tape.reserve(tokens).is_some();
+        assert!(fits(7) && !fits(4) && fits(3));
         tape.release(2);
-        assert!(tape.reserve(5) && !tape.has_room(1));
+        let mut fits = |tokens| tape.reserve(tokens).is_some();
+        assert!(!fits(3) && fits(2) && !fits(1));
     }
 }
