@@ -9,13 +9,12 @@ use dunwu::{
         GradientConfig, HeadConfig, MicroBatch, Sequence, Upstream, accumulate_gradients,
         batch_gradients, pack, token_logprobs,
     },
-    rollout::RolloutCollector,
     run::preflight,
 };
 use dunwu_datasets::{GeneratorSource, Split, TaskSource};
 
 use crate::fixtures::{
-    judge, largest_difference, sampling, scratch, small_grpo, sums, two_grpo_steps,
+    collector, judge, largest_difference, sampling, scratch, small_grpo, sums, two_grpo_steps,
 };
 
 /// Ragged prompts, several completions of each.
@@ -213,7 +212,6 @@ fn completions_end_as_asked() {
     );
 }
 
-/// A weighted sum of log-probabilities, as every loss here is to first order.
 /// The sum of the squares of log-probabilities, as a loss.
 fn squares(logprobs: &[f32]) -> Upstream {
     let value = logprobs.iter().map(|&l| f64::from(l) * f64::from(l)).sum();
@@ -359,14 +357,7 @@ fn gradients_by_recorded_passes_are_those_by_their_own() {
 fn the_preflight_notices_passes_that_disagree() {
     let bundle = scratch(&Device::flex());
     let judge = judge();
-    let collector = RolloutCollector {
-        encoder: &bundle.codec.encoder,
-        judge: &judge,
-        eos: &bundle.codec.eos,
-        batch_rows: 64,
-        workers: 1,
-        recorded_tokens: 0,
-    };
+    let collector = collector(&bundle, &judge);
     let tasks = GeneratorSource::new(sums(), 3, Split::Train)
         .next_batch(4, 0.0)
         .unwrap();

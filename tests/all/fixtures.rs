@@ -9,9 +9,9 @@ use burn::tensor::Device;
 use dunwu::{
     config::{ModelSection, ScratchModel},
     generation::SamplingConfig,
-    grpo::{Feed, GrpoConfig, Sampler, Trainer, trainer::Reference},
+    grpo::{Feed, GrpoConfig, Sampler, Trainer, batch::Scoring, trainer::Reference},
     metrics::GrpoMetrics,
-    policy::AdamW,
+    policy::{AdamW, HeadConfig},
     rollout::{Judge, RolloutCollector},
     run::{Bundle, Learner},
 };
@@ -79,6 +79,18 @@ pub fn sums() -> Generator {
     Generator::from_config(&GeneratorConfig::ChainSum(Default::default())).unwrap()
 }
 
+/// Samples and judges on one thread.
+pub fn collector<'a>(bundle: &'a Bundle, judge: &'a Judge) -> RolloutCollector<'a> {
+    RolloutCollector {
+        encoder: &bundle.codec.encoder,
+        judge,
+        eos: &bundle.codec.eos,
+        batch_rows: 64,
+        workers: 1,
+        recorded_tokens: 0,
+    }
+}
+
 /// Two small GRPO steps from the same start, and the policy after them.
 pub fn two_grpo_steps(
     device: &Device,
@@ -93,14 +105,7 @@ pub fn two_grpo_steps(
     let sampler = Sampler {
         config,
         sampling: &sampling,
-        collector: RolloutCollector {
-            encoder: &bundle.codec.encoder,
-            judge: &judge,
-            eos: &bundle.codec.eos,
-            batch_rows: 64,
-            workers: 1,
-            recorded_tokens: 0,
-        },
+        collector: collector(&bundle, &judge),
         correct: "exact",
         seed: 5,
         recorded_tokens: 0,
@@ -114,9 +119,14 @@ pub fn two_grpo_steps(
         sampling: &sampling,
         judge: &judge,
         reference: (config.beta > 0.0).then_some(reference),
-        token_budget,
+        scoring: Scoring {
+            token_budget,
+            head: HeadConfig {
+                temperature: sampling.scoring_temperature(),
+                chunk_bytes: 1 << 20,
+            },
+        },
         workers: 1,
-        head_chunk_bytes: 1 << 20,
         activations: Default::default(),
     };
     let mut feed = Feed::in_turn(sampler, Box::new(source));

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::positive;
 use crate::{
-    grpo::GrpoConfig,
+    generation::SamplingConfig,
+    grpo::{GrpoConfig, batch::Scoring},
     model::{Activations, Precision},
+    policy::HeadConfig,
 };
 
 /// What the run may use.
@@ -22,9 +24,9 @@ pub struct MemorySection {
     pub workers: usize,
     /// Activations of at most so many tokens of a step are kept while they are sampled, so that
     /// training on them needs no forward pass of its own; the completions that there is no room for are
-    /// computed again. The default is twice what training holds at a time, [`Self::token_budget`] for each worker; 0 turns it off.
-    /// Only the CPU keeps any, and only for batches that the policy which sampled them is trained on
-    /// once.
+    /// computed again. The default is twice what training holds at a time, [`Self::token_budget`] for
+    /// each worker; 0 turns it off. Only the CPU keeps any, and not where sampling is ahead of
+    /// training, batches are cut into mini-batches, or activations are checkpointed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded_tokens: Option<usize>,
     /// MiB of one chunk of logits.
@@ -43,6 +45,17 @@ impl MemorySection {
         match self.checkpoint_activations {
             true => Activations::Inputs,
             false => Activations::All,
+        }
+    }
+
+    /// How much goes through a model at a time where log-probabilities are asked for.
+    pub fn scoring(&self, sampling: &SamplingConfig) -> Scoring {
+        Scoring {
+            token_budget: self.token_budget,
+            head: HeadConfig {
+                temperature: sampling.scoring_temperature(),
+                chunk_bytes: self.head_chunk_mib << 20,
+            },
         }
     }
 

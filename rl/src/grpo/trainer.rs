@@ -16,10 +16,7 @@ use crate::{
     generation::SamplingConfig,
     metrics::{GrpoMetrics, RewardStatistics},
     model::{Activations, Parameters, Transformer},
-    policy::{
-        BudgetError, GradientConfig, HeadConfig, MicroBatch, Sequence, Upstream, batch_gradients,
-        pack,
-    },
+    policy::{BudgetError, GradientConfig, MicroBatch, Sequence, Upstream, batch_gradients, pack},
     rollout::Judge,
     run::{Learner, RunError},
 };
@@ -55,12 +52,10 @@ pub struct Trainer<'a> {
     pub judge: &'a Judge,
     /// The frozen policy of the KL penalty, when there is one.
     pub reference: Option<Reference<'a>>,
-    /// Tokens of a micro-batch.
-    pub token_budget: usize,
+    /// How much of the batch goes through the model at a time, and through its head.
+    pub scoring: Scoring,
     /// Threads that share the micro-batches.
     pub workers: usize,
-    /// Bytes of one chunk of logits.
-    pub head_chunk_bytes: usize,
     /// What is kept of the forward pass.
     pub activations: Activations,
 }
@@ -103,7 +98,7 @@ impl Trainer<'_> {
         let staleness = learner.version - rollouts.version.min(learner.version);
         let reference = self.reference.map(|reference| reference.model);
         let weights = self.judge.rubric().weights();
-        let scoring = self.scoring();
+        let scoring = self.scoring;
         let mut batch = Batch::new(config, &rollouts.groups, &weights, reference, scoring)?;
         batch.score(config, &learner.model, reference, scoring)?;
         let rate = config.learning_rate
@@ -197,7 +192,7 @@ impl Trainer<'_> {
         let completions = counted().count();
         let moving: Vec<&Example> = examples.iter().copied().filter(|e| e.moves).collect();
         let sequences: Vec<Sequence> = moving.iter().map(|e| e.sequence.clone()).collect();
-        let mut batches = pack(&sequences, self.token_budget)?;
+        let mut batches = pack(&sequences, self.scoring.token_budget)?;
         if sampled {
             for batch in &mut batches {
                 batch.recall(|member| moving[member].recorded.as_ref());
@@ -220,7 +215,7 @@ impl Trainer<'_> {
             share_in_micro_batches(&batches, &mut weights);
         }
         let config = GradientConfig {
-            head: self.scoring().head,
+            head: self.scoring.head,
             activations: self.activations,
             whole: needs_whole_completions(
                 &objective,
@@ -245,16 +240,6 @@ impl Trainer<'_> {
             sums.add(batch, output, &moving, &weights, &objective);
         }
         Ok((gradients, sums))
-    }
-
-    fn scoring(&self) -> Scoring {
-        Scoring {
-            token_budget: self.token_budget,
-            head: HeadConfig {
-                temperature: self.sampling.scoring_temperature(),
-                chunk_bytes: self.head_chunk_bytes,
-            },
-        }
     }
 }
 

@@ -13,9 +13,8 @@ use super::{
 };
 use crate::{
     eval::Moment,
-    grpo::{Feed, GrpoConfig, Sampler, Trainer, batch::Scoring, trainer::StepOutcome},
+    grpo::{Feed, GrpoConfig, Sampler, Trainer, trainer::StepOutcome},
     metrics::{StageMetrics, pass_rate},
-    policy::HeadConfig,
     rollout::{Completion, RolloutGroup},
 };
 
@@ -63,13 +62,7 @@ impl Run<'_> {
                 &self.learner.model,
                 &self.config.sampling,
                 stage,
-                Scoring {
-                    token_budget: self.config.memory.token_budget,
-                    head: HeadConfig {
-                        temperature: self.config.sampling.scoring_temperature(),
-                        chunk_bytes: self.head_chunk_bytes(),
-                    },
-                },
+                self.config.memory.scoring(&self.config.sampling),
                 source.as_mut(),
                 seed,
             )?;
@@ -114,9 +107,8 @@ impl Run<'_> {
                 sampling: &config.sampling,
                 judge: &judge,
                 reference: reference.get(),
-                token_budget: config.memory.token_budget,
+                scoring: config.memory.scoring(&config.sampling),
                 workers: config.memory.workers,
-                head_chunk_bytes: self.head_chunk_bytes(),
                 activations: config.memory.activations(),
             };
             let mut outcome = trainer.step(&mut self.learner, &mut feed, step)?;

@@ -44,7 +44,7 @@ pub fn memory(config: &RunConfig, engine: Engine) -> Result<(), RunError> {
                     mib(available),
                     parts.join(", ")
                 ),
-                hint: "lower memory.token_budget, memory.workers or memory.batch_rows, set memory.checkpoint_activations = true, or train adapters with [lora]".to_owned(),
+                hint: "lower memory.token_budget, memory.workers or memory.batch_rows, set memory.recorded_tokens = 0 or memory.checkpoint_activations = true, or train adapters with [lora]".to_owned(),
             })
         }
         _ => Ok(()),
