@@ -6,7 +6,7 @@
 //! The way of one step is [`grpo::Trainer::step`]; `ARCHITECTURE.md` has the map.
 //!
 //! ```
-//! use dunwu::grpo::{ScaleRewards, group_advantages};
+//! use dunwu::stages::grpo::{ScaleRewards, group_advantages};
 //!
 //! // Of three answers, one was right and one could not be judged.
 //! let rewards = [Some(1.0), Some(0.0), None];
@@ -27,20 +27,24 @@
 //! - [`eval`], [`analysis`], [`checkpoint`], [`metrics`], [`device`], [`mod@bench`]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod alarms;
 pub mod analysis;
 pub mod bench;
-pub mod checkpoint;
+pub mod bundle;
 pub mod compute;
 pub mod config;
 pub mod device;
 pub mod eval;
 pub mod generation;
-pub mod grpo;
-pub mod metrics;
+pub mod glossary;
+pub mod learner;
+pub mod machine;
 pub mod model;
-pub mod policy;
-pub mod rejection;
+pub(crate) mod parallel;
 pub mod rollout;
 pub mod run;
-pub mod sft;
+pub mod seeds;
+pub mod stages;
+pub mod statistics;
+pub mod tasks;
 pub mod tokenizer;

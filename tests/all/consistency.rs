@@ -3,13 +3,12 @@
 use burn::tensor::{Device, Tensor};
 use dunwu::{
     generation::{Finish, Generated, Generator, Hooks, Recorded, Request},
-    grpo::{GrpoConfig, batch::Scoring},
-    model::{Engine, ParameterVisitor, Parameters, Transformer, lora::Lora},
-    policy::{
+    learner::{
         GradientConfig, HeadConfig, MicroBatch, Sequence, Upstream, accumulate_gradients,
         batch_gradients, pack, token_logprobs,
     },
-    run::preflight,
+    model::{Engine, ParameterVisitor, Parameters, Transformer, lora::Lora},
+    stages::grpo::{GrpoConfig, batch::Scoring, preflight},
 };
 use dunwu_datasets::{GeneratorSource, Split, TaskSource};
 

@@ -7,13 +7,13 @@ use std::{
 
 use burn::tensor::Device;
 use dunwu::{
-    config::{ModelSection, ScratchModel},
+    bundle::{Bundle, ModelSection, ScratchModel},
     generation::SamplingConfig,
-    grpo::{Feed, GrpoConfig, Sampler, Trainer, batch::Scoring, trainer::Reference},
-    metrics::GrpoMetrics,
-    policy::{AdamW, HeadConfig},
+    learner::{AdamW, HeadConfig, Learner},
     rollout::{Judge, RolloutCollector},
-    run::{Bundle, Learner},
+    stages::grpo::{
+        Feed, GrpoConfig, GrpoMetrics, Sampler, Trainer, batch::Scoring, trainer::Reference,
+    },
 };
 use dunwu_datasets::{Generator, GeneratorConfig, GeneratorSource, Split};
 use dunwu_rewards::{ComponentConfig, Rubric, RubricConfig};

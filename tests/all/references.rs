@@ -2,9 +2,9 @@
 
 use burn::tensor::Device;
 use dunwu::{
+    bundle::Bundle,
+    learner::{HeadConfig, Sequence, token_logprobs},
     model::{ModelConfig, Transformer, weights::WeightSource},
-    policy::{HeadConfig, Sequence, token_logprobs},
-    run::Bundle,
 };
 use serde_json::Value;
 

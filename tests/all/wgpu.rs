@@ -4,7 +4,7 @@
 use dunwu::{
     device::{self, DeviceChoice},
     generation::{Generator, Hooks, Request},
-    policy::{HeadConfig, Sequence, token_logprobs},
+    learner::{HeadConfig, Sequence, token_logprobs},
 };
 
 use burn::tensor::Device;
@@ -42,7 +42,7 @@ fn wgpu_scores_as_flex_does() {
             HeadConfig::default(),
         )
         .unwrap();
-        let of = |field: fn(&dunwu::policy::TokenScores) -> &Vec<f32>| -> Vec<f32> {
+        let of = |field: fn(&dunwu::learner::TokenScores) -> &Vec<f32>| -> Vec<f32> {
             scores.iter().flat_map(|s| field(s).clone()).collect()
         };
         (of(|s| &s.logprobs), of(|s| &s.entropy))

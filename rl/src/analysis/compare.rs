@@ -3,20 +3,14 @@
 //! The first is what the others are compared with. Held-out accuracies over the same problems are compared in pairs: greedy
 //! ones by McNemar's exact test, sampled ones by a bootstrap that draws the problems together. Over different problems both
 //! are drawn apart. The reward at the end of training is the mean of the last tenth of the steps of GRPO, compared by a
-//! block bootstrap, because neighbouring steps resemble each other. See [`crate::eval::statistics`].
+//! block bootstrap, because neighbouring steps resemble each other. See [`crate::statistics`].
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
 use super::source::{Asked, Kind, Measured, Source};
-use crate::eval::{
-    Interval,
-    statistics::{
-        Item, block_difference, bootstrap, mcnemar, paired_bootstrap, ratio, series_mean,
-        two_sample_bootstrap,
-    },
-};
+use crate::statistics::{block_difference, bootstrap, mcnemar, paired_bootstrap, ratio, series_mean, two_sample_bootstrap, Interval, Item};
 
 /// A difference as rare as this by chance, or rarer, is called more than noise.
 pub const SIGNIFICANCE: f64 = 0.05;
@@ -187,7 +181,7 @@ fn differences(first: &Source, other: &Source) -> Vec<Difference> {
     }
     let (a, b) = (last_rewards(first), last_rewards(other));
     if let Some(interval) = block_difference(&a, &b, SEED, 3) {
-        let mean = crate::metrics::mean;
+        let mean = crate::statistics::mean;
         found.push(Difference {
             figure: Figure::Reward,
             method: Method::Blocks,

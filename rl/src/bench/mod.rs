@@ -15,16 +15,7 @@ use dunwu_datasets::{Prompt, Task, derive_seed};
 use dunwu_rewards::{ComponentConfig, RewardOutcome, Rubric, RubricConfig};
 use serde::Serialize;
 
-use crate::{
-    config::MemorySection,
-    generation::SamplingConfig,
-    grpo::{GrpoConfig, StepRollouts, Trainer},
-    metrics::peak_memory_bytes,
-    model::{ModelConfig, lora::Lora},
-    policy::{AdamW, AdamWConfig},
-    rollout::{Collected, Judge, RolloutCollector},
-    run::{Bundle, Codec, Learner, RunError},
-};
+use crate::{bundle::{Bundle, Codec}, generation::SamplingConfig, learner::{AdamW, AdamWConfig, Learner, MemorySection}, machine::peak_memory_bytes, model::{lora::Lora, ModelConfig}, rollout::{Collected, Judge, RolloutCollector}, run::RunError, stages::grpo::{GrpoConfig, StepRollouts, Trainer}};
 use traffic::{Traffic, Watch};
 use work::Work;
 

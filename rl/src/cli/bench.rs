@@ -10,10 +10,10 @@ use dunwu::{
         growth::{self, Axis, Point},
         median, work,
     },
-    config::MemorySection,
+    bundle::Bundle,
     device::{self, DeviceChoice},
+    learner::MemorySection,
     model::{Precision, lora::Lora},
-    run::Bundle,
 };
 use serde::Serialize;
 

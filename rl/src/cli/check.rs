@@ -4,8 +4,12 @@ use std::{io::Write, path::PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use dunwu::config::{self, ModelSection, RunConfig, StageConfig};
 use dunwu::run::estimate::{self, Estimate};
+use dunwu::{
+    bundle::ModelSection,
+    config::{self, RunConfig},
+    stages::StageConfig,
+};
 
 use super::Failure;
 

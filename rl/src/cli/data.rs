@@ -4,8 +4,10 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use dunwu::{
-    config::{self, StageConfig},
-    run::{seeds::tasks_seed, tasks::Tasks},
+    config::{self},
+    seeds::tasks_seed,
+    stages::StageConfig,
+    tasks::Tasks,
 };
 use dunwu_datasets::{Generator, GeneratorConfig, Split, TraceMix};
 

@@ -10,12 +10,14 @@ use std::{
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use dunwu::{
+    bundle::Bundle,
     config,
     device::{self, DeviceChoice},
     eval::{EvalOutput, Evaluation, record, suite},
     generation::SamplingConfig,
     rollout::{Judge, RolloutCollector},
-    run::{Bundle, console::Console, seeds, tasks},
+    run::console::Console,
+    seeds, tasks,
 };
 use dunwu_datasets::{DataFormat, PromptStyle, Task, Template, TemplateConfig, read_benchmark};
 use dunwu_rewards::{Rubric, RubricConfig};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use dunwu::{checkpoint, device, model::lora, run::Bundle};
+use dunwu::{bundle::Bundle, device, model::lora, run::checkpoint};
 
 use super::Failure;
 

@@ -5,9 +5,9 @@ use std::io::{BufRead, IsTerminal, Write};
 use anyhow::Context;
 use clap::Args;
 use dunwu::{
+    bundle::Bundle,
     generation::{Finish, Generated, Generator, Hooks, Request, SamplingConfig},
     rollout::collector::stop_texts,
-    run::Bundle,
     tokenizer::StreamDecoder,
 };
 use dunwu_datasets::{Message, Prompt, Role, derive_seed};

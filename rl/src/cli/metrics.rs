@@ -4,7 +4,7 @@ use std::{io::Write, path::PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use dunwu::metrics::page;
+use dunwu::run::metrics::page;
 use serde_json::Value;
 
 use super::{Failure, usage};

@@ -8,10 +8,10 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use dunwu::{
+    bundle::Bundle,
     device::{self, DeviceChoice},
     generation::SamplingConfig,
     model::lora::load_adapter,
-    run::Bundle,
 };
 
 use super::{Failure, usage};

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use dunwu::{
-    metrics::peak_memory_bytes,
-    policy::{HeadConfig, Sequence, token_logprobs},
+    learner::{HeadConfig, Sequence, token_logprobs},
+    machine::peak_memory_bytes,
 };
 use serde::{Deserialize, Serialize};
 

@@ -138,21 +138,3 @@ impl RunConfig {
         PathBuf::from("runs").join(&self.name)
     }
 }
-
-/// Counts are at least 1, and below what no machine could hold.
-pub(crate) fn positive(name: &str, value: usize) -> Result<(), String> {
-    match value {
-        1..=10_000_000 => Ok(()),
-        _ => Err(format!(
-            "{name} = {value} must be at least 1 and at most 10000000"
-        )),
-    }
-}
-
-/// Numbers that must be finite and above 0.
-pub(crate) fn above_zero(name: &str, value: f64) -> Result<(), String> {
-    match value > 0.0 && value.is_finite() {
-        true => Ok(()),
-        false => Err(format!("{name} = {value} must be above 0")),
-    }
-}

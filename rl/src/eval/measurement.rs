@@ -3,17 +3,8 @@
 use dunwu_datasets::Task;
 use dunwu_rewards::{Answers, Sample, majority};
 
-use super::{
-    report::{EvalReport, sample_counts},
-    statistics::{Interval, Item, RESAMPLES, bootstrap, pass_at_k, ratio},
-    verdicts::Verdicts,
-};
-use crate::{
-    generation::SamplingConfig,
-    metrics::mean,
-    model::Transformer,
-    rollout::{Completion, PromptError, RolloutCollector, RolloutGroup},
-};
+use super::{report::{sample_counts, EvalReport}, statistics::{bootstrap, pass_at_k, ratio, Interval, Item, RESAMPLES}, verdicts::Verdicts};
+use crate::{bundle::PromptError, generation::SamplingConfig, model::Transformer, rollout::{Completion, RolloutCollector, RolloutGroup}, statistics::mean};
 
 /// What to measure.
 ///

@@ -5,14 +5,14 @@
 //! | [`group`] | [`Completion`], [`RolloutGroup`] |
 //! | [`judge`] | the rubric on its own threads, with a deadline |
 //! | [`collector`] | prompts → ids → completions → judged groups |
-//! | [`prompt`] | text or conversation → token ids |
+//! | [`section`] | `[reward]` of a config |
 
 pub mod collector;
 pub mod group;
 pub mod judge;
-pub mod prompt;
+pub mod section;
 
 pub use collector::{Collected, RolloutCollector};
 pub use group::{Completion, RolloutGroup};
 pub use judge::{Judge, JudgeError};
-pub use prompt::{PromptEncoder, PromptError};
+pub use section::RewardSection;

@@ -6,10 +6,7 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::summary::{Showcase, Summary};
-use crate::{
-    eval::{EvalReport, Interval},
-    metrics::{GrpoMetrics, RejectionMetrics, SftMetrics, alarms::Alarm},
-};
+use crate::{alarms::Alarm, eval::EvalReport, stages::{grpo::GrpoMetrics, rejection::RejectionMetrics, sft::SftMetrics}, statistics::Interval};
 
 /// Writes for a person.
 #[derive(Debug, Default)]

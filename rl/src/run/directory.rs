@@ -10,10 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::RunError;
-use crate::{
-    checkpoint::{self, CheckpointError},
-    config::RunConfig,
-};
+use crate::{config::RunConfig, run::checkpoint::{self, CheckpointError}};
 
 /// The open files of a run.
 #[derive(Debug)]

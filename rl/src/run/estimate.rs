@@ -1,12 +1,6 @@
 //! How much memory a run will take, before it takes it.
 
-use crate::{
-    config::{ModelSection, RunConfig, StageConfig},
-    grpo::GrpoConfig,
-    model::{ModelConfig, Precision, Pretrained},
-    policy::batch::activation_bytes_per_token,
-    run::{RunError, bundle},
-};
+use crate::{bundle::{self, ModelSection}, config::RunConfig, learner::batch::activation_bytes_per_token, model::{ModelConfig, Precision, Pretrained}, run::RunError, stages::{grpo::GrpoConfig, StageConfig}};
 
 /// What a run needs, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]

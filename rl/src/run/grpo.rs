@@ -2,21 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    RunDirectory, RunError,
-    console::Console,
-    interrupt, preflight,
-    reference::{Place, Reference},
-    seeds::Purpose,
-    summary::showcase,
-    train::{Run, collector},
-};
-use crate::{
-    eval::Moment,
-    grpo::{Feed, GrpoConfig, Sampler, Trainer, trainer::StepOutcome},
-    metrics::{StageMetrics, pass_rate},
-    rollout::{Completion, RolloutGroup},
-};
+use super::{console::Console, interrupt, preflight, reference::{Place, Reference}, seeds::Purpose, summary::showcase, train::{collector, Run}, RunDirectory, RunError};
+use crate::{eval::Moment, rollout::{Completion, RolloutGroup}, run::metrics::StageMetrics, stages::grpo::{metrics::pass_rate, trainer::StepOutcome, Feed, GrpoConfig, Sampler, Trainer}};
 
 impl Run<'_> {
     pub(super) fn grpo(

@@ -13,41 +13,26 @@
 //! | [`estimate`] | how much memory a run will take |
 //! | [`interrupt`] | Ctrl-C finishes the step |
 
-pub mod bundle;
+pub mod checkpoint;
 pub mod console;
 pub mod directory;
 pub mod estimate;
 mod grpo;
 pub mod interrupt;
-pub mod preflight;
-mod reference;
+pub mod metrics;
 mod rejection;
 mod restart;
-pub mod seeds;
 mod sft;
 pub mod stages;
 pub mod summary;
-pub mod tasks;
 pub mod train;
 
 use std::path::PathBuf;
 
 use dunwu_datasets::DatasetError;
 
-use crate::{
-    checkpoint::CheckpointError,
-    device::DeviceError,
-    model::{
-        Parameters, PrecisionError, Transformer, lora::LoraError, pretrained::PretrainedError,
-        weights::WeightError,
-    },
-    policy::{AdamW, BudgetError},
-    rollout::PromptError,
-    sft::ExampleError,
-    tokenizer::TokenizerError,
-};
+use crate::{bundle::PromptError, device::DeviceError, learner::{AdamW, BudgetError}, model::{lora::LoraError, pretrained::PretrainedError, weights::WeightError, Parameters, PrecisionError, Transformer}, run::checkpoint::CheckpointError, stages::sft::ExampleError, tokenizer::TokenizerError};
 
-pub use bundle::{Bundle, Codec};
 pub use directory::RunDirectory;
 pub use stages::StageReport;
 pub use summary::{Showcase, Summary};
@@ -123,50 +108,5 @@ impl RunError {
     pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         |source| Self::File { path, source }
-    }
-}
-
-/// A policy that learns: its weights, their optimiser, and how often they changed.
-#[derive(Debug)]
-pub struct Learner {
-    /// The weights.
-    pub model: Transformer,
-    /// Their optimiser.
-    pub optimizer: AdamW,
-    /// Updates made since the start of the run.
-    pub version: u64,
-    /// Gradients of the last update, set to zero: memory for those of the next.
-    zeros: Parameters,
-}
-
-impl Learner {
-    /// A policy that has been updated `version` times.
-    pub fn new(mut model: Transformer, optimizer: AdamW, version: u64) -> Self {
-        model.merge_adapters();
-        Self {
-            model,
-            optimizer,
-            version,
-            zeros: Parameters::default(),
-        }
-    }
-
-    /// Memory to sum gradients in, all zero.
-    pub fn zeros(&mut self) -> Parameters {
-        std::mem::take(&mut self.zeros)
-    }
-
-    /// One update; returns the global norm of the gradient before clipping. When that is no
-    /// number, nothing is changed, and no update is counted.
-    pub fn update(&mut self, mut gradients: Parameters, learning_rate: f64) -> f64 {
-        let norm = self
-            .optimizer
-            .step(&mut self.model, &mut gradients, learning_rate);
-        if norm.is_finite() {
-            self.version += 1;
-            self.zeros = gradients;
-        }
-        self.model.merge_adapters();
-        norm
     }
 }

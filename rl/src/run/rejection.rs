@@ -4,12 +4,8 @@ use std::collections::HashSet;
 
 use dunwu_datasets::{Task, derive_seed};
 
-use super::{RunDirectory, RunError, console::Console, interrupt, seeds::Purpose, train::Run};
-use crate::{
-    metrics::{RejectionMetrics, StageMetrics},
-    rejection::{Chunk, Progress, RejectionConfig, select},
-    rollout::Collected,
-};
+use super::{console::Console, interrupt, seeds::Purpose, train::Run, RunDirectory, RunError};
+use crate::{rollout::Collected, run::metrics::StageMetrics, stages::rejection::{select, Chunk, Progress, RejectionConfig, RejectionMetrics}};
 
 impl Run<'_> {
     pub(super) fn rejection(

@@ -2,19 +2,8 @@
 
 use std::{fs, path::Path};
 
-use super::{
-    RunError,
-    console::Console,
-    train::{Run, open},
-};
-use crate::{
-    checkpoint,
-    config::StageConfig,
-    model::lora::save_adapter,
-    policy::AdamW,
-    run::Learner,
-    sft::{Restart, SftConfig},
-};
+use super::{console::Console, train::{open, Run}, RunError};
+use crate::{learner::{AdamW, Learner}, model::lora::save_adapter, run::checkpoint, stages::{sft::{Restart, SftConfig}, StageConfig}};
 
 impl Run<'_> {
     /// Goes back to the weights that a stage asks for, before its first step.

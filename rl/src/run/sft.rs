@@ -4,13 +4,8 @@ use std::path::Path;
 
 use dunwu_datasets::Example;
 
-use super::{RunDirectory, RunError, console::Console, interrupt, seeds::Purpose, train::Run};
-use crate::{
-    metrics::StageMetrics,
-    policy::{GradientConfig, HeadConfig},
-    rejection::progress::data_set,
-    sft::{self, Encoded, Epochs, ExampleError, ExampleSet, Limit, SftConfig},
-};
+use super::{console::Console, interrupt, seeds::Purpose, train::Run, RunDirectory, RunError};
+use crate::{learner::{GradientConfig, HeadConfig}, run::metrics::StageMetrics, stages::{rejection::progress::data_set, sft::{self, Encoded, Epochs, ExampleError, ExampleSet, Limit, SftConfig}}};
 
 /// What a stage learns from, and what it is measured on.
 struct Lessons {

@@ -2,12 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{RunError, console::Console, train::Run};
-use crate::{
-    config::{StageConfig, stage::StageKind},
-    eval::{EvalReport, Moment},
-    rejection::Counts,
-};
+use super::{console::Console, train::Run, RunError};
+use crate::{eval::{EvalReport, Moment}, stages::{config::StageKind, rejection::Counts, StageConfig}};
 
 /// A stage that has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,25 +10,8 @@ use burn::tensor::Device;
 use dunwu_datasets::derive_seed;
 use dunwu_rewards::Rubric;
 
-use super::{
-    Bundle, Codec, Learner, RunDirectory, RunError,
-    console::Console,
-    directory, interrupt, preflight,
-    seeds::{Purpose, evaluation_seed, weights_seed},
-    summary::Summary,
-    tasks::Tasks,
-};
-use crate::{
-    checkpoint::{self, Checkpointer, State},
-    config::{RunConfig, StageConfig},
-    device,
-    eval::{EvalReport, Evaluation, EvaluationLine, Interval, Moment, record},
-    grpo::StepRollouts,
-    metrics::{MetricsLine, StageMetrics, alarms::Alarm, peak_memory_bytes},
-    model::{Engine, lora::load_adapter},
-    policy::AdamW,
-    rollout::{Judge, RolloutCollector, RolloutGroup},
-};
+use super::{console::Console, directory, interrupt, preflight, seeds::{evaluation_seed, weights_seed, Purpose}, summary::Summary, tasks::Tasks, Bundle, Codec, Learner, RunDirectory, RunError};
+use crate::{alarms::Alarm, config::RunConfig, device, eval::{record, EvalReport, Evaluation, EvaluationLine, Moment}, learner::AdamW, machine::peak_memory_bytes, model::{lora::load_adapter, Engine}, rollout::{Judge, RolloutCollector, RolloutGroup}, run::{checkpoint::{self, Checkpointer, State}, metrics::{MetricsLine, StageMetrics}}, stages::{grpo::StepRollouts, StageConfig}, statistics::Interval};
 
 /// What the command line decides about a run.
 #[derive(Debug, Default, Clone)]

@@ -170,7 +170,7 @@ fn metrics_are_explained() {
         for key in line.as_object().unwrap().keys() {
             let kind = line["kind"].as_str().unwrap();
             assert!(
-                dunwu::metrics::page::explain(kind, key).is_some(),
+                dunwu::run::metrics::page::explain(kind, key).is_some(),
                 "{kind}: {key}"
             );
         }

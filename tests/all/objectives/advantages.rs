@@ -1,6 +1,6 @@
 //! Rewards to advantages.
 
-use dunwu::grpo::{
+use dunwu::stages::grpo::{
     Baseline, ScaleRewards,
     advantage::{GroupRewards, step_advantages, to_go, whiten},
     kl::KlEstimator,

@@ -1,6 +1,6 @@
 //! A golden batch through the production loss.
 
-use dunwu::grpo::{
+use dunwu::stages::grpo::{
     ObjectiveConfig,
     loss::{CompletionTokens, Seen, token_losses},
     objective::Normalizer,

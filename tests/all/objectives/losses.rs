@@ -1,6 +1,6 @@
 //! Losses and their derivatives, KL estimates, and the weights between sampler and trainer.
 
-use dunwu::grpo::{
+use dunwu::stages::grpo::{
     Objective, ObjectiveConfig,
     batch::quantile,
     correction::{CorrectionConfig, CorrectionKind, CorrectionLevel},

@@ -6,11 +6,7 @@ use dunwu_datasets::Prompt;
 use dunwu_rewards::{ComponentConfig, RewardError, Rubric, RubricConfig, math::MathConfig};
 
 use super::*;
-use crate::{
-    generation::Finish,
-    rollout::{Judge, JudgeError, PromptEncoder},
-    tokenizer::Tokenizer,
-};
+use crate::{bundle::PromptEncoder, generation::Finish, rollout::{Judge, JudgeError}, tokenizer::Tokenizer};
 
 fn rubric() -> Rubric {
     Rubric::from_config(&RubricConfig {

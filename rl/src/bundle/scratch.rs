@@ -1,0 +1,106 @@
+//! A new model over characters, with weights drawn from a seed.
+
+use burn::tensor::Device;
+use dunwu_datasets::{derive_seed, rng};
+use rand::RngExt;
+
+use super::{Bundle, BundleError, Codec, PromptEncoder, ScratchModel};
+use crate::{
+    model::{ModelConfig, Transformer, config::Family, weights::HostTensor},
+    tokenizer::{SpecialTokens, Tokenizer},
+};
+
+/// The end-of-sequence token of a model made from scratch.
+const SCRATCH_EOS: &str = "<eos>";
+
+/// A new model, its weights drawn by `seed`.
+///
+/// # Errors
+/// When its alphabet makes no tokenizer.
+pub(super) fn open(scratch: &ScratchModel, seed: u64, device: &Device) -> Result<Bundle, BundleError> {
+    let mut special: Vec<&str> = scratch.special_tokens.iter().map(String::as_str).collect();
+    special.push(SCRATCH_EOS);
+    let tokenizer = Tokenizer::characters(&scratch.alphabet, &special)?;
+    let eos = tokenizer.token_id(SCRATCH_EOS).into_iter().collect();
+    let config = scratch_config(scratch, tokenizer.vocab_size());
+    let mut index = 0;
+    let model = Transformer::build(config, device, |name, shape| {
+        index += 1;
+        Ok::<_, BundleError>(initial(
+            name,
+            shape,
+            scratch.layers,
+            derive_seed(seed, &[index]),
+        ))
+    })?;
+    Ok(Bundle {
+        model,
+        codec: Codec {
+            encoder: PromptEncoder {
+                tokenizer,
+                template: None,
+                origin: "a model from scratch".to_owned(),
+            },
+            eos,
+            special: SpecialTokens {
+                eos_token: Some(SCRATCH_EOS.to_owned()),
+                ..SpecialTokens::default()
+            },
+        },
+    })
+}
+
+pub(crate) fn scratch_config(scratch: &ScratchModel, vocab_size: usize) -> ModelConfig {
+    ModelConfig {
+        family: Family::Llama,
+        vocab_size,
+        hidden_size: scratch.hidden_size,
+        intermediate_size: scratch.intermediate_size,
+        num_hidden_layers: scratch.layers,
+        num_attention_heads: scratch.heads,
+        num_key_value_heads: scratch.kv_heads,
+        head_dim: scratch.hidden_size / scratch.heads,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10_000.0,
+        rope_scaling: None,
+        max_position_embeddings: scratch.context,
+        tie_word_embeddings: true,
+        attention_bias: false,
+        qk_norm: false,
+    }
+}
+
+/// Norm weights are 1; matrices are normal with standard deviation 0.02 (the embedding, as GPT-2)
+/// or `1 / sqrt(inputs)`, divided by `sqrt(2 · layers)` where they write to the residual stream.
+fn initial(name: &str, shape: &[usize], layers: usize, seed: u64) -> HostTensor {
+    let count: usize = shape.iter().product();
+    let values = match shape {
+        [_] => vec![1.0; count],
+        _ => {
+            let fan_in = *shape.last().expect("weights have a shape") as f64;
+            let writes = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
+            let std = match (name.contains("embed_tokens"), writes) {
+                (true, _) => 0.02,
+                (false, false) => fan_in.sqrt().recip(),
+                (false, true) => (fan_in * 2.0 * layers as f64).sqrt().recip(),
+            };
+            normal(count, std, seed)
+        }
+    };
+    HostTensor {
+        shape: shape.to_vec(),
+        values,
+    }
+}
+
+/// Normal numbers by the Box–Muller transform, on the host: the same on every device.
+fn normal(count: usize, std: f64, seed: u64) -> Vec<f32> {
+    let mut rng = rng(seed);
+    let mut one = || {
+        let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+        let angle = std::f64::consts::TAU * rng.random::<f64>();
+        (std * radius * angle.cos()) as f32
+    };
+    (0..count).map(|_| one()).collect()
+}
+

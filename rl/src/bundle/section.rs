@@ -1,0 +1,95 @@
+//! `[model]`: where the weights come from.
+
+use serde::{Deserialize, Serialize};
+
+use super::scratch::scratch_config;
+use crate::{checks::positive, tokenizer::Tokenizer};
+
+/// Where the model comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ModelSection {
+    /// A new one with random weights.
+    Scratch(ScratchModel),
+    /// One with weights: a Hugging Face directory, a GGUF file or a name on the hub.
+    Pretrained(PretrainedModel),
+}
+
+/// A small transformer over characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScratchModel {
+    /// The characters it knows, each a token.
+    pub alphabet: String,
+    /// Texts that are one token each.
+    #[serde(default)]
+    pub special_tokens: Vec<String>,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Inner width of the feed-forward blocks.
+    pub intermediate_size: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Number of attention heads.
+    pub heads: usize,
+    /// Number of key-value heads; it divides `heads`.
+    pub kv_heads: usize,
+    /// Longest sequence, in tokens.
+    pub context: usize,
+}
+
+/// Where a pretrained model is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PretrainedModel {
+    /// A directory, a `.gguf` file, or `owner/name` on the hub. `${NAME}` stands for an environment
+    /// variable, `${NAME:-text}` for it or `text`.
+    pub path: String,
+}
+
+impl ScratchModel {
+    /// # Errors
+    /// When a number is out of range, or the alphabet makes no tokenizer.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let ScratchModel {
+            alphabet,
+            special_tokens: _,
+            hidden_size,
+            intermediate_size,
+            layers,
+            heads,
+            kv_heads,
+            context,
+        } = self;
+        if alphabet.is_empty() {
+            return Err("model.alphabet is empty".to_owned());
+        }
+        for (name, value) in [
+            ("model.hidden_size", hidden_size),
+            ("model.intermediate_size", intermediate_size),
+            ("model.layers", layers),
+            ("model.heads", heads),
+            ("model.kv_heads", kv_heads),
+            ("model.context", context),
+        ] {
+            positive(name, *value)?;
+        }
+        if hidden_size % heads != 0 || (hidden_size / heads) % 2 != 0 {
+            return Err(format!(
+                "model.hidden_size = {hidden_size} must be an even multiple of model.heads = {heads}"
+            ));
+        }
+        if heads % kv_heads != 0 {
+            return Err(format!(
+                "model.heads = {heads} must be a multiple of model.kv_heads = {kv_heads}"
+            ));
+        }
+        let special: Vec<&str> = self.special_tokens.iter().map(String::as_str).collect();
+        let tokenizer = Tokenizer::characters(alphabet, &special)
+            .map_err(|e| format!("model.alphabet and model.special_tokens: {e}"))?;
+        scratch_config(self, tokenizer.vocab_size() + 1)
+            .validate()
+            .map_err(|e| format!("model: {e}"))?;
+        Ok(())
+    }
+}

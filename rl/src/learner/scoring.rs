@@ -1,0 +1,51 @@
+//! Log-probabilities of given completions, without a gradient.
+
+use super::{batch::{pack, BudgetError, MicroBatch, Sequence}, gradient::head_scores, head::HeadConfig};
+use crate::model::{Transformer, transformer::with_compute};
+
+/// What the model thinks of the tokens of one completion.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TokenScores {
+    /// Log-probability of each token, in nats.
+    pub logprobs: Vec<f32>,
+    /// Entropy of the distribution each token was drawn from, in nats.
+    pub entropy: Vec<f32>,
+}
+
+/// Scores every completion, in micro-batches of at most `token_budget` rows.
+///
+/// # Errors
+/// When a sequence has more tokens than the budget.
+pub fn token_logprobs(
+    model: &Transformer,
+    sequences: &[Sequence],
+    token_budget: usize,
+    head: HeadConfig,
+) -> Result<Vec<TokenScores>, BudgetError> {
+    let mut scores = vec![TokenScores::default(); sequences.len()];
+    for batch in pack(sequences, token_budget)? {
+        let (logprobs, entropy) = with_compute!(model, |c| {
+            let stream = model.stream_packed(&c, &batch.packing, |_, _| {});
+            head_scores(&c, model, &batch, &stream, head)
+        });
+        let mut start = 0;
+        for (&member, &length) in batch.members.iter().zip(&batch.lengths) {
+            let range = start..start + length;
+            scores[member] = TokenScores {
+                logprobs: logprobs[range.clone()].to_vec(),
+                entropy: entropy[range].to_vec(),
+            };
+            start += length;
+        }
+    }
+    Ok(scores)
+}
+
+/// Scores the targets of one micro-batch, in their order.
+pub fn batch_logprobs(model: &Transformer, batch: &MicroBatch, head: HeadConfig) -> TokenScores {
+    let (logprobs, entropy) = with_compute!(model, |c| {
+        let stream = model.stream_packed(&c, &batch.packing, |_, _| {});
+        head_scores(&c, model, batch, &stream, head)
+    });
+    TokenScores { logprobs, entropy }
+}

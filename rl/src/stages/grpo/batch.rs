@@ -1,0 +1,336 @@
+//! Judged groups as examples: with advantages, and with what other policies think of them.
+
+use super::{advantage::{step_advantages, to_go, whiten, Advantages, GroupRewards, ScaleRewards}, config::OldPolicy, loss::CompletionTokens, objective::Normalizer, GrpoConfig};
+use crate::{generation::Recorded, learner::{token_logprobs, BudgetError, HeadConfig, Sequence}, model::Transformer, rollout::{Completion, RolloutGroup}};
+
+/// A completion on its way into the loss. Lists have one entry a token.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// Its tokens.
+    pub sequence: Sequence,
+    /// The group it belongs to.
+    pub group: usize,
+    /// Whether it counts in the normaliser; one that was cut off may not.
+    pub counts: bool,
+    /// Whether it has a gradient. One with advantage 0 has none, unless something besides the
+    /// advantage moves it.
+    pub moves: bool,
+    /// Advantage of each token.
+    pub advantages: Vec<f32>,
+    /// Log-probabilities when it was drawn.
+    pub sampling: Vec<f32>,
+    /// Those that ratios start from; `None`: the current ones.
+    pub old: Option<Vec<f32>>,
+    /// Those of the reference.
+    pub reference: Option<Vec<f32>>,
+    /// Which tokens the gain is taken of; `None`: all.
+    pub kept: Option<Vec<bool>>,
+    /// Its forward pass by the policy that drew it, if that was kept.
+    pub recorded: Option<Recorded>,
+}
+
+impl Example {
+    /// Tokens of the completion.
+    pub fn length(&self) -> usize {
+        self.sequence.completion.len()
+    }
+
+    /// A part of the completion, as the loss sees it.
+    pub fn tokens<'a>(
+        &'a self,
+        part: std::ops::Range<usize>,
+        logprobs: &'a [f32],
+        entropy: &'a [f32],
+        weights: Weights,
+    ) -> CompletionTokens<'a> {
+        CompletionTokens {
+            logprobs,
+            entropy,
+            old: self.old.as_ref().map(|old| &old[part.clone()]),
+            sampling: Some(&self.sampling[part.clone()]),
+            reference: self.reference.as_ref().map(|r| &r[part.clone()]),
+            advantages: &self.advantages[part.clone()],
+            kept: self.kept.as_ref().map(|kept| &kept[part.clone()]),
+            weight: weights.gain,
+            entropy_weight: weights.entropy,
+            length: self.length(),
+        }
+    }
+}
+
+/// What a token of an example counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weights {
+    /// In the objective's normaliser.
+    pub gain: f64,
+    /// In the entropy bonus.
+    pub entropy: f64,
+}
+
+/// The judged completions of a step.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// In the order of their groups.
+    pub examples: Vec<Example>,
+    /// Groups of the step.
+    pub groups: usize,
+    /// Mean over the tokens of the KL estimate that the reward is reduced by, in nats, without its
+    /// weight; `None` where there is none.
+    pub kl_reward: Option<f64>,
+    /// Standard deviation of the advantages of the completions.
+    pub advantage_std: f64,
+}
+
+impl Batch {
+    /// The judged completions of `groups`, with their advantages. The weights of the rubric's
+    /// components, in its order, are asked for where these are normalised one by one.
+    ///
+    /// # Errors
+    /// When a completion does not fit into a micro-batch.
+    pub fn new(
+        config: &GrpoConfig,
+        groups: &[RolloutGroup],
+        weights: &[(String, f64)],
+        reference: Option<&Transformer>,
+        scoring: Scoring,
+    ) -> Result<Self, BudgetError> {
+        let mut examples = Vec::new();
+        for (index, group) in groups.iter().enumerate() {
+            let judged = group.completions.iter().filter(|c| c.reward().is_some());
+            examples.extend(judged.map(|c| example(config, index, group, c)));
+        }
+        let mut batch = Self {
+            examples,
+            groups: groups.len(),
+            ..Self::default()
+        };
+        let penalties = batch.penalties(config, reference, scoring)?;
+        batch.set_advantages(config, groups, weights, penalties);
+        let moved_anyway = config.objective().beta > 0.0
+            || config.entropy_coefficient > 0.0
+            || config.objective().normalizer == Normalizer::MicroBatchTokens;
+        for example in &mut batch.examples {
+            let gains = example.advantages.iter().any(|&a| a != 0.0);
+            example.moves = example.counts && (gains || moved_anyway);
+        }
+        Ok(batch)
+    }
+
+    /// The KL penalty of each token in the reward, example by example.
+    fn penalties(
+        &mut self,
+        config: &GrpoConfig,
+        reference: Option<&Transformer>,
+        scoring: Scoring,
+    ) -> Result<Option<Vec<Vec<f64>>>, BudgetError> {
+        let beta = config.reward_beta();
+        let Some(reference) = reference.filter(|_| beta > 0.0) else {
+            return Ok(None);
+        };
+        self.score_reference(reference, scoring, |_| true)?;
+        let of = |example: &Example| -> Vec<f64> {
+            let reference = example.reference.as_deref().unwrap_or_default();
+            let pairs = example.sampling.iter().zip(reference);
+            // The policy that sampled is the one whose ratio is 1.
+            pairs
+                .map(|(&s, &r)| beta * config.kl_estimator.at(s.into(), r.into(), 1.0).0)
+                .collect()
+        };
+        let penalties: Vec<Vec<f64>> = self.examples.iter().map(of).collect();
+        let total: f64 = penalties.iter().flatten().sum();
+        let tokens: usize = penalties.iter().map(Vec::len).sum();
+        self.kl_reward = Some(total / (beta * tokens.max(1) as f64));
+        Ok(Some(penalties))
+    }
+
+    fn set_advantages(
+        &mut self,
+        config: &GrpoConfig,
+        groups: &[RolloutGroup],
+        weights: &[(String, f64)],
+        penalties: Option<Vec<Vec<f64>>>,
+    ) {
+        let whitened = config.scale_rewards() == ScaleRewards::Whiten;
+        let mut rewards: Vec<GroupRewards> = groups
+            .iter()
+            .map(|group| GroupRewards {
+                totals: group.rewards(),
+                components: match config.normalize_components {
+                    true => components(group, weights),
+                    false => Vec::new(),
+                },
+            })
+            .collect();
+        // Without whitening the penalty of a whole completion is part of its reward.
+        if let Some(penalties) = penalties.as_ref().filter(|_| !whitened) {
+            let mut sums = penalties.iter().map(|tokens| tokens.iter().sum::<f64>());
+            let judged = rewards.iter_mut().flat_map(|g| &mut g.totals).flatten();
+            judged.for_each(|total| *total -= sums.next().unwrap_or(0.0));
+        }
+        let advantages = step_advantages(&rewards, config.baseline(), config.scale_rewards());
+        let known: Vec<f64> = advantages.into_iter().flatten().flatten().collect();
+        self.advantage_std = crate::statistics::deviation(&known);
+        for (index, (example, advantage)) in self.examples.iter_mut().zip(known).enumerate() {
+            let to_go = match penalties.as_ref().filter(|_| whitened) {
+                Some(penalties) => to_go(advantage, &penalties[index]),
+                None => vec![advantage; example.length()],
+            };
+            example.advantages = to_go.into_iter().map(|a| a as f32).collect();
+        }
+        if whitened {
+            let counted = self.examples.iter_mut().filter(|e| e.counts);
+            let mut lists: Vec<Vec<f32>> =
+                counted.map(|e| std::mem::take(&mut e.advantages)).collect();
+            whiten(&mut lists);
+            let counted = self.examples.iter_mut().filter(|e| e.counts);
+            counted
+                .zip(lists)
+                .for_each(|(example, list)| example.advantages = list);
+        }
+    }
+
+    /// Scores the examples that move by the policies that the loss compares with: the old one when
+    /// it is no longer the current one, the reference when there is a KL penalty; and finds the
+    /// tokens of high entropy.
+    ///
+    /// # Errors
+    /// When a completion does not fit into a micro-batch.
+    pub fn score(
+        &mut self,
+        config: &GrpoConfig,
+        model: &Transformer,
+        reference: Option<&Transformer>,
+        scoring: Scoring,
+    ) -> Result<(), BudgetError> {
+        let selects = config.top_entropy < 1.0;
+        let keeps_old = config.updates() > 1 && config.old_policy == OldPolicy::Trainer;
+        if config.old_policy == OldPolicy::Sampler {
+            for example in &mut self.examples {
+                example.old = Some(example.sampling.clone());
+            }
+        }
+        if keeps_old || selects {
+            let sequences = self.sequences(|e| e.moves);
+            let scores = token_logprobs(model, &sequences, scoring.token_budget, scoring.head)?;
+            let entropies: Vec<f32> = scores.iter().flat_map(|s| s.entropy.clone()).collect();
+            let least = quantile(entropies, 1.0 - config.top_entropy);
+            let moving = self.examples.iter_mut().filter(|e| e.moves);
+            for (example, scores) in moving.zip(scores) {
+                if selects {
+                    example.kept = Some(scores.entropy.iter().map(|&e| e >= least).collect());
+                }
+                if keeps_old {
+                    example.old = Some(scores.logprobs);
+                }
+            }
+        }
+        match reference.filter(|_| config.objective().beta > 0.0) {
+            Some(reference) => self.score_reference(reference, scoring, |e| e.moves),
+            None => Ok(()),
+        }
+    }
+
+    fn score_reference(
+        &mut self,
+        reference: &Transformer,
+        scoring: Scoring,
+        of: impl Fn(&Example) -> bool,
+    ) -> Result<(), BudgetError> {
+        let sequences = self.sequences(&of);
+        let scores = token_logprobs(reference, &sequences, scoring.token_budget, scoring.head)?;
+        let scored = self.examples.iter_mut().filter(|e| of(e));
+        for (example, scores) in scored.zip(scores) {
+            example.reference = Some(scores.logprobs);
+        }
+        Ok(())
+    }
+
+    fn sequences(&self, of: impl Fn(&Example) -> bool) -> Vec<Sequence> {
+        let chosen = self.examples.iter().filter(|e| of(e));
+        chosen.map(|e| e.sequence.clone()).collect()
+    }
+
+    /// The advantage of each completion of `groups`, from which the batch was made.
+    pub fn advantages(&self, groups: &[RolloutGroup]) -> Advantages {
+        let mut known = self.examples.iter().map(|example| {
+            let sum: f64 = example.advantages.iter().map(|&a| f64::from(a)).sum();
+            sum / example.length().max(1) as f64
+        });
+        let mut of = |c: &Completion| c.reward().and_then(|_| known.next());
+        groups
+            .iter()
+            .map(|group| group.completions.iter().map(&mut of).collect())
+            .collect()
+    }
+
+    /// The examples of the groups from `part · groups / parts` on, as many as a mini-batch has.
+    pub fn mini_batch(&self, part: usize, parts: usize) -> Vec<&Example> {
+        let (start, end) = (part * self.groups / parts, (part + 1) * self.groups / parts);
+        let inside = |e: &&Example| (start..end).contains(&e.group);
+        self.examples.iter().filter(inside).collect()
+    }
+}
+
+fn example(
+    config: &GrpoConfig,
+    index: usize,
+    group: &RolloutGroup,
+    completion: &Completion,
+) -> Example {
+    Example {
+        sequence: Sequence {
+            prompt: group.prompt.clone(),
+            completion: completion.tokens.clone(),
+        },
+        group: index,
+        counts: !(config.mask_truncated && completion.truncated()),
+        moves: false,
+        advantages: Vec::new(),
+        sampling: completion.sampling_logprobs.clone(),
+        old: None,
+        reference: None,
+        kept: None,
+        recorded: completion.recorded.clone(),
+    }
+}
+
+/// Each component's weight and scores; of completions without a total there is none.
+fn components(group: &RolloutGroup, weights: &[(String, f64)]) -> Vec<(f64, Vec<Option<f64>>)> {
+    let scores = |name: &str| {
+        group
+            .completions
+            .iter()
+            .map(|c| c.component(name))
+            .collect()
+    };
+    weights
+        .iter()
+        .map(|(name, weight)| (*weight, scores(name)))
+        .collect()
+}
+
+/// The value below which the share `at` of `values` lies, between neighbours by a straight line, as
+/// `torch.quantile`. Of nothing, or at 0, everything is above it.
+pub fn quantile(mut values: Vec<f32>, at: f64) -> f32 {
+    if values.is_empty() || at <= 0.0 {
+        return f32::NEG_INFINITY;
+    }
+    values.sort_by(f32::total_cmp);
+    let place = at * (values.len() - 1) as f64;
+    let (low, high) = (values[place as usize], values[place.ceil() as usize]);
+    (f64::from(low) + (f64::from(high) - f64::from(low)) * place.fract()) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_lies_between_its_neighbours() {
+        let values = vec![4.0, 1.0, 3.0, 2.0];
+        assert_eq!(quantile(values.clone(), 0.5), 2.5);
+        assert_eq!(quantile(values.clone(), 1.0), 4.0);
+        assert_eq!(quantile(values, 0.0), f32::NEG_INFINITY);
+        assert_eq!(quantile(Vec::new(), 0.5), f32::NEG_INFINITY);
+    }
+}

@@ -1,0 +1,37 @@
+//! Group relative policy optimisation (DeepSeekMath, arXiv 2402.03300) and its family.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`config`] | what a stage can be set to |
+//! | [`sampler`] | tasks → judged groups worth training on |
+//! | [`feed`] | the batches of a stage, sampled in turn with training or beside it |
+//! | [`saved`] | sampled batches on disk |
+//! | [`advantage`] | rewards of a step → advantages |
+//! | [`batch`] | judged groups → examples with advantages and scores of other policies |
+//! | [`objective`] | the family as data: ratio, surrogate, normaliser |
+//! | [`loss`], [`kl`], [`correction`] | value and derivatives of the objective of one completion |
+//! | [`trainer`] | one step, by name |
+
+pub mod advantage;
+pub mod batch;
+pub mod config;
+pub mod correction;
+pub mod feed;
+pub mod kl;
+pub mod loss;
+pub mod metrics;
+pub mod objective;
+pub mod preflight;
+pub mod reference;
+pub mod sampler;
+pub mod saved;
+mod statistics;
+pub mod trainer;
+
+pub use advantage::{Baseline, ScaleRewards, group_advantages};
+pub use config::GrpoConfig;
+pub use feed::Feed;
+pub use metrics::{GrpoMetrics, RewardStatistics};
+pub use objective::{Objective, ObjectiveConfig};
+pub use sampler::{Sampler, StepRollouts};
+pub use trainer::Trainer;

@@ -1,0 +1,154 @@
+//! What would waste hours is found before the first step.
+
+use dunwu_datasets::TaskSource;
+
+use super::{estimate, RunError};
+use crate::{config::RunConfig, generation::{Finish, SamplingConfig}, learner::{token_logprobs, BudgetError, Sequence}, machine::available_memory_bytes, model::{Engine, Transformer}, rollout::{Completion, RolloutCollector, RolloutGroup}, stages::grpo::{batch::Scoring, GrpoConfig}};
+
+/// Groups that are sampled.
+const GROUPS: usize = 8;
+
+/// Nats between sampler and trainer that no rounding explains, as for the alarm `mismatch`.
+const MOST_MISMATCH: f64 = 0.01;
+
+/// Stops a run that will not fit into memory, before it has taken any.
+///
+/// # Errors
+/// [`RunError::Preflight`] with the parts of the estimate.
+pub fn memory(config: &RunConfig, engine: Engine) -> Result<(), RunError> {
+    if engine == Engine::Tensors {
+        return Ok(()); // a GPU does not say how much it has left
+    }
+    let estimate = estimate::of(config)?;
+    match available_memory_bytes() {
+        Some(available) if available < estimate.peak_bytes => {
+            let mib = |bytes: u64| bytes >> 20;
+            let parts: Vec<String> = estimate
+                .parts
+                .iter()
+                .filter(|(_, bytes)| *bytes > estimate.peak_bytes / 10)
+                .map(|(name, bytes)| format!("{name} {} MiB", mib(*bytes)))
+                .collect();
+            Err(RunError::Preflight {
+                problem: format!(
+                    "about {} MiB are needed at the worst moment and {} MiB are free; most go to {}",
+                    mib(estimate.peak_bytes),
+                    mib(available),
+                    parts.join(", ")
+                ),
+                hint: "lower memory.token_budget, memory.workers or memory.batch_rows, set memory.recorded_tokens = 0 or memory.checkpoint_activations = true, or train adapters with [lora]".to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Samples a few groups as the first step would, and stops when they cannot teach anything.
+///
+/// # Errors
+/// [`RunError::Preflight`] with what was seen and what to do; [`RunError::Prompt`] when a prompt does
+/// not fit.
+pub fn check(
+    collector: &RolloutCollector,
+    model: &Transformer,
+    sampling: &SamplingConfig,
+    config: &GrpoConfig,
+    scoring: Scoring,
+    source: &mut dyn TaskSource,
+    seed: u64,
+) -> Result<(), RunError> {
+    let fail = |problem: String, hint: &str| {
+        Err(RunError::Preflight {
+            problem,
+            hint: hint.to_owned(),
+        })
+    };
+    let tasks = source.next_batch(GROUPS, 0.0)?;
+    let groups = collector
+        .collect(model, sampling, tasks, config.group, seed, |_| {})?
+        .groups;
+    if let Some(longest) = groups.iter().map(|g| g.prompt.len()).max()
+        && longest + sampling.max_tokens - 1 > scoring.token_budget
+    {
+        return Err(RunError::Budget(BudgetError {
+            prompt: longest,
+            completion: sampling.max_tokens,
+            budget: scoring.token_budget,
+        }));
+    }
+    let completions: Vec<&Completion> = groups.iter().flat_map(|g| &g.completions).collect();
+    let count = completions.len();
+    if let Some(error) = completions.iter().find_map(|c| c.outcome.as_ref().err()) {
+        let failed = completions.iter().filter(|c| c.outcome.is_err()).count();
+        if failed * 2 > count {
+            return fail(
+                format!("the judge failed on {failed} of {count} completions, first with: {error}"),
+                "mend the reward; a failed judge is never a reward of 0",
+            );
+        }
+    }
+    if completions.iter().all(|c| c.finish == Finish::Length) {
+        return fail(
+            format!(
+                "none of {count} completions ended within sampling.max_tokens = {}",
+                sampling.max_tokens
+            ),
+            "raise sampling.max_tokens, add sampling.stop, or check the model's end-of-sequence token",
+        );
+    }
+    let rewards: Vec<f64> = completions.iter().filter_map(|c| c.reward()).collect();
+    if let Some(&first) = rewards.first()
+        && rewards.iter().all(|&r| r == first)
+    {
+        let example = completions.first().map_or("", |c| c.text.as_str());
+        let example: String = example.chars().take(200).collect();
+        return fail(
+            format!(
+                "all {} rewards are {first}, so there is nothing to learn from; the first completion was {example:?}",
+                rewards.len()
+            ),
+            "make the tasks easier or harder, look at the reward, or raise sampling.temperature",
+        );
+    }
+    let mismatch = mismatch(model, &groups, scoring)?;
+    if mismatch.is_some_and(|mismatch| mismatch.is_nan() || mismatch > MOST_MISMATCH) {
+        return fail(
+            format!(
+                "log-probabilities of the same tokens by the sampler and by the trainer differ by {:.4} nats on average",
+                mismatch.unwrap_or(f64::NAN)
+            ),
+            "that is a bug, or a device that computes wrongly: compare with --device flex, and report it",
+        );
+    }
+    Ok(())
+}
+
+/// The mean difference of a token's log-probability between the two passes, in nats, over the first
+/// completion of each group; `None` when these are empty. Training may use what sampling has computed and
+/// would not see it.
+///
+/// # Errors
+/// When a completion does not fit into a micro-batch.
+pub fn mismatch(
+    model: &Transformer,
+    groups: &[RolloutGroup],
+    scoring: Scoring,
+) -> Result<Option<f64>, BudgetError> {
+    let first = |group: &RolloutGroup| {
+        let completion = group.completions.first()?;
+        let sequence = Sequence {
+            prompt: group.prompt.clone(),
+            completion: completion.tokens.clone(),
+        };
+        Some((sequence, completion.sampling_logprobs.clone()))
+    };
+    let (sequences, sampled): (Vec<_>, Vec<_>) = groups.iter().filter_map(first).unzip();
+    let scores = token_logprobs(model, &sequences, scoring.token_budget, scoring.head)?;
+    let pairs = scores.iter().zip(&sampled);
+    let differences: Vec<f64> = pairs
+        .flat_map(|(scores, sampled)| scores.logprobs.iter().zip(sampled))
+        .map(|(a, b)| f64::from((a - b).abs()))
+        .collect();
+    let mean = differences.iter().sum::<f64>() / differences.len() as f64;
+    Ok((!differences.is_empty()).then_some(mean))
+}

@@ -1,0 +1,144 @@
+//! From tasks to judged groups worth training on.
+
+use dunwu_datasets::{Cursor, TaskResult, TaskSource, derive_seed};
+
+use super::{advantage::is_constant, GrpoConfig};
+use crate::{generation::{Recorded, SamplingConfig}, model::Transformer, rollout::{Collected, Completion, RolloutCollector, RolloutGroup}, run::RunError};
+
+/// What one step trains on, and what it took to get it.
+#[derive(Debug, Default)]
+pub struct StepRollouts {
+    /// The groups of the step.
+    pub groups: Vec<RolloutGroup>,
+    /// Groups sampled besides, of which nothing could be learned (dynamic sampling).
+    pub dropped: Vec<RolloutGroup>,
+    /// How many of [`Self::groups`] teach nothing and fill the step up.
+    pub filling: usize,
+    /// Version of the policy that sampled.
+    pub version: u64,
+    /// Times that groups were sampled.
+    pub batches: usize,
+    /// Seconds of sampling.
+    pub generation_s: f64,
+    /// Seconds of waiting for the judge after the last token.
+    pub reward_s: f64,
+    /// Tokens whose activations are kept for training.
+    pub recorded_tokens: usize,
+    /// Where the source of tasks stood afterwards.
+    pub cursor: Cursor,
+}
+
+impl StepRollouts {
+    /// All groups that were sampled.
+    pub fn sampled(&self) -> impl Iterator<Item = &RolloutGroup> {
+        self.groups.iter().chain(&self.dropped)
+    }
+}
+
+impl From<Collected> for StepRollouts {
+    /// Groups that were sampled at once by the policy at hand.
+    fn from(collected: Collected) -> Self {
+        Self {
+            recorded_tokens: recorded_tokens(&collected.groups),
+            groups: collected.groups,
+            generation_s: collected.generation_s,
+            reward_s: collected.reward_s,
+            batches: 1,
+            ..Self::default()
+        }
+    }
+}
+
+/// Samples and judges the batches of a stage.
+pub struct Sampler<'a> {
+    /// The stage's settings.
+    pub config: &'a GrpoConfig,
+    /// How completions are drawn.
+    pub sampling: &'a SamplingConfig,
+    /// Samples and judges.
+    pub collector: RolloutCollector<'a>,
+    /// The reward component that says whether an answer is right.
+    pub correct: &'a str,
+    /// Seed of the stage.
+    pub seed: u64,
+    /// Activations of at most so many tokens of a step are kept for training.
+    pub recorded_tokens: usize,
+}
+
+impl Sampler<'_> {
+    /// Samples and judges the completions of a step, which counts from 0, with version `version` of
+    /// the policy. With dynamic sampling, groups whose rewards are all the same are replaced as
+    /// long as there are batches left, and fill the step up at the end.
+    ///
+    /// # Errors
+    /// When tasks cannot be had or a prompt cannot be encoded.
+    pub fn sample(
+        &self,
+        model: &Transformer,
+        version: u64,
+        source: &mut dyn TaskSource,
+        step: u64,
+    ) -> Result<StepRollouts, RunError> {
+        let done = step as f64 / self.config.steps.max(1) as f64;
+        let prompts = self.config.prompts;
+        let most = self.config.dynamic_sampling.map_or(1, |d| d.max_batches);
+        let mut rollouts = StepRollouts {
+            version,
+            ..StepRollouts::default()
+        };
+        while rollouts.groups.len() < prompts && rollouts.batches < most {
+            let tasks = source.next_batch(prompts - rollouts.groups.len(), done)?;
+            let seed = match rollouts.batches as u64 {
+                0 => derive_seed(self.seed, &[step]),
+                batch => derive_seed(self.seed, &[step, batch]),
+            };
+            let group = self.config.group;
+            let collector = RolloutCollector {
+                recorded_tokens: self
+                    .recorded_tokens
+                    .saturating_sub(rollouts.recorded_tokens),
+                ..self.collector
+            };
+            let collected = collector.collect(model, self.sampling, tasks, group, seed, |_| {})?;
+            rollouts.recorded_tokens += recorded_tokens(&collected.groups);
+            rollouts.batches += 1;
+            rollouts.generation_s += collected.generation_s;
+            rollouts.reward_s += collected.reward_s;
+            source.observe(&self.results(&collected.groups));
+            for group in collected.groups {
+                let teaches = most == 1 || !is_constant(&group.rewards());
+                let place = match teaches {
+                    true => &mut rollouts.groups,
+                    false => &mut rollouts.dropped,
+                };
+                place.push(group);
+            }
+        }
+        let missing = prompts.saturating_sub(rollouts.groups.len());
+        let filling = missing.min(rollouts.dropped.len());
+        rollouts.filling = filling;
+        rollouts.groups.extend(rollouts.dropped.drain(..filling));
+        rollouts.cursor = source.cursor();
+        Ok(rollouts)
+    }
+
+    /// How many completions of each task were right.
+    fn results(&self, groups: &[RolloutGroup]) -> Vec<TaskResult> {
+        let of = |group: &RolloutGroup| {
+            let right = |c: &Completion| c.component(self.correct).map(|value| value > 0.5);
+            let verdicts: Vec<bool> = group.completions.iter().filter_map(right).collect();
+            TaskResult {
+                id: group.task.id.clone(),
+                passed: verdicts.iter().filter(|right| **right).count(),
+                judged: verdicts.len(),
+            }
+        };
+        groups.iter().map(of).collect()
+    }
+}
+
+/// Tokens on the tapes of some groups.
+fn recorded_tokens(groups: &[RolloutGroup]) -> usize {
+    let completions = groups.iter().flat_map(|group| &group.completions);
+    Recorded::tokens(completions.filter_map(|completion| completion.recorded.as_ref()))
+}

@@ -1,0 +1,248 @@
+//! Sampled batches on disk: what an asynchronous run has sampled and not yet trained on is part of
+//! its checkpoint.
+
+use dunwu_datasets::{Cursor, Task};
+use dunwu_rewards::RewardOutcome;
+use serde::{Deserialize, Serialize};
+
+use super::sampler::StepRollouts;
+use crate::{generation::Finish, rollout::{Completion, JudgeError, RolloutGroup}};
+
+/// [`StepRollouts`] as JSON. Numbers that training depends on are kept by their bits: no rounding
+/// comes between a run and its resumption.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedRollouts {
+    groups: Vec<SavedGroup>,
+    dropped: Vec<SavedGroup>,
+    filling: usize,
+    version: u64,
+    batches: usize,
+    generation_s: f64,
+    reward_s: f64,
+    cursor: Cursor,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedGroup {
+    task: Task,
+    prompt_text: String,
+    prompt: Vec<u32>,
+    completions: Vec<SavedCompletion>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedCompletion {
+    tokens: Vec<u32>,
+    sampling_logprob_bits: Vec<u32>,
+    text: String,
+    finish: Finish,
+    outcome: SavedOutcome,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum SavedOutcome {
+    Judged {
+        total_bits: u64,
+        component_bits: Vec<(String, Option<u64>)>,
+        part_bits: Vec<(String, u64)>,
+        notes: Vec<String>,
+    },
+    Failed {
+        message: String,
+        undecided: bool,
+    },
+}
+
+impl From<&StepRollouts> for SavedRollouts {
+    fn from(rollouts: &StepRollouts) -> Self {
+        let groups = |groups: &[RolloutGroup]| groups.iter().map(SavedGroup::from).collect();
+        Self {
+            groups: groups(&rollouts.groups),
+            dropped: groups(&rollouts.dropped),
+            filling: rollouts.filling,
+            version: rollouts.version,
+            batches: rollouts.batches,
+            generation_s: rollouts.generation_s,
+            reward_s: rollouts.reward_s,
+            cursor: rollouts.cursor.clone(),
+        }
+    }
+}
+
+impl From<SavedRollouts> for StepRollouts {
+    fn from(saved: SavedRollouts) -> Self {
+        let groups = |groups: Vec<SavedGroup>| groups.into_iter().map(Into::into).collect();
+        Self {
+            groups: groups(saved.groups),
+            dropped: groups(saved.dropped),
+            filling: saved.filling,
+            version: saved.version,
+            batches: saved.batches,
+            generation_s: saved.generation_s,
+            reward_s: saved.reward_s,
+            recorded_tokens: 0,
+            cursor: saved.cursor,
+        }
+    }
+}
+
+impl From<&RolloutGroup> for SavedGroup {
+    fn from(group: &RolloutGroup) -> Self {
+        Self {
+            task: group.task.clone(),
+            prompt_text: group.prompt_text.clone(),
+            prompt: group.prompt.clone(),
+            completions: group.completions.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<SavedGroup> for RolloutGroup {
+    fn from(saved: SavedGroup) -> Self {
+        Self {
+            task: saved.task,
+            prompt_text: saved.prompt_text,
+            prompt: saved.prompt,
+            completions: saved.completions.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&Completion> for SavedCompletion {
+    fn from(completion: &Completion) -> Self {
+        let bits = |values: &[(String, f64)]| {
+            let one = |(name, value): &(String, f64)| (name.clone(), value.to_bits());
+            values.iter().map(one).collect()
+        };
+        let outcome = match &completion.outcome {
+            Ok(outcome) => SavedOutcome::Judged {
+                total_bits: outcome.total.to_bits(),
+                component_bits: outcome
+                    .components
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.map(f64::to_bits)))
+                    .collect(),
+                part_bits: bits(&outcome.parts),
+                notes: outcome.notes.clone(),
+            },
+            Err(error) => SavedOutcome::Failed {
+                message: error.to_string(),
+                undecided: error.is_undecided(),
+            },
+        };
+        Self {
+            tokens: completion.tokens.clone(),
+            sampling_logprob_bits: completion
+                .sampling_logprobs
+                .iter()
+                .map(|logprob| logprob.to_bits())
+                .collect(),
+            text: completion.text.clone(),
+            finish: completion.finish,
+            outcome,
+        }
+    }
+}
+
+impl From<SavedCompletion> for Completion {
+    fn from(saved: SavedCompletion) -> Self {
+        let outcome = match saved.outcome {
+            SavedOutcome::Judged {
+                total_bits,
+                component_bits,
+                part_bits,
+                notes,
+            } => Ok(RewardOutcome {
+                total: f64::from_bits(total_bits),
+                components: component_bits
+                    .into_iter()
+                    .map(|(name, bits)| (name, bits.map(f64::from_bits)))
+                    .collect(),
+                parts: part_bits
+                    .into_iter()
+                    .map(|(name, bits)| (name, f64::from_bits(bits)))
+                    .collect(),
+                notes,
+            }),
+            SavedOutcome::Failed { message, undecided } => {
+                Err(JudgeError::Earlier { message, undecided })
+            }
+        };
+        Self {
+            tokens: saved.tokens,
+            sampling_logprobs: saved
+                .sampling_logprob_bits
+                .into_iter()
+                .map(f32::from_bits)
+                .collect(),
+            text: saved.text,
+            finish: saved.finish,
+            recorded: None,
+            outcome,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dunwu_datasets::Prompt;
+
+    #[test]
+    fn nothing_is_lost_on_the_way() {
+        let completion = |outcome| Completion {
+            tokens: vec![1, 2, 3],
+            sampling_logprobs: vec![-0.1, -1.234_567_9e-7, f32::MIN_POSITIVE],
+            text: "three".to_owned(),
+            finish: Finish::Length,
+            recorded: None,
+            outcome,
+        };
+        let judged = RewardOutcome {
+            total: 0.1 + 0.2,
+            components: vec![
+                ("exact".to_owned(), Some(1.0 / 3.0)),
+                ("math".to_owned(), None),
+            ],
+            parts: vec![("exact/x".to_owned(), 1e-300)],
+            notes: vec!["a word".to_owned()],
+        };
+        let failed = JudgeError::Deadline { seconds: 2.0 };
+        let rollouts = StepRollouts {
+            groups: vec![RolloutGroup {
+                task: Task {
+                    id: "t".to_owned(),
+                    prompt: Prompt::Text("1+1=".to_owned()),
+                    answer: "2".to_owned(),
+                    columns: Default::default(),
+                },
+                prompt_text: "1+1=".to_owned(),
+                prompt: vec![7, 8],
+                completions: vec![completion(Ok(judged)), completion(Err(failed))],
+            }],
+            version: 3,
+            batches: 2,
+            ..StepRollouts::default()
+        };
+        let text = serde_json::to_string(&SavedRollouts::from(&rollouts)).unwrap();
+        let back: StepRollouts = serde_json::from_str::<SavedRollouts>(&text).unwrap().into();
+        let (a, b) = (&rollouts.groups[0], &back.groups[0]);
+        assert_eq!((back.version, back.batches), (3, 2));
+        assert_eq!((&a.task, &a.prompt), (&b.task, &b.prompt));
+        for (a, b) in a.completions.iter().zip(&b.completions) {
+            assert_eq!(
+                (&a.tokens, &a.text, a.finish),
+                (&b.tokens, &b.text, b.finish)
+            );
+            assert_eq!(a.sampling_logprobs, b.sampling_logprobs);
+            assert_eq!(a.outcome.as_ref().ok(), b.outcome.as_ref().ok());
+            let message = |c: &Completion| c.outcome.as_ref().err().map(ToString::to_string);
+            assert_eq!(message(a), message(b));
+            assert_eq!((a.failed(), a.undecided()), (b.failed(), b.undecided()));
+        }
+    }
+}

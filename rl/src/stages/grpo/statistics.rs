@@ -1,0 +1,93 @@
+//! The figures of a step.
+
+use std::collections::BTreeMap;
+
+use dunwu_rewards::Rubric;
+
+use super::{advantage::is_constant, batch::{Example, Weights}, loss::{token_losses, Seen}, objective::ObjectiveConfig, sampler::StepRollouts};
+use crate::{learner::{gradient::MicroOutput, MicroBatch}, stages::grpo::RewardStatistics, statistics::{deviation, mean}};
+
+/// Sums over the tokens that an update was made with.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TokenSums {
+    pub(super) loss: f64,
+    pub(super) entropy: f64,
+    pub(super) mismatch: f64,
+    pub(super) mismatch_max: f64,
+    pub(super) seen: Seen,
+}
+
+impl TokenSums {
+    /// Adds what a micro-batch saw.
+    pub(super) fn add(
+        &mut self,
+        batch: &MicroBatch,
+        output: &MicroOutput,
+        examples: &[&Example],
+        weights: &[Weights],
+        objective: &ObjectiveConfig,
+    ) {
+        self.loss += output.loss;
+        self.entropy += output.entropy.iter().map(|&e| f64::from(e)).sum::<f64>();
+        let mut start = 0;
+        for &member in &batch.members {
+            let example = examples[member];
+            let range = start..start + example.length();
+            let logprobs = &output.logprobs[range.clone()];
+            for (logprob, sampled) in logprobs.iter().zip(&example.sampling) {
+                let difference = f64::from((logprob - sampled).abs());
+                self.mismatch += difference;
+                self.mismatch_max = self.mismatch_max.max(difference);
+            }
+            let whole = 0..example.length();
+            let entropy = &output.entropy[range];
+            let tokens = example.tokens(whole, logprobs, entropy, weights[member]);
+            self.seen.add(&token_losses(objective, &tokens).seen);
+            start += example.length();
+        }
+    }
+
+    /// Adds another update with the same batch of rollouts.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.entropy += other.entropy;
+        self.mismatch += other.mismatch;
+        self.mismatch_max = self.mismatch_max.max(other.mismatch_max);
+        self.seen.add(&other.seen);
+    }
+}
+
+impl RewardStatistics {
+    /// What the rollouts of a step say, before any update; groups that were dropped included.
+    pub(super) fn of(rollouts: &StepRollouts, rubric: &Rubric) -> Self {
+        let completions = || rollouts.sampled().flat_map(|group| &group.completions);
+        let groups = rollouts.sampled().count();
+        let rewards: Vec<f64> = completions().filter_map(|c| c.reward()).collect();
+        let count = completions().count().max(1) as f64;
+        let lengths: Vec<f64> = completions().map(|c| c.tokens.len() as f64).collect();
+        let constant = rollouts
+            .sampled()
+            .filter(|g| is_constant(&g.rewards()))
+            .count();
+        let (mut components, mut components_std) = (BTreeMap::new(), BTreeMap::new());
+        for name in rubric.component_names() {
+            let values: Vec<f64> = completions().filter_map(|c| c.component(name)).collect();
+            components.insert(name.to_owned(), mean(&values));
+            components_std.insert(name.to_owned(), deviation(&values));
+        }
+        Self {
+            reward_mean: mean(&rewards),
+            reward_std: deviation(&rewards),
+            components,
+            components_std,
+            zero_variance_groups: constant as f64 / groups.max(1) as f64,
+            truncated: completions().filter(|c| c.truncated()).count() as f64 / count,
+            failed_judgements: completions().filter(|c| c.failed()).count(),
+            undecided_judgements: completions().filter(|c| c.undecided()).count(),
+            completions: completions().count(),
+            completion_tokens: lengths.iter().sum::<f64>() as usize,
+            length_mean: mean(&lengths),
+            length_max: lengths.iter().copied().fold(0.0, f64::max) as usize,
+        }
+    }
+}

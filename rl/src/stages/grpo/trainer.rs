@@ -1,0 +1,278 @@
+//! One step of GRPO, by name.
+
+use std::{ops::Range, time::Instant};
+
+use super::{advantage::Advantages, batch::{Batch, Example, Scoring, Weights}, feed::Feed, loss::{needs_whole_completions, token_losses}, objective::{Normalizer, ObjectiveConfig}, sampler::StepRollouts, statistics::TokenSums, GrpoConfig};
+use crate::{generation::SamplingConfig, learner::{batch_gradients, pack, BudgetError, GradientConfig, Learner, MicroBatch, Sequence, Upstream}, model::{Activations, Parameters, Transformer}, rollout::Judge, run::RunError, stages::grpo::{GrpoMetrics, RewardStatistics}};
+
+/// The frozen policy of the KL penalty.
+#[derive(Debug, Clone, Copy)]
+pub struct Reference<'a> {
+    /// Its weights.
+    pub model: &'a Transformer,
+    /// The step of the stage before which they were the policy's.
+    pub since: u64,
+}
+
+/// What a step leaves behind.
+#[derive(Debug)]
+pub struct StepOutcome {
+    /// Its figures.
+    pub metrics: GrpoMetrics,
+    /// What was sampled for it.
+    pub rollouts: StepRollouts,
+    /// The advantage of each completion of each group that was trained on, its tokens' mean where
+    /// they differ; `None` without a verdict.
+    pub advantages: Advantages,
+}
+
+/// What a GRPO stage works with; it holds no state of its own.
+pub struct Trainer<'a> {
+    /// The stage's settings.
+    pub config: &'a GrpoConfig,
+    /// How completions are drawn.
+    pub sampling: &'a SamplingConfig,
+    /// Who judged them.
+    pub judge: &'a Judge,
+    /// The frozen policy of the KL penalty, when there is one.
+    pub reference: Option<Reference<'a>>,
+    /// How much of the batch goes through the model at a time, and through its head.
+    pub scoring: Scoring,
+    /// Threads that share the micro-batches.
+    pub workers: usize,
+    /// What is kept of the forward pass.
+    pub activations: Activations,
+}
+
+impl Trainer<'_> {
+    /// Takes the batch of `step`, which counts from 0, and updates the policy of `learner` by it.
+    ///
+    /// # Errors
+    /// When tasks cannot be had, a prompt cannot be encoded, or the loss is not a number.
+    pub fn step(
+        &self,
+        learner: &mut Learner,
+        feed: &mut Feed,
+        step: u64,
+    ) -> Result<StepOutcome, RunError> {
+        let start = Instant::now();
+        let rollouts = feed.next(learner, step)?;
+        let (metrics, advantages) = self.learn(learner, &rollouts, step)?;
+        let step_s = start.elapsed().as_secs_f64();
+        Ok(StepOutcome {
+            metrics: GrpoMetrics { step_s, ..metrics },
+            rollouts,
+            advantages,
+        })
+    }
+
+    /// Updates the policy of `learner` by judged completions: `iterations` times `mini_batches`
+    /// updates. Returns the advantages as well, as [`StepOutcome`] has them.
+    ///
+    /// # Errors
+    /// When a completion does not fit into a micro-batch, or the loss is not a number.
+    pub fn learn(
+        &self,
+        learner: &mut Learner,
+        rollouts: &StepRollouts,
+        step: u64,
+    ) -> Result<(GrpoMetrics, Advantages), RunError> {
+        let training = Instant::now();
+        let config = self.config;
+        let staleness = learner.version - rollouts.version.min(learner.version);
+        let reference = self.reference.map(|reference| reference.model);
+        let weights = self.judge.rubric().weights();
+        let scoring = self.scoring;
+        let mut batch = Batch::new(config, &rollouts.groups, &weights, reference, scoring)?;
+        batch.score(config, &learner.model, reference, scoring)?;
+        let rate = config.learning_rate
+            * config
+                .schedule
+                .factor(step, config.steps, config.warmup_steps);
+        let (mut first, mut last) = (TokenSums::default(), TokenSums::default());
+        let mut grad_norm = 0.0;
+        // The policy that sampled is the one that is trained until it is updated.
+        let mut sampled_by = staleness == 0;
+        for iteration in 0..config.iterations {
+            last = TokenSums::default();
+            for part in 0..config.mini_batches {
+                let examples = batch.mini_batch(part, config.mini_batches);
+                let (gradients, sums) = self.gradients(learner, &examples, sampled_by)?;
+                sampled_by = false;
+                // No number moves nothing; the figures say so, and an alarm.
+                grad_norm = match sums.loss.is_finite() {
+                    true => learner.update(gradients, rate),
+                    false => f64::NAN,
+                };
+                last.merge(&sums);
+                if !grad_norm.is_finite() {
+                    break;
+                }
+            }
+            if iteration == 0 {
+                first = last.clone();
+            }
+            if !grad_norm.is_finite() {
+                break;
+            }
+        }
+        // When no group has two different rewards, nothing is trained: these are then null.
+        let tokens = first.seen.tokens as f64;
+        let per_token = |sum: f64| sum / tokens;
+        let seen = last.seen;
+        let rewards = RewardStatistics::of(rollouts, self.judge.rubric());
+        let training_s = training.elapsed().as_secs_f64();
+        let metrics = GrpoMetrics {
+            loss: first.loss / config.mini_batches as f64,
+            entropy: per_token(first.entropy),
+            kl: (config.objective().beta > 0.0).then_some(per_token(first.seen.kl)),
+            kl_reward: batch.kl_reward,
+            clip_fraction_low: seen.clipped_low as f64 / seen.tokens as f64,
+            clip_fraction_high: seen.clipped_high as f64 / seen.tokens as f64,
+            ratio_mean: seen.ratio / seen.tokens as f64,
+            ratio_max: seen.ratio_max,
+            mismatch_mean: per_token(first.mismatch),
+            mismatch_max: match first.seen.tokens {
+                0 => f64::NAN,
+                _ => first.mismatch_max,
+            },
+            staleness_mean: staleness as f64,
+            staleness_max: staleness,
+            correction_mean: config.correction.map(|_| per_token(first.seen.correction)),
+            correction_clipped: config
+                .correction
+                .map(|_| per_token(first.seen.corrected as f64)),
+            masked_tokens: per_token(first.seen.masked as f64),
+            reference_age: self.reference.map(|reference| step - reference.since),
+            advantage_std: batch.advantage_std,
+            sampled_groups: rollouts.sampled().count(),
+            kept_groups: rollouts.groups.len() - rollouts.filling,
+            refill_batches: rollouts.batches.saturating_sub(1),
+            trained_tokens: first.seen.tokens,
+            grad_norm,
+            learning_rate: rate,
+            policy_version: learner.version,
+            generation_s: rollouts.generation_s,
+            reward_s: rollouts.reward_s,
+            training_s,
+            step_s: rollouts.generation_s + rollouts.reward_s + training_s,
+            generated_tokens_per_s: rewards.completion_tokens as f64 / rollouts.generation_s,
+            ..rewards.into_metrics()
+        };
+        Ok((metrics, batch.advantages(&rollouts.groups)))
+    }
+
+    /// The gradient of an update, micro-batch by micro-batch, and what was seen on the way. Where the
+    /// policy is the one that `sampled`, its forward passes are used as far as they were kept.
+    fn gradients(
+        &self,
+        learner: &mut Learner,
+        examples: &[&Example],
+        sampled: bool,
+    ) -> Result<(Parameters, TokenSums), BudgetError> {
+        let objective = self.config.objective();
+        let counted = || examples.iter().filter(|e| e.counts);
+        let total: usize = counted().map(|e| e.length()).sum();
+        let completions = counted().count();
+        let moving: Vec<&Example> = examples.iter().copied().filter(|e| e.moves).collect();
+        let sequences: Vec<Sequence> = moving.iter().map(|e| e.sequence.clone()).collect();
+        let mut batches = pack(&sequences, self.scoring.token_budget)?;
+        if sampled {
+            for batch in &mut batches {
+                batch.recall(|member| moving[member].recorded.as_ref());
+            }
+        }
+        let longest = self.sampling.max_tokens;
+        let kept = |e: &&Example| match &e.kept {
+            Some(kept) => kept.iter().filter(|kept| **kept).count(),
+            None => e.length(),
+        };
+        let entropy = 1.0 / moving.iter().map(kept).sum::<usize>().max(1) as f64;
+        let weight = |e: &&Example| Weights {
+            gain: objective
+                .normalizer
+                .token_weight(e.length(), completions, total, longest),
+            entropy,
+        };
+        let mut weights: Vec<Weights> = moving.iter().map(weight).collect();
+        if objective.normalizer == Normalizer::MicroBatchTokens {
+            share_in_micro_batches(&batches, &mut weights);
+        }
+        let config = GradientConfig {
+            head: self.scoring.head,
+            activations: self.activations,
+            whole: needs_whole_completions(
+                &objective,
+                moving.iter().any(|e| e.old.is_some()),
+                moving.iter().any(|e| e.kept.is_some()),
+            ),
+        };
+        let loss = |batch: &MicroBatch, range, logprobs: &[f32], entropy: &[f32]| {
+            let members = Members {
+                examples: &moving,
+                weights: &weights,
+                objective: &objective,
+            };
+            members.loss(batch, range, logprobs, entropy)
+        };
+        let zeros = learner.zeros();
+        let model = &learner.model;
+        let (gradients, outputs) =
+            batch_gradients(model, &batches, config, self.workers, zeros, loss);
+        let mut sums = TokenSums::default();
+        for (batch, output) in batches.iter().zip(&outputs) {
+            sums.add(batch, output, &moving, &weights, &objective);
+        }
+        Ok((gradients, sums))
+    }
+}
+
+/// The examples of an update with their weights.
+struct Members<'a> {
+    examples: &'a [&'a Example],
+    weights: &'a [Weights],
+    objective: &'a ObjectiveConfig,
+}
+
+impl Members<'_> {
+    /// The loss of a range of the tokens of a micro-batch, completion by completion.
+    fn loss(
+        &self,
+        batch: &MicroBatch,
+        range: Range<usize>,
+        logprobs: &[f32],
+        entropy: &[f32],
+    ) -> Upstream {
+        let mut upstream = Upstream::default();
+        let mut start = 0;
+        for &member in &batch.members {
+            let example = self.examples[member];
+            let own = start..start + example.length();
+            start = own.end;
+            let shared = own.start.max(range.start)..own.end.min(range.end);
+            if shared.is_empty() {
+                continue;
+            }
+            let part = shared.start - own.start..shared.end - own.start;
+            let asked = shared.start - range.start..shared.end - range.start;
+            let (logprobs, entropy) = (&logprobs[asked.clone()], &entropy[asked]);
+            let tokens = example.tokens(part, logprobs, entropy, self.weights[member]);
+            let losses = token_losses(self.objective, &tokens);
+            upstream.value += losses.value;
+            let derivatives = &mut upstream.derivatives;
+            derivatives.by_logprobs.extend(losses.by_logprobs);
+            derivatives.by_entropy.extend(losses.by_entropy);
+        }
+        upstream
+    }
+}
+
+/// Each token's share of its micro-batch, and of the number of micro-batches.
+fn share_in_micro_batches(batches: &[MicroBatch], weights: &mut [Weights]) {
+    for batch in batches {
+        let share = 1.0 / (batch.targets.len() * batches.len()) as f64;
+        for &member in &batch.members {
+            weights[member].gain = share;
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What a supervised stage can be set to.
+
+use std::path::PathBuf;
+
+use dunwu_datasets::TraceMix;
+use serde::{Deserialize, Serialize};
+
+use crate::{checks::{above_zero, positive}, RunConfig}, learner::{AdamWConfig, Schedule}, stages::StageConfig};
+
+/// Settings of a supervised stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SftConfig {
+    /// Steps of the stage. Exactly one of this and `epochs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// How often each example is learnt from. The last step of the stage may be a smaller one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
+    /// Examples a step.
+    pub batch: usize,
+    /// Learning rate at the top of the schedule.
+    pub learning_rate: f64,
+    /// Course of the learning rate.
+    pub schedule: Schedule,
+    /// Steps of linear warm-up.
+    pub warmup_steps: u64,
+    /// The optimiser.
+    pub optimizer: AdamWConfig,
+    /// A JSON-lines file of `{"messages"}` or `{"prompt", "completion"}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// The index of an earlier rejection-sampling stage: what it kept is learnt, together with
+    /// `file` where both are set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_stage: Option<usize>,
+    /// With neither `file` nor `from_stage` demonstrations are generated for the run's task: so many
+    /// make up the data set; without it their stream never ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub demonstrations: Option<usize>,
+    /// How good the generated demonstrations are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces: Option<TraceMix>,
+    /// Which of the assistant's turns in a conversation are learnt.
+    pub turns: Turns,
+    /// Longest example, in tokens. Without it, what the model's context and `memory.token_budget`
+    /// hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
+    /// What is done about a longer one.
+    pub too_long: TooLong,
+    /// Share of the examples, by a hash of their problems, that is not learnt but measured.
+    pub heldout_fraction: f64,
+    /// Or a file of such examples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heldout_file: Option<PathBuf>,
+    /// Steps between measurements of the held-out loss; 0: at the end only.
+    pub heldout_every: u64,
+    /// The weights that the stage begins with, when not those that the stage before left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
+}
+
+/// Which of the assistant's turns in a conversation are learnt; all others are only read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turns {
+    /// Every one.
+    #[default]
+    All,
+    /// The last.
+    Last,
+}
+
+/// What is done about an example that is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TooLong {
+    /// The run stops and names it.
+    #[default]
+    Error,
+    /// It is left out, and counted.
+    Drop,
+    /// Its end is cut off; where nothing to learn is left of it, it is left out and counted.
+    Truncate,
+}
+
+/// Weights to go back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Restart {
+    /// Those that the run began with.
+    #[serde(rename = "run-start")]
+    RunStart,
+    /// Those that an earlier stage, counted from 0, ended with.
+    #[serde(rename = "after_stage")]
+    AfterStage(usize),
+}
+
+impl Default for SftConfig {
+    fn default() -> Self {
+        Self {
+            steps: None,
+            epochs: None,
+            batch: 64,
+            learning_rate: 1e-5,
+            schedule: Schedule::Cosine,
+            warmup_steps: 0,
+            optimizer: AdamWConfig::default(),
+            file: None,
+            from_stage: None,
+            demonstrations: None,
+            traces: None,
+            turns: Turns::default(),
+            max_length: None,
+            too_long: TooLong::default(),
+            heldout_fraction: 0.0,
+            heldout_file: None,
+            heldout_every: 0,
+            restart: None,
+        }
+    }
+}
+
+impl SftConfig {
+    /// Whether demonstrations are generated instead of read.
+    pub fn generates(&self) -> bool {
+        self.file.is_none() && self.from_stage.is_none()
+    }
+
+    /// Whether the examples never end.
+    pub fn endless(&self) -> bool {
+        self.generates() && self.demonstrations.is_none()
+    }
+
+    /// Checks the stage, which has this `index`, beside the rest of the run.
+    ///
+    /// # Errors
+    /// The first contradiction; it names the keys and their values.
+    pub fn validate(&self, run: &RunConfig, index: usize) -> Result<(), String> {
+        positive("batch", self.batch)?;
+        above_zero("learning_rate", self.learning_rate)?;
+        self.validate_duration()?;
+        self.validate_source(run, index)?;
+        self.validate_heldout()?;
+        if let Some(longest) = self.max_length {
+            positive("max_length", longest)?;
+            let budget = run.memory.token_budget;
+            if longest > budget {
+                return Err(format!(
+                    "max_length = {longest} is more than memory.token_budget = {budget}, which has to hold an example: lower the one or raise the other"
+                ));
+            }
+        }
+        match self.restart {
+            Some(Restart::AfterStage(stage)) if stage >= index => Err(format!(
+                "restart = {{ after_stage = {stage} }} must name a stage before this one, which is stages.{index}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn validate_duration(&self) -> Result<(), String> {
+        match (self.steps, self.epochs) {
+            (Some(steps), None) => positive("steps", steps as usize),
+            (None, Some(_)) if self.endless() => Err(
+                "epochs needs examples that end: set `demonstrations`, `file` or `from_stage`, or steps instead of epochs"
+                    .to_owned(),
+            ),
+            (None, Some(epochs)) => positive("epochs", epochs as usize),
+            (Some(steps), Some(epochs)) => Err(format!(
+                "steps = {steps} and epochs = {epochs} both say how long the stage is: set one of them"
+            )),
+            (None, None) => Err("set steps or epochs: nothing says how long the stage is".to_owned()),
+        }
+    }
+
+    fn validate_source(&self, run: &RunConfig, index: usize) -> Result<(), String> {
+        if let Some(stage) = self.from_stage {
+            match run.stages.get(stage) {
+                Some(StageConfig::RejectionSampling(_)) if stage < index => {}
+                Some(other) if stage < index => {
+                    return Err(format!(
+                        "from_stage = {stage} names a stage of kind {}, expected rejection-sampling",
+                        other.kind()
+                    ));
+                }
+                Some(_) => {
+                    return Err(format!(
+                        "from_stage = {stage} must name a stage before this one, which is stages.{index}"
+                    ));
+                }
+                None => {
+                    return Err(format!(
+                        "from_stage = {stage}: there are only {} stages, counted from 0",
+                        run.stages.len()
+                    ));
+                }
+            }
+        }
+        if let Some(traces) = &self.traces {
+            traces.validate().map_err(|e| format!("traces: {e}"))?;
+        }
+        if self.generates() {
+            if let Some(count) = self.demonstrations {
+                positive("demonstrations", count)?;
+            }
+            if self.endless() && self.too_long == TooLong::Drop {
+                return Err(
+                    "too_long = \"drop\" needs examples that end: set `demonstrations`".to_owned(),
+                );
+            }
+            return match run.data.demonstrates() {
+                true => Ok(()),
+                false => Err(
+                    "nothing to learn from: set `file` or `from_stage`, or use the generator chain-sum, countdown or program, which make demonstrations"
+                        .to_owned(),
+                ),
+            };
+        }
+        let read = if self.file.is_some() {
+            "file"
+        } else {
+            "from_stage"
+        };
+        for (key, set) in [
+            ("demonstrations", self.demonstrations.is_some()),
+            ("traces", self.traces.is_some()),
+        ] {
+            if set {
+                return Err(format!(
+                    "{key} is about demonstrations that are generated, and {read} says that they are read: remove one of them"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_heldout(&self) -> Result<(), String> {
+        let fraction = self.heldout_fraction;
+        if !(0.0..1.0).contains(&fraction) {
+            return Err(format!(
+                "heldout_fraction = {fraction} must be at least 0 and below 1"
+            ));
+        }
+        match (fraction > 0.0, &self.heldout_file) {
+            (true, Some(file)) => Err(format!(
+                "heldout_fraction = {fraction} and heldout_file = {file:?} both say what is held out: set one of them"
+            )),
+            (true, None) if self.endless() => Err(format!(
+                "heldout_fraction = {fraction} needs examples that end: set `demonstrations`"
+            )),
+            (false, None) if self.heldout_every > 0 => Err(format!(
+                "heldout_every = {} measures nothing: set heldout_fraction or heldout_file",
+                self.heldout_every
+            )),
+            _ => Ok(()),
+        }
+    }
+}

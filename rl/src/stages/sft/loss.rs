@@ -1,0 +1,115 @@
+//! The likelihood of what is learnt: its gradient, and its value on what is held out.
+
+use std::time::Instant;
+
+use super::{Encoded, SftConfig};
+use crate::{learner::{batch_gradients, batch_logprobs, pack, BudgetError, GradientConfig, HeadConfig, Learner, MemorySection, MicroBatch, Sequence, Upstream}, model::Transformer, run::RunError, stages::sft::SftMetrics};
+
+/// Packs examples into micro-batches of at most `token_budget` rows, without padding. Rows of one
+/// example do not see those of another, but examples with the same prompt share its rows. Only what
+/// is learnt is among the targets.
+///
+/// # Errors
+/// When a single example has more tokens than the budget.
+pub fn pack_examples(
+    examples: &[Encoded],
+    token_budget: usize,
+) -> Result<Vec<MicroBatch>, BudgetError> {
+    let sequences: Vec<Sequence> = examples.iter().map(|e| e.sequence.clone()).collect();
+    let mut batches = pack(&sequences, token_budget)?;
+    for batch in &mut batches {
+        let learnt = batch.members.iter().map(|&member| &examples[member].learnt);
+        let learnt: Vec<bool> = learnt.flatten().copied().collect();
+        batch.lengths = batch
+            .members
+            .iter()
+            .map(|&m| examples[m].learnt_tokens())
+            .collect();
+        retain(&mut batch.rows, &learnt);
+        retain(&mut batch.targets, &learnt);
+    }
+    Ok(batches)
+}
+
+fn retain<T>(values: &mut Vec<T>, kept: &[bool]) {
+    let mut kept = kept.iter();
+    values.retain(|_| *kept.next().expect("a mark for each target"));
+}
+
+/// One update on `examples`, by the mean negative log-likelihood of all their tokens that are
+/// learnt. `steps` is the length of the stage, for the schedule.
+///
+/// # Errors
+/// When an example does not fit into a micro-batch.
+pub fn step(
+    config: &SftConfig,
+    learner: &mut Learner,
+    examples: &[Encoded],
+    (step, steps): (u64, u64),
+    memory: &MemorySection,
+    gradient: GradientConfig,
+) -> Result<SftMetrics, RunError> {
+    let start = Instant::now();
+    let total: usize = examples.iter().map(Encoded::learnt_tokens).sum();
+    let scale = -1.0 / total.max(1) as f64;
+    let likelihood = |logprobs: &[f32]| {
+        let sum: f64 = logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
+        Upstream::of_logprobs(scale * sum, vec![scale as f32; logprobs.len()])
+    };
+    let batches = pack_examples(examples, memory.token_budget)?;
+    let zeros = learner.zeros();
+    let (gradients, outputs) = batch_gradients(
+        &learner.model,
+        &batches,
+        gradient,
+        memory.workers,
+        zeros,
+        |_, _, logprobs, _| likelihood(logprobs),
+    );
+    let loss: f64 = outputs.iter().map(|output| output.loss).sum();
+    let entropy: f64 = outputs
+        .iter()
+        .flat_map(|output| &output.entropy)
+        .map(|&e| f64::from(e))
+        .sum();
+    let rate = config.learning_rate * config.schedule.factor(step, steps, config.warmup_steps);
+    // No number moves nothing; the figures say so, and an alarm.
+    let grad_norm = match loss.is_finite() {
+        true => learner.update(gradients, rate),
+        false => f64::NAN,
+    };
+    let step_s = start.elapsed().as_secs_f64();
+    Ok(SftMetrics {
+        loss,
+        entropy: entropy / total.max(1) as f64,
+        trained_tokens: total,
+        grad_norm,
+        learning_rate: rate,
+        heldout_loss: None,
+        step_s,
+        trained_tokens_per_s: total as f64 / step_s,
+    })
+}
+
+/// The mean negative log-likelihood of all tokens of `examples` that would be learnt, in nats.
+///
+/// # Errors
+/// When a single example has more tokens than the budget.
+pub fn heldout_loss(
+    model: &Transformer,
+    examples: &[Encoded],
+    token_budget: usize,
+    head: HeadConfig,
+) -> Result<f64, BudgetError> {
+    let mut sum = 0.0;
+    let mut tokens = 0;
+    for batch in pack_examples(examples, token_budget)? {
+        let scores = batch_logprobs(model, &batch, head);
+        sum -= scores.logprobs.iter().map(|&x| f64::from(x)).sum::<f64>();
+        tokens += scores.logprobs.len();
+    }
+    Ok(sum / tokens.max(1) as f64)
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests;

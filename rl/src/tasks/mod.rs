@@ -1,0 +1,318 @@
+//! The problems of a run, by side of the split.
+//!
+//! | file | subject |
+//! |---|---|
+//! | this one | problems to train on and problems that are held out |
+//! | [`section`] | `[data]` of a config |
+
+use std::path::Path;
+
+use dunwu_datasets::{
+    DatasetError, Demonstration, Generator, GeneratorSource, JsonlSource, LevelSource, MixtureEntry,
+    MixtureSource, PassRateConfig, ProblemSource, PromptStyle, Split, Task, TaskSource, Template,
+    TemplateSource, TraceMix, derive_seed, mixture_shares, mixture_task, partition, read_benchmark,
+    read_tasks,
+};
+
+pub mod section;
+
+use section::{CurriculumConfig, SourceConfig};
+
+pub use section::DataSection;
+
+/// The tasks of a run, by side of the split.
+pub struct Tasks {
+    /// What makes demonstrations, when all tasks are generated.
+    pub(crate) generator: Option<Demonstrator>,
+    origin: Origin,
+    /// Problems that training never sees.
+    pub heldout: Vec<Task>,
+}
+
+/// Where training tasks come from.
+enum Origin {
+    One(Side),
+    Mixture(Vec<Entry>),
+}
+
+/// An entry of a mixture.
+struct Entry {
+    name: String,
+    weight: f64,
+    side: Side,
+}
+
+/// The training side of one source.
+struct Side {
+    problems: Problems,
+    /// Draws by pass rates, when there is such a curriculum.
+    rates: Option<PassRateConfig>,
+}
+
+enum Problems {
+    /// With the text around its questions.
+    Generated(Generator, Option<Template>),
+    /// Those of a file, put by its template already.
+    Fixed(Vec<Task>),
+}
+
+/// Generators whose demonstrations are put as their tasks are: one, or those of a mixture.
+pub(crate) struct Demonstrator {
+    parts: Vec<Part>,
+}
+
+/// One generator of a [`Demonstrator`].
+struct Part {
+    weight: f64,
+    generator: Generator,
+    template: Option<Template>,
+}
+
+impl Demonstrator {
+    /// As [`Generator::demonstration`], put by the config's template. In a mixture each demonstration is of an entry that
+    /// is drawn by the weights.
+    pub(crate) fn demonstration(
+        &self,
+        seed: u64,
+        index: u64,
+        mix: &TraceMix,
+    ) -> Result<Demonstration, DatasetError> {
+        let part = self.part(derive_seed(seed, &[PART, index]));
+        let (task, completion) = part.generator.demonstrated_task(seed, index, mix)?;
+        let task = match &part.template {
+            Some(template) => template.apply(task)?,
+            None => task,
+        };
+        Ok(Demonstration {
+            prompt: task.prompt,
+            completion,
+        })
+    }
+
+    fn part(&self, seed: u64) -> &Part {
+        let total: f64 = self.parts.iter().map(|part| part.weight).sum();
+        // The upper 53 bits as a number in [0, 1).
+        let mut place = (seed >> 11) as f64 / (1_u64 << 53) as f64 * total;
+        let part = self.parts.iter().find(|part| {
+            place -= part.weight;
+            place < 0.0
+        });
+        part.or(self.parts.last()).expect("there is a generator")
+    }
+}
+
+/// What the seed is for that picks the entry of a demonstration: the first step of its path.
+const PART: u64 = 5;
+
+/// Why there are no problems.
+#[derive(Debug, thiserror::Error)]
+pub enum TasksError {
+    /// The task or its file is not what it should be.
+    #[error(transparent)]
+    Data(#[from] DatasetError),
+    /// A side of the split is empty.
+    #[error(
+        "{place}: no tasks to {what} with {key}.heldout_fraction = {fraction}; hint: change the fraction, or give more tasks"
+    )]
+    Nothing {
+        /// The file, or the key of the generator.
+        place: String,
+        /// What they would be for.
+        what: &'static str,
+        /// Where the source stands in the config.
+        key: String,
+        /// Share of its tasks that is held out.
+        fraction: f64,
+    },
+    /// No entry of a mixture holds anything out.
+    #[error(
+        "data.mixture: no entry holds anything out; hint: set heldout_fraction above 0 in one of them"
+    )]
+    NothingHeldOut,
+}
+
+impl Tasks {
+    /// Reads and divides what a config asks, with at most `problems` to hold out; `seed` draws those of generators.
+    ///
+    /// # Errors
+    /// When a file is not what it should be, or there is nothing to train on or to hold out.
+    pub fn new(data: &DataSection, problems: usize, seed: u64) -> Result<Self, TasksError> {
+        if data.mixture.is_empty() {
+            let source = data.source();
+            let (side, heldout) = read(&source, seed, problems)?;
+            if heldout.is_empty() {
+                return Err(nothing("hold out", &source));
+            }
+            return Ok(Self {
+                generator: side
+                    .part(1.0)
+                    .map(|part| Demonstrator { parts: vec![part] }),
+                origin: Origin::One(side),
+                heldout,
+            });
+        }
+        let measured = |source: &SourceConfig| match source.task {
+            Some(task) => Generator::from_config(task).map(|g| g.heldout_fraction() > 0.0),
+            None => Ok(source.heldout_fraction > 0.0),
+        };
+        let mut counts = vec![0; data.mixture.len()];
+        let mut weighed = Vec::new();
+        for (index, entry) in data.mixture.iter().enumerate() {
+            if measured(&entry.source(index))? {
+                weighed.push((index, entry.weight));
+            }
+        }
+        if weighed.is_empty() {
+            return Err(TasksError::NothingHeldOut);
+        }
+        let weights: Vec<f64> = weighed.iter().map(|(_, weight)| *weight).collect();
+        for ((index, _), share) in weighed.iter().zip(mixture_shares(&weights, problems)) {
+            counts[*index] = share;
+        }
+        let mut entries = Vec::new();
+        let mut heldout = Vec::new();
+        for ((index, entry), count) in data.mixture.iter().enumerate().zip(counts) {
+            let source = entry.source(index);
+            let (side, own) = read(&source, derive_seed(seed, &[index as u64]), count)?;
+            if own.is_empty() && count > 0 {
+                return Err(nothing("hold out", &source));
+            }
+            for task in own {
+                heldout.push(mixture_task(&entry.name, task)?);
+            }
+            entries.push(Entry {
+                name: entry.name.clone(),
+                weight: entry.weight,
+                side,
+            });
+        }
+        let parts: Option<Vec<Part>> = entries
+            .iter()
+            .map(|entry| entry.side.part(entry.weight))
+            .collect();
+        Ok(Self {
+            generator: parts.map(|parts| Demonstrator { parts }),
+            origin: Origin::Mixture(entries),
+            heldout,
+        })
+    }
+
+    /// The training tasks from their beginning, in the order that `seed` gives them.
+    ///
+    /// # Errors
+    /// When a curriculum or a mixture cannot be made of them.
+    pub fn source(&self, seed: u64) -> Result<Box<dyn TaskSource>, DatasetError> {
+        let entries = match &self.origin {
+            Origin::One(side) => return side.source(seed),
+            Origin::Mixture(entries) => entries,
+        };
+        let mut sources = Vec::with_capacity(entries.len());
+        for (index, Entry { name, weight, side }) in entries.iter().enumerate() {
+            sources.push(MixtureEntry {
+                name: name.clone(),
+                weight: *weight,
+                source: side.source(derive_seed(seed, &[index as u64]))?,
+            });
+        }
+        Ok(Box::new(MixtureSource::new(sources)?))
+    }
+}
+
+impl Side {
+    fn source(&self, seed: u64) -> Result<Box<dyn TaskSource>, DatasetError> {
+        let (generator, template) = match (&self.problems, &self.rates) {
+            (Problems::Fixed(tasks), None) => {
+                return Ok(Box::new(JsonlSource::new(tasks.clone(), seed)?));
+            }
+            (Problems::Fixed(tasks), Some(rates)) => {
+                return Ok(Box::new(ProblemSource::new(tasks.clone(), rates, seed)?));
+            }
+            (Problems::Generated(generator, template), _) => (generator.clone(), template),
+        };
+        let source: Box<dyn TaskSource> = match &self.rates {
+            Some(rates) => Box::new(LevelSource::new(generator, rates, seed)?),
+            None => Box::new(GeneratorSource::new(generator, seed, Split::Train)),
+        };
+        Ok(match template {
+            Some(template) => Box::new(TemplateSource::new(source, template.clone())),
+            None => source,
+        })
+    }
+
+    fn part(&self, weight: f64) -> Option<Part> {
+        match &self.problems {
+            Problems::Generated(generator, template) => Some(Part {
+                weight,
+                generator: generator.clone(),
+                template: template.clone(),
+            }),
+            Problems::Fixed(_) => None,
+        }
+    }
+}
+
+/// The training side of one source, and at most `count` of its held-out tasks: exactly so many of a generator's, which
+/// never runs out of them without saying so.
+fn read(source: &SourceConfig, seed: u64, count: usize) -> Result<(Side, Vec<Task>), TasksError> {
+    // The format's own words, as a user's message, unless the config has others.
+    let of_format = source
+        .format
+        .map(|format| format.template(PromptStyle::Chat));
+    let template = source.template.or(of_format.as_ref());
+    let template = template.map(Template::from_config).transpose()?;
+    let put = |tasks: Vec<Task>| -> Result<Vec<Task>, TasksError> {
+        match &template {
+            Some(template) => Ok(tasks
+                .into_iter()
+                .map(|task| template.apply(task))
+                .collect::<Result<_, _>>()?),
+            None => Ok(tasks),
+        }
+    };
+    let rates = match source.curriculum {
+        Some(CurriculumConfig::PassRate(rates)) => Some(rates.clone()),
+        Some(CurriculumConfig::Progress(_)) | None => None,
+    };
+    let (problems, heldout) = match source.task {
+        Some(generator) => {
+            let generator = Generator::from_config(generator)?;
+            let heldout = put(generator.heldout(seed, count)?)?;
+            // A column that the template misses is missing in every task of a generator.
+            put(vec![generator.task(seed, 0, 0.0, Split::Train)?])?;
+            (Problems::Generated(generator, template.clone()), heldout)
+        }
+        None => {
+            let file = source.file.expect("the config was validated");
+            let (train, mut heldout) = divided(source, file)?;
+            heldout.truncate(count);
+            (Problems::Fixed(put(train)?), put(heldout)?)
+        }
+    };
+    Ok((Side { problems, rates }, heldout))
+}
+
+/// The tasks of a file, by side of the split.
+fn divided(source: &SourceConfig, file: &Path) -> Result<(Vec<Task>, Vec<Task>), TasksError> {
+    let all = match source.format {
+        Some(format) => read_benchmark(file, Some(format))?.tasks,
+        None => read_tasks(file, &source.fields.cloned().unwrap_or_default())?,
+    };
+    let (train, heldout) = partition(all, source.heldout_fraction)?;
+    if train.is_empty() {
+        return Err(nothing("train on", source));
+    }
+    Ok((train, heldout))
+}
+
+fn nothing(what: &'static str, source: &SourceConfig) -> TasksError {
+    let place = match source.file {
+        Some(file) => file.display().to_string(),
+        None => format!("{}.task", source.key),
+    };
+    TasksError::Nothing {
+        place,
+        what,
+        key: source.key.clone(),
+        fraction: source.heldout_fraction,
+    }
+}

@@ -1,0 +1,404 @@
+//! `[data]`: what is asked.
+
+use std::path::{Path, PathBuf};
+
+use dunwu_datasets::{
+    DataFormat, Generator, GeneratorConfig, JsonlConfig, PassRateConfig, Template, TemplateConfig,
+    check_entries,
+};
+use serde::{Deserialize, Serialize};
+
+/// What is asked: exactly one of `task`, `file` and `mixture`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// Tasks made on the spot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<GeneratorConfig>,
+    /// Tasks from this JSON-lines file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Which of the file's fields are what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<JsonlConfig>,
+    /// The benchmark whose file it is, instead of `fields`. Unless there is a `template`, problems are put to the model as a
+    /// user's message in the format's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<DataFormat>,
+    /// Share of a file's tasks that is held out; generators have their own setting.
+    #[serde(default = "tenth")]
+    pub heldout_fraction: f64,
+    /// The text around a question; the prompt as the file or the generator has it unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateConfig>,
+    /// Which tasks are drawn more often than others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curriculum: Option<CurriculumConfig>,
+    /// Several sources in fixed proportions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mixture: Vec<MixtureEntry>,
+}
+
+/// A source of a mixture: exactly one of `task` and `file`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MixtureEntry {
+    /// Goes before the ids of its tasks, into their column `mixture`, and into `reward.rubric.applies_to`.
+    pub name: String,
+    /// Its share of the tasks is its weight over the sum of all weights.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// As in `[data]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<GeneratorConfig>,
+    /// As in `[data]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// As in `[data]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<JsonlConfig>,
+    /// As in `[data]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<DataFormat>,
+    /// As in `[data]`, but here it may be 0: such an entry is trained on and not measured.
+    #[serde(default = "tenth")]
+    pub heldout_fraction: f64,
+    /// As in `[data]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateConfig>,
+    /// As in `[data]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curriculum: Option<CurriculumConfig>,
+}
+
+/// By what tasks are drawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum CurriculumConfig {
+    /// By the share of training done: the stages of the generator `addition` unlock one after the other. This is what that
+    /// generator does by itself.
+    Progress(ProgressConfig),
+    /// By pass rates: problems of a file, or levels of a generator, that are sometimes answered right and sometimes not.
+    PassRate(PassRateConfig),
+}
+
+/// The curriculum by progress has no settings of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgressConfig {}
+
+/// Where the tasks of `[data]`, or of one entry of its mixture, come from.
+#[derive(Debug, Clone)]
+pub struct SourceConfig<'a> {
+    /// Where it stands in the config: `data` or `data.mixture.0`.
+    pub key: String,
+    /// A generator, or …
+    pub task: Option<&'a GeneratorConfig>,
+    /// … a file.
+    pub file: Option<&'a Path>,
+    /// Which of the file's fields are what.
+    pub fields: Option<&'a JsonlConfig>,
+    /// The benchmark whose file it is.
+    pub format: Option<DataFormat>,
+    /// Share of a file's tasks that is held out.
+    pub heldout_fraction: f64,
+    /// The text around a question.
+    pub template: Option<&'a TemplateConfig>,
+    /// Which tasks are drawn more often than others.
+    pub curriculum: Option<&'a CurriculumConfig>,
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl DataSection {
+    /// The only source, unless there is a mixture.
+    pub fn source(&self) -> SourceConfig<'_> {
+        let Self {
+            task,
+            file,
+            fields,
+            format,
+            heldout_fraction,
+            template,
+            curriculum,
+            mixture: _,
+        } = self;
+        SourceConfig {
+            key: "data".to_owned(),
+            task: task.as_ref(),
+            file: file.as_deref(),
+            fields: fields.as_ref(),
+            format: *format,
+            heldout_fraction: *heldout_fraction,
+            template: template.as_ref(),
+            curriculum: curriculum.as_ref(),
+        }
+    }
+
+    /// Whether all tasks are of generators that make demonstrations too.
+    pub fn demonstrates(&self) -> bool {
+        let makes = |task: &Option<GeneratorConfig>| match task {
+            Some(
+                GeneratorConfig::ChainSum(_)
+                | GeneratorConfig::Countdown(_)
+                | GeneratorConfig::Program(_),
+            ) => true,
+            Some(GeneratorConfig::Addition(_)) | None => false,
+        };
+        match self.mixture.is_empty() {
+            true => makes(&self.task),
+            false => self.mixture.iter().all(|entry| makes(&entry.task)),
+        }
+    }
+
+    /// # Errors
+    /// When there is not exactly one source, or something is out of range or does not go together.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        if self.mixture.is_empty() {
+            return self.source().validate();
+        }
+        let alone = [
+            ("task", self.task.is_some()),
+            ("file", self.file.is_some()),
+            ("fields", self.fields.is_some()),
+            ("format", self.format.is_some()),
+            ("template", self.template.is_some()),
+            ("curriculum", self.curriculum.is_some()),
+        ];
+        if let Some((name, _)) = alone.iter().find(|(_, given)| *given) {
+            return Err(format!(
+                "data.{name} does not go with data.mixture; hint: write it into the entries of the mixture"
+            ));
+        }
+        let entries: Vec<(&str, f64)> = self
+            .mixture
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry.weight))
+            .collect();
+        check_entries(&entries).map_err(|e| format!("data.{e}"))?;
+        for (index, entry) in self.mixture.iter().enumerate() {
+            entry.source(index).validate()?;
+        }
+        Ok(())
+    }
+
+    /// Checks the entries of the mixture that the rubric names, each with the key that names it.
+    ///
+    /// # Errors
+    /// When one is not there.
+    pub(crate) fn check_entries(&self, named: &[(String, &str)]) -> Result<(), String> {
+        let is_there = |entry: &str| self.mixture.iter().any(|known| known.name == entry);
+        let Some((key, entry)) = named.iter().find(|(_, entry)| !is_there(entry)) else {
+            return Ok(());
+        };
+        let known: Vec<&str> = self.mixture.iter().map(|e| e.name.as_str()).collect();
+        let known = match known.is_empty() {
+            true => "there is no data.mixture".to_owned(),
+            false => format!("there are: {}", known.join(", ")),
+        };
+        Err(format!(
+            "reward.rubric.{key} names {entry:?}, which is no entry of data.mixture; {known}"
+        ))
+    }
+}
+
+impl MixtureEntry {
+    /// This entry, which is number `index` of its mixture.
+    pub fn source(&self, index: usize) -> SourceConfig<'_> {
+        let Self {
+            name: _,
+            weight: _,
+            task,
+            file,
+            fields,
+            format,
+            heldout_fraction,
+            template,
+            curriculum,
+        } = self;
+        SourceConfig {
+            key: format!("data.mixture.{index}"),
+            task: task.as_ref(),
+            file: file.as_deref(),
+            fields: fields.as_ref(),
+            format: *format,
+            heldout_fraction: *heldout_fraction,
+            template: template.as_ref(),
+            curriculum: curriculum.as_ref(),
+        }
+    }
+}
+
+impl SourceConfig<'_> {
+    fn validate(&self) -> Result<(), String> {
+        let key = &self.key;
+        if self.task.is_some() == self.file.is_some() {
+            let both = match self.task.is_some() {
+                true => "both are there",
+                false => "neither is there",
+            };
+            let mixture = match key.as_str() {
+                "data" => ", or [[data.mixture]] with several of them",
+                _ => "",
+            };
+            return Err(format!(
+                "[{key}] needs exactly one of {key}.task and {key}.file{mixture}; {both}"
+            ));
+        }
+        if self.fields.is_some() && self.file.is_none() {
+            return Err(format!(
+                "[{key}.fields] describes {key}.file, which is not set"
+            ));
+        }
+        if self.format.is_some() && self.file.is_none() {
+            return Err(format!(
+                "{key}.format describes {key}.file, which is not set"
+            ));
+        }
+        if self.format.is_some() && self.fields.is_some() {
+            return Err(format!(
+                "{key}.format and [{key}.fields] both say what the fields of {key}.file are; hint: remove one"
+            ));
+        }
+        if !(0.0..1.0).contains(&self.heldout_fraction) {
+            let value = self.heldout_fraction;
+            return Err(format!(
+                "{key}.heldout_fraction = {value} must be at least 0 and below 1"
+            ));
+        }
+        let generator = match self.task {
+            Some(task) => {
+                Some(Generator::from_config(task).map_err(|e| format!("{key}.task: {e}"))?)
+            }
+            None => None,
+        };
+        if let Some(fields) = self.fields {
+            fields
+                .validate()
+                .map_err(|e| format!("{key}.fields: {e}"))?;
+        }
+        if let Some(template) = self.template {
+            Template::from_config(template).map_err(|e| format!("{key}.template: {e}"))?;
+        }
+        match (self.curriculum, self.task) {
+            (None, _) => Ok(()),
+            (Some(CurriculumConfig::PassRate(rates)), _) => {
+                rates
+                    .validate()
+                    .map_err(|e| format!("{key}.curriculum: {e}"))?;
+                let levels = generator.map_or(2, |generator| generator.levels().len());
+                match levels > 1 {
+                    true => Ok(()),
+                    false => Err(format!(
+                        "{key}.curriculum: the generator has one level of difficulty; hint: widen its range, or leave the curriculum out"
+                    )),
+                }
+            }
+            (Some(CurriculumConfig::Progress(_)), Some(GeneratorConfig::Addition(_))) => Ok(()),
+            (Some(CurriculumConfig::Progress(_)), _) => Err(format!(
+                "{key}.curriculum.kind = \"progress\" is about the stages of the generator addition; hint: use kind = \"pass-rate\""
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(text: &str) -> Result<(), String> {
+        let section: DataSection = toml::from_str(text).map_err(|e| e.message().to_owned())?;
+        section.validate()
+    }
+
+    #[test]
+    fn what_goes_together_is_taken() {
+        for text in [
+            "file = \"a.jsonl\"\ncurriculum = { kind = \"pass-rate\", floor = 0.2 }\ntemplate = { text = \"{question}<think>\" }",
+            "task = { generator = \"addition\" }\ncurriculum = { kind = \"progress\" }",
+            "task = { generator = \"chain-sum\" }\ncurriculum = { kind = \"pass-rate\" }",
+            "[[mixture]]\nname = \"a\"\nweight = 3\ntask = { generator = \"program\" }\n[[mixture]]\nname = \"b\"\nfile = \"b.jsonl\"\nheldout_fraction = 0.0",
+        ] {
+            assert_eq!(checked(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn contradictions_name_their_keys() {
+        let sums = "task = { generator = \"chain-sum\" }";
+        let one = "[[mixture]]\nname = \"a\"\nfile = \"a.jsonl\"\n";
+        let cases = [
+            (
+                "",
+                "needs exactly one of data.task and data.file, or [[data.mixture]] with several of them; neither",
+            ),
+            (&format!("{sums}\nfile = \"a\"") as &str, "both are there"),
+            (
+                &format!("{sums}\n{one}"),
+                "data.task does not go with data.mixture",
+            ),
+            (
+                &format!("template = {{ text = \"{{question}}\" }}\n{one}"),
+                "data.template does not go with",
+            ),
+            (
+                &format!("{one}task = {{ generator = \"program\" }}"),
+                "data.mixture.0.task and data.mixture.0.file; both",
+            ),
+            (
+                &format!("{one}{one}"),
+                "data.mixture.1.name is \"a\": expected another name",
+            ),
+            (
+                &format!("{one}weight = -1"),
+                "data.mixture.0.weight is -1: expected above 0",
+            ),
+            (
+                &format!("{one}heldout_fraction = 1.0"),
+                "data.mixture.0.heldout_fraction = 1 must be",
+            ),
+            (
+                "file = \"a\"\ncurriculum = { kind = \"progress\" }",
+                "data.curriculum.kind = \"progress\" is about",
+            ),
+            (
+                &format!("{sums}\ncurriculum = {{ kind = \"pass-rate\", target = 0 }}"),
+                "data.curriculum: target is 0",
+            ),
+            (
+                "task = { generator = \"chain-sum\", terms_min = 4, terms_max = 4 }\ncurriculum = { kind = \"pass-rate\" }",
+                "one level of difficulty",
+            ),
+            (
+                &format!("{sums}\ntemplate = {{ text = \"Hello.\" }}"),
+                "data.template: text is \"Hello.\"",
+            ),
+            (
+                &format!("{sums}\ncurriculum = {{ kind = \"progress\", floor = 1 }}"),
+                "unknown field `floor`",
+            ),
+        ];
+        for (text, expected) in cases {
+            let error = checked(text).unwrap_err();
+            assert!(error.contains(expected), "{text}\n{error}");
+        }
+    }
+
+    #[test]
+    fn the_rubric_names_entries_that_are_there() {
+        let section: DataSection =
+            toml::from_str("[[mixture]]\nname = \"a\"\nfile = \"a.jsonl\"").unwrap();
+        let named = |entry| [("applies_to.math".to_owned(), entry)];
+        assert_eq!(section.check_entries(&named("a")), Ok(()));
+        assert_eq!(
+            section.check_entries(&named("b")).unwrap_err(),
+            "reward.rubric.applies_to.math names \"b\", which is no entry of data.mixture; there are: a"
+        );
+    }
+}
