@@ -3,8 +3,17 @@
 use dunwu_datasets::Task;
 use dunwu_rewards::{Answers, Sample, majority};
 
-use super::{report::{sample_counts, EvalReport}, statistics::{bootstrap, pass_at_k, ratio, Interval, Item, RESAMPLES}, verdicts::Verdicts};
-use crate::{bundle::PromptError, generation::SamplingConfig, model::Transformer, rollout::{Completion, RolloutCollector, RolloutGroup}, statistics::mean};
+use super::{
+    report::{EvalReport, sample_counts},
+    verdicts::Verdicts,
+};
+use crate::{
+    bundle::PromptError,
+    generation::SamplingConfig,
+    model::Transformer,
+    rollout::{Completion, RolloutCollector, RolloutGroup},
+    statistics::{Interval, Item, RESAMPLES, bootstrap, mean, pass_at_k, ratio},
+};
 
 /// What to measure.
 ///
@@ -58,6 +67,7 @@ impl Evaluation<'_> {
         model: &Transformer,
         tasks: &[Task],
         mut progress: impl FnMut(usize) + Send,
+        cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Measurement, PromptError> {
         let collect = |sampling, count, progress: &mut (dyn FnMut(usize) + Send)| {
             self.collector
@@ -66,6 +76,9 @@ impl Evaluation<'_> {
         };
         let likeliest = self.sampling.greedy();
         let greedy = collect(&likeliest, 1, &mut progress)?;
+        if cancelled() {
+            return Err(PromptError::Cancelled);
+        }
         let sampled = match self.samples {
             0 => Vec::new(),
             samples => {

@@ -1,7 +1,11 @@
 //! Sequences packed into rows, each prompt once for all completions of it.
 
 use super::recall::Recall;
-use crate::{compute::packing::Packing, generation::Recorded, model::{Activations, ModelConfig}};
+use crate::{
+    compute::packing::Packing,
+    generation::Recorded,
+    model::{Activations, ModelConfig},
+};
 
 /// A prompt and what followed it, as token ids.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,10 @@
 //! Log-probabilities of given completions, without a gradient.
 
-use super::{batch::{pack, BudgetError, MicroBatch, Sequence}, gradient::head_scores, head::HeadConfig};
+use super::{
+    batch::{BudgetError, MicroBatch, Sequence, pack},
+    gradient::head_scores,
+    head::HeadConfig,
+};
 use crate::model::{Transformer, transformer::with_compute};
 
 /// What the model thinks of the tokens of one completion.

@@ -10,8 +10,17 @@ use std::{
 
 use dunwu_datasets::{Task, derive_seed};
 
-use super::{group::{Completion, RolloutGroup}, judge::{Judge, Pending, Submission}, prompt::{PromptEncoder, PromptError}};
-use crate::{generation::{Finish, Generated, Generator, Hooks, Request, SamplingConfig}, model::Transformer, parallel::in_parallel, tokenizer::Tokenizer};
+use super::{
+    group::{Completion, RolloutGroup},
+    judge::{Judge, Pending, Submission},
+};
+use crate::{
+    bundle::{PromptEncoder, PromptError},
+    generation::{Finish, Generated, Generator, Hooks, Request, SamplingConfig},
+    model::Transformer,
+    parallel::in_parallel,
+    tokenizer::Tokenizer,
+};
 
 /// Groups and what they cost.
 #[derive(Debug, Default)]

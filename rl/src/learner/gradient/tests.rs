@@ -3,7 +3,14 @@
 use burn::tensor::{Device, Tensor, TensorData, activation::log_softmax};
 
 use super::*;
-use crate::{compute::tensor::{index, Tensors}, learner::{pack, token_logprobs, Sequence}, model::{config::Family, lora::Lora, parameters::to_host, weights::HostTensor, Engine, ModelConfig, ParameterVisitor, Precision}};
+use crate::{
+    compute::tensor::{Tensors, index},
+    learner::{Sequence, pack, token_logprobs},
+    model::{
+        Engine, ModelConfig, ParameterVisitor, Precision, config::Family, lora::Lora,
+        parameters::to_host, weights::HostTensor,
+    },
+};
 
 fn config(family: Family) -> ModelConfig {
     ModelConfig {

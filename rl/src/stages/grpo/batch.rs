@@ -1,7 +1,18 @@
 //! Judged groups as examples: with advantages, and with what other policies think of them.
 
-use super::{advantage::{step_advantages, to_go, whiten, Advantages, GroupRewards, ScaleRewards}, config::OldPolicy, loss::CompletionTokens, objective::Normalizer, GrpoConfig};
-use crate::{generation::Recorded, learner::{token_logprobs, BudgetError, HeadConfig, Sequence}, model::Transformer, rollout::{Completion, RolloutGroup}};
+use super::{
+    GrpoConfig,
+    advantage::{Advantages, GroupRewards, ScaleRewards, step_advantages, to_go, whiten},
+    config::OldPolicy,
+    loss::CompletionTokens,
+    objective::Normalizer,
+};
+use crate::{
+    generation::Recorded,
+    learner::{BudgetError, Scoring, Sequence, token_logprobs},
+    model::Transformer,
+    rollout::{Completion, RolloutGroup},
+};
 
 /// A completion on its way into the loss. Lists have one entry a token.
 #[derive(Debug, Clone)]

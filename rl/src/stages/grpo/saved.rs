@@ -6,7 +6,10 @@ use dunwu_rewards::RewardOutcome;
 use serde::{Deserialize, Serialize};
 
 use super::sampler::StepRollouts;
-use crate::{generation::Finish, rollout::{Completion, JudgeError, RolloutGroup}};
+use crate::{
+    generation::Finish,
+    rollout::{Completion, JudgeError, RolloutGroup},
+};
 
 /// [`StepRollouts`] as JSON. Numbers that training depends on are kept by their bits: no rounding
 /// comes between a run and its resumption.

@@ -4,8 +4,18 @@ use std::collections::BTreeMap;
 
 use dunwu_rewards::Rubric;
 
-use super::{advantage::is_constant, batch::{Example, Weights}, loss::{token_losses, Seen}, objective::ObjectiveConfig, sampler::StepRollouts};
-use crate::{learner::{gradient::MicroOutput, MicroBatch}, stages::grpo::RewardStatistics, statistics::{deviation, mean}};
+use super::{
+    advantage::is_constant,
+    batch::{Example, Weights},
+    loss::{Seen, token_losses},
+    objective::ObjectiveConfig,
+    sampler::StepRollouts,
+};
+use crate::{
+    learner::{MicroBatch, gradient::MicroOutput},
+    stages::grpo::RewardStatistics,
+    statistics::{deviation, mean},
+};
 
 /// Sums over the tokens that an update was made with.
 #[derive(Debug, Clone, Default)]

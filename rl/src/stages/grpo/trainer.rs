@@ -2,8 +2,26 @@
 
 use std::{ops::Range, time::Instant};
 
-use super::{advantage::Advantages, batch::{Batch, Example, Scoring, Weights}, feed::Feed, loss::{needs_whole_completions, token_losses}, objective::{Normalizer, ObjectiveConfig}, sampler::StepRollouts, statistics::TokenSums, GrpoConfig};
-use crate::{generation::SamplingConfig, learner::{batch_gradients, pack, BudgetError, GradientConfig, Learner, MicroBatch, Sequence, Upstream}, model::{Activations, Parameters, Transformer}, rollout::Judge, run::RunError, stages::grpo::{GrpoMetrics, RewardStatistics}};
+use super::{
+    GrpoConfig, GrpoMetrics, RewardStatistics,
+    advantage::Advantages,
+    batch::{Batch, Example, Weights},
+    feed::Feed,
+    loss::{needs_whole_completions, token_losses},
+    objective::{Normalizer, ObjectiveConfig},
+    sampler::StepRollouts,
+    statistics::TokenSums,
+};
+use crate::{
+    generation::SamplingConfig,
+    learner::{
+        BudgetError, GradientConfig, Learner, MicroBatch, Scoring, Sequence, Upstream,
+        batch_gradients, pack,
+    },
+    model::{Activations, Parameters, Transformer},
+    rollout::Judge,
+    stages::StageError,
+};
 
 /// The frozen policy of the KL penalty.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +72,7 @@ impl Trainer<'_> {
         learner: &mut Learner,
         feed: &mut Feed,
         step: u64,
-    ) -> Result<StepOutcome, RunError> {
+    ) -> Result<StepOutcome, StageError> {
         let start = Instant::now();
         let rollouts = feed.next(learner, step)?;
         let (metrics, advantages) = self.learn(learner, &rollouts, step)?;
@@ -76,7 +94,7 @@ impl Trainer<'_> {
         learner: &mut Learner,
         rollouts: &StepRollouts,
         step: u64,
-    ) -> Result<(GrpoMetrics, Advantages), RunError> {
+    ) -> Result<(GrpoMetrics, Advantages), StageError> {
         let training = Instant::now();
         let config = self.config;
         let staleness = learner.version - rollouts.version.min(learner.version);

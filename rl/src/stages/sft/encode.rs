@@ -11,7 +11,11 @@ use std::ops::Range;
 use dunwu_datasets::{Example, Message, Role};
 
 use super::{TooLong, Turns};
-use crate::{bundle::{Codec, PromptError}, learner::Sequence, tokenizer::{ChatTemplate, TemplateError, TokenizerError}};
+use crate::{
+    bundle::{Codec, PromptError},
+    learner::Sequence,
+    tokenizer::{ChatTemplate, TemplateError, TokenizerError},
+};
 
 /// An example as token ids. All that can be learnt stands in the sequence's completion.
 #[derive(Debug, Clone, PartialEq, Eq)]

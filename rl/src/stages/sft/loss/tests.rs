@@ -1,7 +1,11 @@
 use burn::tensor::Device;
 
 use super::*;
-use crate::{bundle::{Bundle, ScratchModel}, learner::{token_logprobs, TokenScores}, model::Parameters};
+use crate::{
+    bundle::{Bundle, ScratchModel},
+    learner::{TokenScores, token_logprobs},
+    model::Parameters,
+};
 
 fn model() -> Transformer {
     let scratch = ScratchModel {
