@@ -5,7 +5,7 @@ use dunwu_rewards::{ComponentConfig, RubricConfig};
 use dunwu_sandbox::python::install::{self, Stage};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Failure;
+use super::{Failure, terminal::tell};
 
 /// The sandbox's Python runtime.
 #[derive(Debug, Args)]
@@ -67,7 +67,7 @@ pub(crate) fn prepare_python() -> Result<(), Failure> {
         bar.set_position(position.unwrap_or(0) as u64);
         bar.set_message(stage.to_string());
         if bar.is_hidden() {
-            eprintln!("sandbox: {stage}");
+            tell!("sandbox: {stage}");
         }
     });
     if let Some(bar) = bar {
