@@ -1,6 +1,5 @@
 //! Everything that can go wrong with a data set.
 
-use std::fmt::Display;
 use std::path::PathBuf;
 
 use crate::split::Split;
@@ -148,21 +147,4 @@ pub enum DatasetError {
         /// What is wrong with it.
         reason: String,
     },
-}
-
-/// [`DatasetError::InvalidSetting`] unless `holds`.
-pub(crate) fn expect_setting(
-    holds: bool,
-    setting: &str,
-    value: impl Display,
-    expected: &str,
-) -> Result<(), DatasetError> {
-    if holds {
-        return Ok(());
-    }
-    Err(DatasetError::InvalidSetting {
-        setting: setting.to_owned(),
-        value: value.to_string(),
-        expected: expected.to_owned(),
-    })
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::error::{DatasetError, expect_setting};
+use crate::error::DatasetError;
+use crate::settings::expect_setting;
 use crate::source::{Cursor, TaskResult, TaskSource};
 use crate::task::Task;
 

@@ -75,6 +75,17 @@ impl Prompt {
     }
 }
 
+/// What kind of prompt a string becomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PromptStyle {
+    /// A user message ([`Prompt::Chat`]). The field may hold a list of messages as well.
+    #[default]
+    Chat,
+    /// Raw text ([`Prompt::Text`]).
+    Text,
+}
+
 /// A problem with a known answer.
 ///
 /// As one line of JSON: `{"id":"a1","prompt":"3+5=","answer":"8","columns":{"terms":[3,5]}}`, where `prompt` is a

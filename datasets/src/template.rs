@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{DatasetError, expect_setting};
-use crate::jsonl::PromptStyle;
+use crate::error::DatasetError;
+use crate::settings::expect_setting;
 use crate::source::{Cursor, TaskResult, TaskSource};
+use crate::task::PromptStyle;
 use crate::task::{Prompt, Task};
 
 /// The placeholder of the question itself.

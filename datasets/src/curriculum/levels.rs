@@ -1,9 +1,10 @@
 //! A curriculum over the levels of difficulty of a generator.
 
 use super::{Curriculum, PassRateConfig};
-use crate::error::{DatasetError, expect_setting};
+use crate::error::DatasetError;
 use crate::generators::Generator;
 use crate::seed::rng;
+use crate::settings::expect_setting;
 use crate::source::{Cursor, TaskResult, TaskSource};
 use crate::split::Split;
 use crate::task::Task;

@@ -24,8 +24,9 @@ use std::collections::{BTreeMap, HashMap};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{DatasetError, expect_setting};
+use crate::error::DatasetError;
 use crate::seed::{derive_seed, rng};
+use crate::settings::expect_setting;
 use crate::source::{Cursor, TaskResult};
 
 pub use levels::LevelSource;

@@ -2,7 +2,7 @@
 
 use super::{Curriculum, PassRateConfig};
 use crate::error::DatasetError;
-use crate::jsonl::shuffled;
+use crate::seed::shuffled;
 use crate::source::{Cursor, TaskResult, TaskSource};
 use crate::task::Task;
 

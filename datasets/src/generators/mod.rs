@@ -1,6 +1,7 @@
 //! Problems made on the spot: endless, checkable, of a known difficulty.
 
 mod addition;
+mod arithmetic;
 mod chain_sum;
 mod countdown;
 mod program;
@@ -14,8 +15,9 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{DatasetError, expect_setting};
+use crate::error::DatasetError;
 use crate::seed::{derive_seed, rng};
+use crate::settings::expect_setting;
 use crate::split::Split;
 use crate::task::{Demonstration, Prompt, Task};
 

@@ -2,16 +2,12 @@
 
 use std::path::Path;
 
-use rand::RngExt;
-
 use super::records::{JsonlConfig, read_tasks};
-use crate::error::{DatasetError, expect_setting};
-use crate::seed::{derive_seed, rng};
+use crate::error::DatasetError;
+use crate::seed::shuffled;
+use crate::settings::expect_setting;
 use crate::source::{Cursor, TaskSource};
 use crate::task::Task;
-
-/// What the seed of a shuffle is for: the first step of its path.
-const SHUFFLE: u64 = 3;
 
 /// A fixed set of tasks, handed out in full once per epoch. Each epoch has an order of its own,
 /// a function of the seed and the epoch's number. A batch may reach over the end of an epoch.
@@ -88,17 +84,6 @@ impl TaskSource for JsonlSource {
     }
 }
 
-/// The numbers below `len` in the order of `epoch`: a Fisher-Yates shuffle.
-pub fn shuffled(len: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut rng = rng(derive_seed(seed, &[SHUFFLE, epoch]));
-    let mut order: Vec<usize> = (0..len).collect();
-    for last in (1..len).rev() {
-        // Drawn as `u64`, so that the order does not depend on the platform's word size.
-        order.swap(last, rng.random_range(0..=last as u64) as usize);
-    }
-    order
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,20 +122,6 @@ mod tests {
                 (0..10).map(|number| number.to_string()).collect::<Vec<_>>()
             );
         }
-    }
-
-    #[test]
-    fn orders_are_even() {
-        // The place of task 0 over 5000 epochs: 1000 each are expected, with a deviation of 28.
-        let mut places = [0_u32; 5];
-        for epoch in 0..5_000 {
-            let order = shuffled(5, 9, epoch);
-            places[order.iter().position(|position| *position == 0).unwrap()] += 1;
-        }
-        assert!(
-            places.iter().all(|count| count.abs_diff(1_000) < 150),
-            "{places:?}"
-        );
     }
 
     #[test]
