@@ -24,10 +24,10 @@
 //!
 //! # Map
 //! - `task`: [`Task`], [`Prompt`], [`Message`], [`Demonstration`], [`Example`]
-//! - `source`: [`TaskSource`], [`Cursor`], and the source over a generator
+//! - `source`: [`TaskSource`] and [`Cursor`]
 //! - `split`: which problems are held out; `partition`: lists divided by it
 //! - `seed`: how every random draw gets its seed; `hash`: what that and the split rest on
-//! - `generators`: chain sums, two-operand addition with a curriculum, countdown, small programs
+//! - `generators`: chain sums, two-operand addition with a curriculum, countdown, small programs, and the source over one
 //! - `jsonl`: strict readers for tasks and demonstrations, and the source over a file
 //! - `formats`: files of well-known benchmarks, and how their problems are put to a model
 //! - `curriculum`: which problems of a file, or levels of a generator, are worth posing
@@ -51,13 +51,13 @@ mod split;
 mod task;
 mod template;
 
-pub use curriculum::{CurriculumState, Evidence, LevelSource, PassRateConfig, ProblemSource};
+pub use curriculum::{Evidence, LevelSource, PassRateConfig, ProblemSource};
 pub use error::DatasetError;
 pub use formats::{Benchmark, DataFormat, read_benchmark};
 pub use generators::{
     Addition, AdditionConfig, ChainSum, ChainSumConfig, Countdown, CountdownConfig, Generator,
-    GeneratorConfig, OperandRange, Program, ProgramConfig, ProgramOperations, ProgramStyle,
-    TraceMix,
+    GeneratorConfig, GeneratorSource, OperandRange, Program, ProgramConfig, ProgramOperations,
+    ProgramStyle, TraceMix,
 };
 pub use jsonl::{AnswerFormat, JsonlConfig, JsonlSource, read_examples, read_tasks};
 pub use mixture::{
@@ -65,7 +65,7 @@ pub use mixture::{
 };
 pub use partition::{fingerprint, partition};
 pub use seed::{derive_seed, rng, shuffled};
-pub use source::{Cursor, GeneratorSource, TaskResult, TaskSource};
+pub use source::{Cursor, TaskResult, TaskSource};
 pub use split::Split;
 pub use task::{Demonstration, Example, Message, Prompt, PromptStyle, Role, Task};
 pub use template::{Template, TemplateConfig, TemplateSource};

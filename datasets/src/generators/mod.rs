@@ -6,6 +6,7 @@ mod chain_sum;
 mod countdown;
 mod program;
 mod search;
+mod source;
 mod traces;
 
 use std::collections::HashSet;
@@ -25,6 +26,7 @@ pub use addition::{Addition, AdditionConfig, OperandRange};
 pub use chain_sum::{ChainSum, ChainSumConfig};
 pub use countdown::{Countdown, CountdownConfig};
 pub use program::{Program, ProgramConfig, ProgramOperations, ProgramStyle};
+pub use source::GeneratorSource;
 pub use traces::TraceMix;
 
 /// Draws after which a generator gives up looking for a problem on one side of the split. With one

@@ -1,6 +1,7 @@
 //! The tasks of a file, shuffled anew in every epoch.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::records::{JsonlConfig, read_tasks};
 use crate::error::DatasetError;
@@ -9,11 +10,14 @@ use crate::settings::expect_setting;
 use crate::source::{Cursor, TaskSource};
 use crate::task::Task;
 
+/// What cursors of a [`JsonlSource`] say they are of.
+const KIND: &str = "a file";
+
 /// A fixed set of tasks, handed out in full once per epoch. Each epoch has an order of its own,
 /// a function of the seed and the epoch's number. A batch may reach over the end of an epoch.
 #[derive(Clone, Debug)]
 pub struct JsonlSource {
-    tasks: Vec<Task>,
+    tasks: Arc<[Task]>,
     seed: u64,
     cursor: Cursor,
     /// The order of epoch `cursor.epoch`: positions in `tasks`.
@@ -33,13 +37,14 @@ impl JsonlSource {
     ///
     /// # Errors
     /// [`DatasetError::InvalidSetting`] if there is no task.
-    pub fn new(tasks: Vec<Task>, seed: u64) -> Result<Self, DatasetError> {
+    pub fn new(tasks: impl Into<Arc<[Task]>>, seed: u64) -> Result<Self, DatasetError> {
+        let tasks = tasks.into();
         expect_setting(!tasks.is_empty(), "the number of tasks", 0, "at least one")?;
         let order = shuffled(tasks.len(), seed, 0);
         Ok(Self {
             tasks,
             seed,
-            cursor: Cursor::default(),
+            cursor: Cursor::at(KIND, 0, 0),
             order,
         })
     }
@@ -52,7 +57,7 @@ impl JsonlSource {
     fn advance(&mut self) {
         self.cursor.index += 1;
         if self.cursor.index == self.tasks.len() as u64 {
-            self.cursor = Cursor::at(self.cursor.epoch + 1, 0);
+            self.cursor = Cursor::at(KIND, self.cursor.epoch + 1, 0);
             self.order = shuffled(self.tasks.len(), self.seed, self.cursor.epoch);
         }
     }
@@ -73,7 +78,7 @@ impl TaskSource for JsonlSource {
     }
 
     fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError> {
-        cursor.expect_plain("a file")?;
+        cursor.expect_plain(KIND)?;
         let (epoch, index, len) = (cursor.epoch, cursor.index, self.tasks.len() as u64);
         if index >= len {
             return Err(DatasetError::InvalidCursor { epoch, index, len });
@@ -96,7 +101,7 @@ mod tests {
             answer: number.to_string(),
             columns: Default::default(),
         });
-        JsonlSource::new(tasks.collect(), seed).unwrap()
+        JsonlSource::new(tasks.collect::<Vec<_>>(), seed).unwrap()
     }
 
     fn ids(source: &mut JsonlSource, count: usize) -> Vec<String> {
@@ -112,7 +117,7 @@ mod tests {
     fn every_epoch_has_all_tasks_in_an_order_of_its_own() {
         let mut source = source(10, 1);
         let first = ids(&mut source, 10);
-        assert_eq!(source.cursor(), Cursor::at(1, 0));
+        assert_eq!(source.cursor(), Cursor::at(KIND, 1, 0));
         let second = ids(&mut source, 10);
         assert_ne!(first, second);
         for mut epoch in [first, second] {
@@ -139,11 +144,11 @@ mod tests {
 
     #[test]
     fn a_cursor_of_a_larger_file_is_refused() {
-        let error = source(7, 2).restore(&Cursor::at(1, 7)).unwrap_err();
+        let error = source(7, 2).restore(&Cursor::at(KIND, 1, 7)).unwrap_err();
         assert_eq!(
             error.to_string(),
             "cursor (epoch 1, index 7) is outside a source of 7 tasks per epoch"
         );
-        assert!(JsonlSource::new(Vec::new(), 1).is_err());
+        assert!(JsonlSource::new(Vec::<Task>::new(), 1).is_err());
     }
 }
