@@ -104,6 +104,25 @@ pub struct Task {
     pub columns: Map<String, Value>,
 }
 
+impl Task {
+    /// A problem of which nothing but the answer is known.
+    pub fn new(id: impl Into<String>, prompt: Prompt, answer: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            prompt,
+            answer: answer.into(),
+            columns: Map::new(),
+        }
+    }
+
+    /// The same with one more column.
+    #[must_use]
+    pub fn with_column(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.columns.insert(name.into(), value.into());
+        self
+    }
+}
+
 /// An example for supervised fine-tuning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

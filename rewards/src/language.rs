@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::reward::{Reward, RewardError, Sample};
+use crate::error::RewardError;
+use crate::reward::Reward;
+use crate::sample::Sample;
 
 /// A script, by which languages are told apart here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

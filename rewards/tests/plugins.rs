@@ -21,23 +21,13 @@ fn task() -> Task {
 
 fn rubric(component: &str) -> Rubric {
     let component: ComponentConfig = serde_json::from_str(component).unwrap();
-    Rubric::from_config(&RubricConfig {
-        total: None,
-        components: vec![component],
-        ..Default::default()
-    })
-    .unwrap()
+    Rubric::from_config(&RubricConfig::new(vec![component])).unwrap()
 }
 
 /// The total, or the error's text.
 fn score(rubric: &Rubric, completion: &str) -> Result<f64, String> {
     let task = task();
-    let sample = Sample {
-        task: &task,
-        completion,
-        truncated: false,
-        completion_tokens: 1,
-    };
+    let sample = Sample::new(&task, completion);
     rubric
         .score(&sample)
         .map(|outcome| outcome.total)
@@ -91,12 +81,7 @@ fn a_process_is_asked_kept_and_replaced() {
     assert_eq!(score(&rubric, "abc"), Ok(3.0));
 
     let task = task();
-    let sample = |completion| Sample {
-        task: &task,
-        completion,
-        truncated: false,
-        completion_tokens: 1,
-    };
+    let sample = |completion| Sample::new(&task, completion);
     let outcomes = rubric.score_batch(&[sample("a"), sample("ab")]);
     let second = outcomes[1].as_ref().unwrap();
     assert_eq!(second.total, 2.0);

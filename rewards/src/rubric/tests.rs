@@ -1,4 +1,5 @@
 use super::*;
+use crate::RubricConfig;
 use dunwu_datasets::{Prompt, Task};
 
 /// A judge that says what it is told to.
@@ -10,21 +11,15 @@ impl Reward for Fixed {
     }
 
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {
-        self.1.map_err(|()| RewardError::Judge {
-            task: sample.task.id.clone(),
-            name: self.0.to_owned(),
-            reason: "broken".to_owned(),
-        })
+        self.1
+            .map_err(|()| RewardError::judge(sample, self.0, "broken"))
     }
 }
 
 fn rubric(judges: Vec<(f64, Fixed)>, total: Option<&str>) -> Result<Rubric, RubricError> {
     let components = judges
         .into_iter()
-        .map(|(weight, judge)| Component {
-            weight,
-            reward: Box::new(judge),
-        })
+        .map(|(weight, judge)| Component::new(Box::new(judge)).with_weight(weight))
         .collect();
     Rubric::new(components, total)
 }

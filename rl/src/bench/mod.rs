@@ -101,11 +101,7 @@ impl Bench {
             lora.apply(&mut bundle.model, 0)?;
             bundle.model = bundle.model.stored_as(memory.frozen)?;
         }
-        let exact = RubricConfig {
-            total: None,
-            components: vec![ComponentConfig::Exact(Default::default())],
-            ..Default::default()
-        };
+        let exact = RubricConfig::new(vec![ComponentConfig::Exact(Default::default())]);
         let rubric = Rubric::from_config(&exact).map_err(|e| RunError::Config(e.to_string()))?;
         let deadline = std::time::Duration::from_secs(60);
         Ok(Self {

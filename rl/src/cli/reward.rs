@@ -195,13 +195,11 @@ fn judged(rubric: &Rubric, row: Row) -> Judged {
         answer: row.answer,
         columns,
     };
-    let sample = Sample {
-        task: &task,
-        completion: &row.completion,
-        truncated: row.truncated,
-        // Without a tokenizer four bytes are taken for a token.
-        completion_tokens: row.tokens.unwrap_or(row.completion.len().div_ceil(4)),
-    };
+    // Without a tokenizer four bytes are taken for a token.
+    let tokens = row.tokens.unwrap_or(row.completion.len().div_ceil(4));
+    let sample = Sample::new(&task, &row.completion)
+        .truncated(row.truncated)
+        .tokens(tokens);
     let components = rubric.inspect(&sample).into_iter().map(|(name, score)| {
         let shown = match score {
             Ok(Some(score)) => Value::from(score),

@@ -222,12 +222,9 @@ fn tell(waiting: Waiting, verdict: Verdict) {
 }
 
 fn sample(submission: &Submission) -> Sample<'_> {
-    Sample {
-        task: &submission.task,
-        completion: &submission.text,
-        truncated: submission.truncated,
-        completion_tokens: submission.tokens,
-    }
+    Sample::new(&submission.task, &submission.text)
+        .truncated(submission.truncated)
+        .tokens(submission.tokens)
 }
 
 #[cfg(test)]

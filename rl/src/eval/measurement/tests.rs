@@ -13,14 +13,10 @@ use crate::{
 };
 
 fn rubric() -> Rubric {
-    Rubric::from_config(&RubricConfig {
-        total: None,
-        applies_to: Default::default(),
-        components: vec![
-            ComponentConfig::Math(MathConfig::default()),
-            ComponentConfig::Format(Default::default()),
-        ],
-    })
+    Rubric::from_config(&RubricConfig::new(vec![
+        ComponentConfig::Math(MathConfig::default()),
+        ComponentConfig::Format(Default::default()),
+    ]))
     .unwrap()
 }
 
@@ -37,12 +33,9 @@ fn group(rubric: &Rubric, texts: &[&str]) -> RolloutGroup {
             Some(cut) => (cut, Finish::Length),
             None => (*text, Finish::Eos),
         };
-        let sample = Sample {
-            task: &task,
-            completion: text,
-            truncated: finish == Finish::Length,
-            completion_tokens: text.len(),
-        };
+        let sample = Sample::new(&task, text)
+            .truncated(finish == Finish::Length)
+            .tokens(text.len());
         let outcome = match text {
             "broken" => Err(JudgeError::Deadline { seconds: 1.0 }),
             _ => rubric.score(&sample).map_err(JudgeError::from),

@@ -151,6 +151,7 @@ fn tasks_are_kept_by_their_pass_rate() {
 fn an_undecided_judge_is_counted_apart() {
     let mut undecided = completion("?", 1, None);
     undecided.outcome = Err(JudgeError::Reward(RewardError::Undecided {
+        fault: dunwu_rewards::Fault::Completion,
         task: "a".to_owned(),
         name: "math".to_owned(),
         reason: "budget".to_owned(),

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use dunwu_datasets::Prompt;
-use dunwu_rewards::{Component, Reward, Score};
+use dunwu_rewards::{Attempt, Component, Reward, Score};
 
 use super::*;
 
@@ -24,16 +24,26 @@ impl Reward for ByLength {
     }
 
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {
-        Ok(self.score_in_parts(sample)?.map(|score| score.value))
+        Ok(self
+            .score_in_parts(sample, &Attempt::unlimited())?
+            .map(|score| score.value))
     }
 
-    fn score_in_parts(&self, sample: &Sample) -> Result<Option<Score>, RewardError> {
-        self.score_batch(std::slice::from_ref(sample))
+    fn score_in_parts(
+        &self,
+        sample: &Sample,
+        attempt: &Attempt,
+    ) -> Result<Option<Score>, RewardError> {
+        self.score_batch(std::slice::from_ref(sample), attempt)
             .pop()
             .expect("one")
     }
 
-    fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
+    fn score_batch(
+        &self,
+        samples: &[Sample],
+        _: &Attempt,
+    ) -> Vec<Result<Option<Score>, RewardError>> {
         self.calls.lock().unwrap().push(samples.len());
         let has = |text: &str| samples.iter().any(|sample| sample.completion == text);
         if has("gate") {
@@ -45,16 +55,8 @@ impl Reward for ByLength {
             std::thread::sleep(Duration::from_secs(30));
         }
         let said = samples.iter().map(|sample| match has("bad") {
-            true => Err(RewardError::Judge {
-                task: sample.task.id.clone(),
-                name: "by_length".to_owned(),
-                reason: "as told".to_owned(),
-            }),
-            false => Ok(Some(Score {
-                value: sample.completion.len() as f64,
-                parts: Vec::new(),
-                note: None,
-            })),
+            true => Err(RewardError::judge(sample, "by_length", "as told")),
+            false => Ok(Some(Score::new(sample.completion.len() as f64))),
         });
         said.collect()
     }
@@ -73,8 +75,7 @@ fn judged_together(texts: &[&str], deadline: Duration) -> (Vec<Verdict>, Vec<usi
         come: Mutex::new(come),
         leave: Mutex::new(may_leave),
     });
-    let weight = 1.0;
-    let rubric = Rubric::new(vec![Component { weight, reward }], None).unwrap();
+    let rubric = Rubric::new(vec![Component::new(reward)], None).unwrap();
     let judge = Judge::new(rubric, deadline).unwrap();
     let task = Arc::new(Task {
         id: "t".to_owned(),
