@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dunwu_datasets::{Prompt, Task};
-use dunwu_rewards::{ComponentConfig, Rubric, RubricConfig, Sample};
+use dunwu_rewards::{Attempt, ComponentConfig, Rubric, RubricConfig, Sample};
 
 fn task() -> Task {
     Task {
@@ -106,6 +106,17 @@ fn a_process_is_asked_kept_and_replaced() {
         assert!(error.contains(expected), "{word}: {error}");
         assert_eq!(score(&rubric, "abc"), Ok(3.0), "after {word}");
     }
+    // Who does not wait any longer does not wait for the process's own limit, and the next sample is not told the last one's score.
+    let begin = Instant::now();
+    let attempt = Attempt::within(Duration::from_millis(300));
+    let error = rubric.score_within(&sample("hang"), &attempt).unwrap_err();
+    assert!(error.to_string().contains("nobody waits"), "{error}");
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert_eq!(score(&rubric, "abc"), Ok(3.0));
     std::fs::remove_file(&mark).unwrap();
     assert_eq!(
         score(&rubric, "once"),
