@@ -92,6 +92,7 @@ pub enum PromptStyle {
 /// string or a list of `{"role":…,"content":…}`, and `columns` may be absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Task {
     /// Unique within its source and the same in every run.
     pub id: String,
@@ -113,6 +114,12 @@ impl Task {
             answer: answer.into(),
             columns: Map::new(),
         }
+    }
+
+    /// The same with these columns and no others.
+    #[must_use]
+    pub fn with_columns(self, columns: Map<String, Value>) -> Self {
+        Self { columns, ..self }
     }
 
     /// The same with one more column.

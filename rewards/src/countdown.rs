@@ -302,12 +302,8 @@ mod tests {
     #[test]
     fn columns_define_the_problem() {
         let score = |columns: serde_json::Value, completion: &str| {
-            let task = Task {
-                id: "t".to_owned(),
-                prompt: Prompt::Text("?".to_owned()),
-                answer: "50 - 3 + 8".to_owned(),
-                columns: columns.as_object().unwrap().clone(),
-            };
+            let task = Task::new("t", Prompt::Text("?".to_owned()), "50 - 3 + 8")
+                .with_columns(columns.as_object().unwrap().clone());
             let sample = Sample {
                 task: &task,
                 completion,

@@ -170,12 +170,7 @@ mod tests {
     use dunwu_datasets::{Prompt, Task};
 
     fn task(answer: &str) -> Task {
-        Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: answer.to_owned(),
-            columns: Default::default(),
-        }
+        Task::new("t", Prompt::Text("?".to_owned()), answer)
     }
 
     fn score(config: &ExactConfig, completion: &str, truncated: bool, answer: &str) -> Option<f64> {

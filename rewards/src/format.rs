@@ -115,12 +115,7 @@ mod tests {
     use dunwu_datasets::{Prompt, Task};
 
     fn score(config: &FormatConfig, completion: &str) -> f64 {
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: String::new(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), "");
         let sample = Sample {
             task: &task,
             completion,

@@ -183,12 +183,7 @@ mod tests {
     use dunwu_datasets::{Prompt, Task};
 
     fn score(script: Script, part: Part, completion: &str) -> Option<f64> {
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: String::new(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), "");
         let config = LanguageConfig {
             script,
             part,

@@ -107,12 +107,7 @@ mod tests {
 
     #[test]
     fn punishment_grows_over_the_buffer() {
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: String::new(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), "");
         let length = Length::from_config(&config(100, 20)).unwrap();
         for (completion_tokens, expected) in [
             (0, 0.0),

@@ -128,12 +128,7 @@ mod tests {
     use dunwu_datasets::{Prompt, Task};
 
     fn score(ngram_words: usize, completion: &str) -> f64 {
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: String::new(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), "");
         let config = RepetitionConfig {
             ngram_words,
             ..Default::default()

@@ -78,12 +78,7 @@ mod tests {
     #[test]
     fn answers_are_read_as_the_judge_reads_them() {
         let rubric = rubric();
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: "8".to_owned(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), "8");
         let read = |name: &str, completion: &str, truncated: bool| {
             let sample = Sample {
                 task: &task,

@@ -22,12 +22,12 @@ fn judge(code: &Code, task: &Task, completion: &str) -> (f64, String) {
 }
 
 fn task(row: &Value, prompt: &str) -> Task {
-    Task {
-        id: row["task_id"].to_string(),
-        prompt: Prompt::Text(prompt.to_owned()),
-        answer: String::new(),
-        columns: row.as_object().unwrap().clone(),
-    }
+    Task::new(
+        row["task_id"].to_string(),
+        Prompt::Text(prompt.to_owned()),
+        "",
+    )
+    .with_columns(row.as_object().unwrap().clone())
 }
 
 /// Judges every row on all cores; those that `accept` does not like, with what was said.

@@ -65,12 +65,8 @@ fn forms() -> Vec<(&'static str, Value)> {
 }
 
 fn score(code: &Code, columns: &Value, program: &str) -> (f64, Vec<(String, f64)>) {
-    let task = Task {
-        id: "add".to_owned(),
-        prompt: Prompt::Text("Write add(a, b).".to_owned()),
-        answer: String::new(),
-        columns: columns.as_object().unwrap().clone(),
-    };
+    let task = Task::new("add", Prompt::Text("Write add(a, b).".to_owned()), "")
+        .with_columns(columns.as_object().unwrap().clone());
     let sample = Sample::new(&task, program);
     let score = code.score_in_parts(&sample, &Attempt::unlimited());
     let score = score.unwrap().unwrap();

@@ -11,12 +11,7 @@ use dunwu_datasets::{Prompt, Task};
 use dunwu_rewards::{Attempt, ComponentConfig, Rubric, RubricConfig, Sample};
 
 fn task() -> Task {
-    Task {
-        id: "t".to_owned(),
-        prompt: Prompt::Text("Say it.".to_owned()),
-        answer: "fox".to_owned(),
-        columns: serde_json::from_str(r#"{"level":3}"#).unwrap(),
-    }
+    Task::new("t", Prompt::Text("Say it.".to_owned()), "fox").with_column("level", 3)
 }
 
 fn rubric(component: &str) -> Rubric {

@@ -146,12 +146,8 @@ mod tests {
 
     fn task(entry: Option<&str>, answer: &str) -> Task {
         let column = entry.map(|entry| (MIXTURE_COLUMN.to_owned(), entry.into()));
-        Task {
-            id: "t7".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: answer.to_owned(),
-            columns: column.into_iter().collect(),
-        }
+        Task::new("t7", Prompt::Text("?".to_owned()), answer)
+            .with_columns(column.into_iter().collect())
     }
 
     fn sample<'a>(task: &'a Task, completion: &'a str) -> Sample<'a> {

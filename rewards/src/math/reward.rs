@@ -229,12 +229,7 @@ mod tests {
         completion: &str,
         truncated: bool,
     ) -> Result<Option<f64>, RewardError> {
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: answer.to_owned(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), answer);
         let sample = Sample {
             task: &task,
             completion,

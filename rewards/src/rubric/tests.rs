@@ -25,12 +25,7 @@ fn rubric(judges: Vec<(f64, Fixed)>, total: Option<&str>) -> Result<Rubric, Rubr
 }
 
 fn score(rubric: &Rubric, completion: &str) -> Result<RewardOutcome, RewardError> {
-    let task = Task {
-        id: "t7".to_owned(),
-        prompt: Prompt::Text("3+5=".to_owned()),
-        answer: "8".to_owned(),
-        columns: Default::default(),
-    };
+    let task = Task::new("t7", Prompt::Text("3+5=".to_owned()), "8");
     rubric.score(&Sample {
         task: &task,
         completion,
@@ -195,14 +190,13 @@ fn a_component_judges_only_the_entries_it_is_for() {
         "applies_to": {"exact": ["sums", "more"], "code": ["programs"]}
     }"#;
     let rubric = Rubric::from_config(&config(text).unwrap()).unwrap();
-    let task = |entry: Option<&str>| Task {
-        id: "t7".to_owned(),
-        prompt: Prompt::Text("3+5=".to_owned()),
-        answer: "8".to_owned(),
-        columns: entry
-            .map(|entry| (MIXTURE_COLUMN.to_owned(), entry.into()))
-            .into_iter()
-            .collect(),
+    let task = |entry: Option<&str>| {
+        Task::new("t7", Prompt::Text("3+5=".to_owned()), "8").with_columns(
+            entry
+                .map(|entry| (MIXTURE_COLUMN.to_owned(), entry.into()))
+                .into_iter()
+                .collect(),
+        )
     };
     let (sums, other, none) = (task(Some("sums")), task(Some("words")), task(None));
     let sample = |task| Sample {

@@ -189,12 +189,12 @@ impl Math {
 fn judged(rubric: &Rubric, row: Row) -> Judged {
     let mut columns = row.columns;
     columns.extend(row.rest);
-    let task = Task {
-        id: row.id.unwrap_or_else(|| "line".to_owned()),
-        prompt: row.prompt,
-        answer: row.answer,
-        columns,
-    };
+    let task = Task::new(
+        row.id.unwrap_or_else(|| "line".to_owned()),
+        row.prompt,
+        row.answer,
+    )
+    .with_columns(columns);
     // Without a tokenizer four bytes are taken for a token.
     let tokens = row.tokens.unwrap_or(row.completion.len().div_ceil(4));
     let sample = Sample::new(&task, &row.completion)

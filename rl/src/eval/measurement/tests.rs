@@ -22,12 +22,7 @@ fn rubric() -> Rubric {
 
 /// A problem with the answer 1/2 and these completions, judged for real.
 fn group(rubric: &Rubric, texts: &[&str]) -> RolloutGroup {
-    let task = Task {
-        id: "t".to_owned(),
-        prompt: Prompt::Text("?".to_owned()),
-        answer: "1/2".to_owned(),
-        columns: Default::default(),
-    };
+    let task = Task::new("t", Prompt::Text("?".to_owned()), "1/2");
     let completion = |text: &&str| {
         let (text, finish) = match text.strip_suffix('…') {
             Some(cut) => (cut, Finish::Length),

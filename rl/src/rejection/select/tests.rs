@@ -26,12 +26,7 @@ fn completion(text: &str, tokens: usize, exact: Option<f64>) -> Completion {
 
 fn group(id: &str, completions: Vec<Completion>) -> RolloutGroup {
     RolloutGroup {
-        task: Task {
-            id: id.to_owned(),
-            prompt: Prompt::Text(format!("{id}=")),
-            answer: String::new(),
-            columns: Default::default(),
-        },
+        task: Task::new(id, Prompt::Text(format!("{id}=")), ""),
         prompt_text: String::new(),
         prompt: vec![0],
         completions,
