@@ -1,8 +1,8 @@
 //! Several judges and one total.
 
 mod ask;
-
-use std::fmt;
+mod component;
+mod error;
 
 use dunwu_datasets::{MIXTURE_COLUMN, Task};
 
@@ -11,146 +11,18 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::Attempt;
 use crate::error::{PrepareError, RewardError};
 use crate::formula::{Formula, FormulaError, is_usable_name};
-use crate::option::{OptionError, check_finite};
-use crate::reward::{GroupReward, Preparation, Reward, Score, Verdict};
+use crate::option::check_finite;
+use crate::reward::{Preparation, Score, Verdict};
 use crate::sample::Sample;
 use crate::vote::Answers;
+use component::Judge;
+
+pub use component::Component;
+pub use error::RubricError;
 
 /// A formula is tried on every combination of low and high scores of this many components; any
 /// further ones stay low. 2⁸ evaluations take well under a millisecond.
 const PROBED_COMPONENTS: usize = 8;
-
-/// Why a rubric cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RubricError {
-    /// There is nothing to judge by.
-    #[error("the rubric has no components")]
-    NoComponents,
-    /// Two components have one name.
-    #[error("two components are named {name}; give one of them another `name`")]
-    DuplicateName {
-        /// The name.
-        name: String,
-    },
-    /// A name that a formula or a log could not use.
-    #[error(
-        "component name {name:?}: expected letters, digits and _, not a digit first, and none of min, max, abs, if, true, false, total"
-    )]
-    InvalidName {
-        /// The name.
-        name: String,
-    },
-    /// A component's options are not what they should be.
-    #[error(transparent)]
-    Option(#[from] OptionError),
-    /// A component that this build does not have.
-    #[error(
-        "a component has kind = \"{kind}\", which this build does not have; hint: turn on the feature `{feature}` of dunwu-rewards"
-    )]
-    MissingFeature {
-        /// The kind that the config names.
-        kind: &'static str,
-        /// The feature that brings it.
-        feature: &'static str,
-    },
-    /// `applies_to` speaks of a component that is not there, or of nothing.
-    #[error("applies_to.{component}: {reason}")]
-    AppliesTo {
-        /// The name it gives.
-        component: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A weight that nothing uses.
-    #[error(
-        "component {component}: weight is {weight}, but weights are not used with `total`; write it into the formula"
-    )]
-    UnusedWeight {
-        /// The component's name.
-        component: String,
-        /// Its weight.
-        weight: f64,
-    },
-    /// The total's formula is wrong.
-    #[error(transparent)]
-    Formula(#[from] FormulaError),
-}
-
-/// A judge and its factor in the weighted sum.
-pub struct Component {
-    weight: f64,
-    judge: Judge,
-}
-
-/// What a component asks.
-enum Judge {
-    /// A judge of completions one by one.
-    Each(Box<dyn Reward>),
-    /// A judge of whole groups.
-    Group(Box<dyn GroupReward>),
-}
-
-impl Component {
-    /// A judge with the factor 1.
-    pub fn new(reward: Box<dyn Reward>) -> Self {
-        Self {
-            weight: 1.0,
-            judge: Judge::Each(reward),
-        }
-    }
-
-    /// A judge of groups with the factor 1.
-    pub fn of_group(reward: Box<dyn GroupReward>) -> Self {
-        Self {
-            weight: 1.0,
-            judge: Judge::Group(reward),
-        }
-    }
-
-    /// The same with another factor in the weighted sum. It has to stay at 1 where the rubric has a formula.
-    #[must_use]
-    pub fn with_weight(self, weight: f64) -> Self {
-        Self { weight, ..self }
-    }
-
-    /// The judge's name.
-    pub fn name(&self) -> &str {
-        match &self.judge {
-            Judge::Each(reward) => reward.name(),
-            Judge::Group(reward) => reward.name(),
-        }
-    }
-
-    /// Its factor in the weighted sum.
-    pub fn weight(&self) -> f64 {
-        self.weight
-    }
-
-    /// The judge, if it judges completions one by one.
-    pub(crate) fn into_reward(self) -> Option<Box<dyn Reward>> {
-        match self.judge {
-            Judge::Each(reward) => Some(reward),
-            Judge::Group(_) => None,
-        }
-    }
-
-    fn typical_scores(&self) -> [f64; 2] {
-        match &self.judge {
-            Judge::Each(reward) => reward.typical_scores(),
-            Judge::Group(reward) => reward.typical_scores(),
-        }
-    }
-}
-
-impl fmt::Debug for Component {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Component")
-            .field("name", &self.name())
-            .field("weight", &self.weight)
-            .finish_non_exhaustive()
-    }
-}
 
 /// What a completion is worth, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,7 +53,7 @@ pub struct Rubric {
 impl Rubric {
     /// A rubric of judges that may be the caller's own, with an optional formula for the total.
     ///
-    /// The formula is tried on the [`Reward::typical_scores`] of its components, in all
+    /// The formula is tried on the [`typical_scores`](crate::Reward::typical_scores) of its components, in all
     /// combinations of up to eight of them, and has to give a finite number each time.
     ///
     /// # Errors

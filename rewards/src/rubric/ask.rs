@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Component, Judge};
+use super::component::{Component, Judge};
 use crate::attempt::Attempt;
 use crate::error::RewardError;
 use crate::reward::{Reward, Verdict};

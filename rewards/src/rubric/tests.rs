@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Fault, RubricConfig};
+use crate::{Fault, GroupReward, Reward, RubricConfig};
 use dunwu_datasets::{Prompt, Task};
 
 /// A judge that says what it is told to.
