@@ -207,6 +207,14 @@ pub(crate) fn exp_moments(x: &mut [f32], shift: f32, scale: f32) -> (f64, f64) {
     (total(sums), total(logs))
 }
 
+/// Log-probabilities of a row of logits, in nats, with their sum in f64.
+pub(crate) fn log_softmax(logits: &[f32]) -> Vec<f32> {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&z| f64::from(z - top).exp()).sum();
+    let log = sum.ln() as f32;
+    logits.iter().map(|z| z - top - log).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

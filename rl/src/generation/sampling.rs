@@ -1,9 +1,10 @@
 //! Which token comes next.
 
+use dunwu_datasets::{derive_seed, rng};
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::decoder::uniform;
-use crate::compute::{Choice, Draw, elementwise};
+use crate::compute::{elementwise, tape::Drawn};
 
 /// How completions are sampled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +105,27 @@ impl SamplingConfig {
     }
 }
 
+/// A drawn token and its log-probability, in nats, under the whole distribution at the scoring
+/// temperature (before top-k, top-p and min-p, as the trainer computes it).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Choice {
+    pub(crate) token: u32,
+    pub(crate) logprob: f32,
+}
+
+/// How tokens are drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Draw<'a> {
+    pub(crate) sampling: &'a SamplingConfig,
+    /// Ids from here on are never drawn.
+    pub(crate) drawable: usize,
+}
+
+/// The random number of one place of one completion, at least 0 and below 1.
+pub(super) fn uniform(seed: u64, position: usize) -> f64 {
+    rng(derive_seed(seed, &[position as u64])).random()
+}
+
 /// Values whose sum is kept while drawing.
 const RUN: usize = 1 << 10;
 
@@ -141,23 +163,31 @@ pub(crate) fn choose(logits: &mut [f32], draw: Draw, seed: u64, position: usize)
     });
     let weight = f64::from(weights[token]);
     Chosen {
-        choice: Choice {
-            token: token as u32,
+        token: token as u32,
+        drawn: Drawn {
             logprob: (weight.ln() - all.ln()) as f32,
+            sum: all as f32,
+            entropy: (all.ln() - logs / all) as f32,
         },
-        sum: all as f32,
-        entropy: (all.ln() - logs / all) as f32,
     }
 }
 
 /// A drawn token with what is known of the distribution that it was drawn from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chosen {
-    pub(crate) choice: Choice,
-    /// Sum of the weights that [`choose`] leaves behind.
-    pub(crate) sum: f32,
-    /// In nats.
-    pub(crate) entropy: f32,
+    pub(crate) token: u32,
+    /// Of the weights that [`choose`] leaves behind.
+    pub(crate) drawn: Drawn,
+}
+
+impl Chosen {
+    /// The token and its log-probability.
+    pub(crate) fn choice(&self) -> Choice {
+        Choice {
+            token: self.token,
+            logprob: self.drawn.logprob,
+        }
+    }
 }
 
 /// The first weight at which the running sum passes `target`, found by the sums of runs first.
@@ -246,7 +276,7 @@ mod tests {
         position: usize,
     ) -> Choice {
         let draw = Draw { sampling, drawable };
-        choose(&mut logits.to_vec(), draw, seed, position).choice
+        choose(&mut logits.to_vec(), draw, seed, position).choice()
     }
 
     fn shares(logits: &[f32], config: &SamplingConfig, draws: u64) -> Vec<f64> {

@@ -4,9 +4,7 @@ use super::{
     layers::{Gradients, Linear, RmsNorm},
     parameters::ParameterVisitor,
 };
-#[cfg(feature = "flex")]
-use crate::compute::host::{Host, Rows};
-use crate::compute::{Compute, Direction, Heads, Qkv};
+use crate::compute::{Attended, Compute, Direction, Heads, Qkv};
 
 /// Attention and feed-forward, each on a normalised copy of the residual stream.
 #[derive(Debug, Clone)]
@@ -58,37 +56,15 @@ impl<C: Compute> Kept<C> {
     }
 }
 
-#[cfg(feature = "flex")]
-impl Kept<Host> {
+impl<C: Compute> Kept<C> {
     /// Its matrices.
-    pub(crate) fn parts(&self) -> Vec<&Rows> {
+    pub(crate) fn parts(&self) -> Vec<&C::Rows> {
         let Qkv { query, key, value } = &self.qkv;
-        let (middle, gate, up) = (&self.middle, &self.gate, &self.up);
-        let mut parts = vec![&self.input, query, key, value, &self.mixed, &self.attended];
-        parts.extend([middle, gate, up]);
+        let mut parts = vec![&self.input, query, key, value, &self.mixed];
+        parts.extend(self.attended.rows());
+        parts.extend([&self.middle, &self.gate, &self.up]);
         parts.extend(self.plain_query.iter().chain(&self.plain_key));
         parts
-    }
-
-    /// The same again from matrices like [`Self::parts`], which has so many; each is asked for by its
-    /// place there.
-    pub(crate) fn of_parts(count: usize, part: impl Fn(usize) -> Rows) -> Self {
-        let plain = |place: usize| (place < count).then(|| part(place));
-        Self {
-            input: part(0),
-            qkv: Qkv {
-                query: part(1),
-                key: part(2),
-                value: part(3),
-            },
-            mixed: part(4),
-            attended: part(5),
-            middle: part(6),
-            gate: part(7),
-            up: part(8),
-            plain_query: plain(9),
-            plain_key: plain(10),
-        }
     }
 }
 
@@ -225,6 +201,25 @@ impl Block {
         drop(normed);
         let norm = &self.attention_norm;
         by_normed.map(|by_normed| norm.backward(c, by_middle, &input, &by_normed, gradients))
+    }
+
+    /// What was kept of a forward pass, from matrices in the order of [`Kept::parts`].
+    pub(crate) fn recall<C: Compute>(&self, mut next: impl FnMut() -> C::Rows) -> Kept<C> {
+        Kept {
+            input: next(),
+            qkv: Qkv {
+                query: next(),
+                key: next(),
+                value: next(),
+            },
+            mixed: next(),
+            attended: C::Attended::from_rows(&mut next),
+            middle: next(),
+            gate: next(),
+            up: next(),
+            plain_query: self.query_norm.as_ref().map(|_| next()),
+            plain_key: self.key_norm.as_ref().map(|_| next()),
+        }
     }
 
     /// Every linear map, by the last part of its name.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`config`] | the architecture as data, from a Hugging Face `config.json` or GGUF metadata |
 //! | [`transformer`] | the forward and the backward pass |
-//! | `block`, `layers`, `rope` | what it is made of |
+//! | `block`, `layers`, `position` | what it is made of |
 //! | [`lora`] | low-rank adapters |
 //! | `precision` | how frozen weights are stored |
 //! | [`parameters`] | the weights by their Hugging Face names |
@@ -15,9 +15,9 @@ pub mod config;
 pub(crate) mod layers;
 pub mod lora;
 pub mod parameters;
+mod position;
 mod precision;
 pub mod pretrained;
-pub(crate) mod rope;
 pub mod transformer;
 pub mod weights;
 
@@ -25,4 +25,6 @@ pub use config::ModelConfig;
 pub use parameters::{ParameterVisitor, Parameters};
 pub use precision::{Precision, PrecisionError};
 pub use pretrained::Pretrained;
-pub use transformer::{Activations, Engine, Transformer};
+pub use transformer::{Activations, Transformer};
+
+pub use crate::compute::Engine;

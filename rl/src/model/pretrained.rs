@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::config::{ConfigError, ModelConfig};
-use super::weights::gguf::{GgufError, GgufFile};
+use super::weights::gguf::GgufFile;
 use super::weights::{WeightError, WeightSource, hub};
+use crate::formats::gguf::GgufError;
 use crate::tokenizer::{ChatTemplate, SpecialTokens, TemplateError, Tokenizer, TokenizerError};
 
 /// Everything that a checkpoint says, opened and checked; the weights are read when they are asked for.

@@ -3,7 +3,7 @@
 
 mod build;
 
-use burn::tensor::{DType, Device, Tensor, activation::log_softmax};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::{
     block::{Block, Kept, Place},
@@ -12,48 +12,12 @@ use super::{
     lora::Lora,
     parameters::{CollectHost, ParameterVisitor},
     precision::{Precision, PrecisionError},
-    rope::Rope,
     weights::HostTensor,
 };
-use crate::compute::{Compute, Heads, Qkv, packing::Packing, tensor::Tensors};
-#[cfg(feature = "flex")]
 use crate::compute::{
-    buffers::is_host,
-    host::{
-        Host,
-        tape::{Tape, gather},
-    },
+    Compute, Engine, Frequencies, Heads, Qkv, elementwise::log_softmax, packing::Packing,
+    tape::Tape, with_compute,
 };
-
-/// Which implementation of the arithmetic runs a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    /// Slices on the CPU.
-    #[cfg(feature = "flex")]
-    Host,
-    /// Tensor operations on any device.
-    Tensors,
-}
-
-/// Calls an expression with the arithmetic that a model's engine stands for.
-macro_rules! with_compute {
-    ($model:expr, |$compute:ident| $body:expr) => {
-        match $model.engine() {
-            #[cfg(feature = "flex")]
-            $crate::model::transformer::Engine::Host => {
-                let $compute = $crate::compute::host::Host::new();
-                $body
-            }
-            $crate::model::transformer::Engine::Tensors => {
-                let $compute = $crate::compute::tensor::Tensors {
-                    device: $model.device(),
-                };
-                $body
-            }
-        }
-    };
-}
-pub(crate) use with_compute;
 
 /// A Llama-style language model. Cloning it shares the weights.
 #[derive(Debug, Clone)]
@@ -65,7 +29,7 @@ pub struct Transformer {
     norm: RmsNorm,
     /// `[vocabulary, hidden]`; `None` when the embedding serves as head too.
     head: Option<Tensor<2>>,
-    rope: Rope,
+    frequencies: Frequencies,
     engine: Engine,
     lora: Option<Lora>,
 }
@@ -145,18 +109,26 @@ impl Transformer {
         }
     }
 
-    /// Log-probabilities of every token after each token of one sequence: `[tokens, vocabulary]`.
-    pub fn logprobs(&self, ids: &[u32]) -> Tensor<2> {
+    /// Log-probabilities of every token after each token of one sequence, in nats: `tokens` rows of
+    /// `vocabulary` values, by the model's own arithmetic.
+    pub fn logprobs(&self, ids: &[u32]) -> Vec<Vec<f32>> {
         let packing = Packing::of_prompts([ids]);
-        let device = self.device();
-        let c = Tensors { device };
-        let forward = self.forward(&c, &packing, Activations::Inputs);
-        let hidden = self.last_norm().forward(&c, &forward.stream);
-        log_softmax(c.project(&hidden, self.head_weight()), 1)
+        let rows: Vec<usize> = (0..packing.len()).collect();
+        with_compute!(self, |c| {
+            let stream = self.stream_packed(&c, &packing, |_, _| {});
+            let hidden = self.last_norm().forward(&c, &stream);
+            let mut logits = c.project(&hidden, self.head_weight());
+            c.look(&mut logits, &rows, |_, logits| log_softmax(logits))
+        })
     }
 
     pub(crate) fn heads(&self) -> Heads {
-        Heads::of(&self.config)
+        let config = &self.config;
+        Heads {
+            query: config.num_attention_heads,
+            kv: config.num_key_value_heads,
+            dim: config.head_dim,
+        }
     }
 
     pub(crate) fn last_norm(&self) -> &RmsNorm {
@@ -169,30 +141,14 @@ impl Transformer {
     pub(crate) fn stream<C: Compute>(
         &self,
         c: &C,
-        ids: &[u32],
+        ids: &C::Ids,
         positions: &[usize],
         mut attend: impl FnMut(usize, &Qkv<C::Rows>) -> (C::Rows, C::Attended),
         see: impl FnMut(usize, Kept<C>),
     ) -> C::Rows {
-        let rotation = c.rotation(&self.rope, positions);
+        let rotation = c.rotation(&self.frequencies, positions);
         let embedded = c.embed(&self.embedding, ids);
         self.blocks_on(c, embedded, &rotation, &mut attend, see)
-    }
-
-    /// The same from embedded tokens, wherever they come from.
-    pub(crate) fn stream_of<C: Compute>(
-        &self,
-        c: &C,
-        embedded: C::Rows,
-        positions: &[usize],
-        mut attend: impl FnMut(usize, &Qkv<C::Rows>) -> (C::Rows, C::Attended),
-    ) -> C::Rows {
-        let rotation = c.rotation(&self.rope, positions);
-        self.blocks_on(c, embedded, &rotation, &mut attend, |_, _| {})
-    }
-
-    pub(crate) fn embedding(&self) -> &Tensor<2> {
-        &self.embedding
     }
 
     fn blocks_on<C: Compute>(
@@ -219,10 +175,10 @@ impl Transformer {
         packing: &Packing,
         activations: Activations,
     ) -> Forward<'static, C> {
-        let rotation = c.rotation(&self.rope, &packing.positions);
+        let rotation = c.rotation(&self.frequencies, &packing.positions);
         let layout = c.layout(packing, self.heads());
         let mut traces = Vec::with_capacity(self.blocks.len());
-        let embedded = c.embed(&self.embedding, &packing.ids);
+        let embedded = c.embed(&self.embedding, &c.ids(&packing.ids));
         let heads = self.heads();
         let mut attend = |_: usize, qkv: &Qkv<C::Rows>| c.attention(qkv, &layout, heads);
         let stream = self.blocks_on(c, embedded, &rotation, &mut attend, |_, kept| {
@@ -250,29 +206,32 @@ impl Transformer {
         let layout = c.layout(packing, self.heads());
         let heads = self.heads();
         let attend = |_: usize, qkv: &Qkv<C::Rows>| c.attention(qkv, &layout, heads);
-        self.stream(c, &packing.ids, &packing.positions, attend, see)
+        let ids = c.ids(&packing.ids);
+        self.stream(c, &ids, &packing.positions, attend, see)
     }
 
     /// The forward pass of packed tokens that a sampler has computed, each at a place on its tape.
     /// Block `i` is layer `i` there, and the stream after them the layer behind.
-    #[cfg(feature = "flex")]
-    pub(crate) fn recall<'a>(
-        &self,
-        c: &Host,
+    pub(crate) fn recall<'a, C: Compute>(
+        &'a self,
+        c: &C,
         packing: &Packing,
-        tokens: &'a [(&'a Tape, usize)],
-    ) -> Forward<'a, Host> {
-        let block = |layer: usize| {
+        tokens: &'a [(&'a C::Tape, usize)],
+    ) -> Forward<'a, C> {
+        let block = |(layer, block): (usize, &'a Block)| {
             let fetch = move || {
-                let parts = tokens[0].0.parts(layer);
-                Kept::of_parts(parts, |part| gather(tokens, layer, part))
+                let mut parts = 0..;
+                block.recall(|| {
+                    let part = parts.next().expect("it has no end");
+                    C::Tape::gather(tokens, layer, part)
+                })
             };
-            Trace::Elsewhere(Box::new(fetch) as Box<dyn FnOnce() -> Kept<Host> + 'a>)
+            Trace::Elsewhere(Box::new(fetch) as Box<dyn FnOnce() -> Kept<C> + 'a>)
         };
         Forward {
-            stream: gather(tokens, self.blocks.len(), 0),
-            traces: (0..self.blocks.len()).map(block).collect(),
-            rotation: c.rotation(&self.rope, &packing.positions),
+            stream: C::Tape::gather(tokens, self.blocks.len(), 0),
+            traces: self.blocks.iter().enumerate().map(block).collect(),
+            rotation: c.rotation(&self.frequencies, &packing.positions),
             layout: c.layout(packing, self.heads()),
         }
     }
@@ -481,15 +440,3 @@ impl Transformer {
 
 /// The name of the embedding.
 const EMBEDDING: &str = "model.embed_tokens.weight";
-
-impl Engine {
-    /// What runs models on a device.
-    pub fn on(device: &Device) -> Self {
-        #[cfg(feature = "flex")]
-        if is_host(device) {
-            return Self::Host;
-        }
-        let _ = device;
-        Self::Tensors
-    }
-}

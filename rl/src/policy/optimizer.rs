@@ -1,14 +1,11 @@
 //! AdamW with decoupled weight decay, clipping by the global norm, learning-rate schedules.
 
 use burn::tensor::Tensor;
-#[cfg(feature = "flex")]
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "flex")]
-use crate::compute::buffers::change_all;
 use crate::{
-    compute::buffers::on_host,
+    compute::buffers::change_all,
     model::{ParameterVisitor, Parameters, Transformer},
 };
 
@@ -130,10 +127,9 @@ impl AdamW {
         let square = self.square.remove(name).unwrap_or_else(zeros);
         let factors = Factors::new(&self.config, self.steps, rates);
         let all = [weight, mean, square, gradient];
-        let [weight, mean, square, gradient] = match on_host(&all[3]) {
-            #[cfg(feature = "flex")]
-            true => factors.on_host(all),
-            _ => factors.on_device(all),
+        let [weight, mean, square, gradient] = match factors.on_host(all) {
+            Ok(all) => all,
+            Err(all) => factors.on_device(all),
         };
         self.mean.insert(name, mean);
         self.square.insert(name, square);
@@ -204,9 +200,8 @@ impl Factors {
         [weight.mul_scalar(self.kept) - change, mean, square, zeros]
     }
 
-    /// The same in one pass over memory.
-    #[cfg(feature = "flex")]
-    fn on_host(self, all: [Tensor<1>; 4]) -> [Tensor<1>; 4] {
+    /// The same in one pass over memory, for tensors on the CPU; others are given back.
+    fn on_host(self, all: [Tensor<1>; 4]) -> Result<[Tensor<1>; 4], [Tensor<1>; 4]> {
         let arch = pulp::Arch::new();
         change_all(all, |[weight, mean, square, gradient]| {
             let run = 1 << 16;

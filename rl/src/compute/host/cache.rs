@@ -3,14 +3,15 @@
 //! Blocks are never moved or copied: a completion gets a new one when its last is full, and all
 //! completions of a prompt share the prompt's.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::rows::Rows;
+use super::{Host, rows::Rows};
 use crate::compute::{
     Heads, Qkv,
+    cache::{Cache, Extent},
     elementwise::{exp_sum, max},
 };
 
@@ -53,39 +54,6 @@ impl Block {
 pub(crate) struct Prefix {
     layers: Vec<Vec<Block>>,
     length: usize,
-    /// Where its activations are on a tape, if they are recorded.
-    pub(crate) recorded: Option<std::ops::Range<usize>>,
-}
-
-impl Prefix {
-    /// Nothing yet of a prompt of `length` tokens.
-    pub(crate) fn new(length: usize) -> Self {
-        Self {
-            layers: Vec::new(),
-            length,
-            // Of nothing, everything is recorded.
-            recorded: (length == 0).then_some(0..0),
-        }
-    }
-
-    /// Gives a prompt of no tokens its empty layers.
-    pub(crate) fn fill_empty(&mut self, layers: usize) {
-        self.layers.resize_with(layers, Vec::new);
-    }
-
-    /// Adds the next layer: those of `rows` of its keys and values.
-    pub(crate) fn push_layer(&mut self, qkv: &Qkv<Rows>, rows: std::ops::Range<usize>) {
-        let mut blocks = Vec::with_capacity(self.length.div_ceil(BLOCK));
-        for (i, row) in rows.enumerate() {
-            if i % BLOCK == 0 {
-                blocks.push(Block::new(qkv.key.width()));
-            }
-            if let Some(block) = blocks.last_mut() {
-                block.set(i % BLOCK, qkv.key.row(row), qkv.value.row(row));
-            }
-        }
-        self.layers.push(blocks);
-    }
 }
 
 /// One completion under way.
@@ -102,7 +70,8 @@ impl Slot {
     /// The blocks of a layer with the number of tokens in each, `own` of them after the prompt.
     fn blocks(&self, layer: usize, own: usize) -> impl Iterator<Item = (&Block, usize)> {
         let prefix = self.prefix.as_deref();
-        let prompt = prefix.map_or(&[][..], |p| &p.layers[layer]);
+        let prompt = prefix.and_then(|p| p.layers.get(layer));
+        let prompt = prompt.map_or(&[][..], Vec::as_slice);
         let length = prefix.map_or(0, |p| p.length);
         let filled = |blocks, length: usize| {
             let count = move |i: usize| (length - i * BLOCK).min(BLOCK);
@@ -114,16 +83,23 @@ impl Slot {
 
 /// Places for completions.
 #[derive(Debug)]
-pub(crate) struct Cache {
+pub(crate) struct HostCache {
     slots: Vec<Slot>,
     layers: usize,
     heads: Heads,
     arch: Arch,
 }
 
-impl Cache {
-    /// `slots` empty places.
-    pub(crate) fn new(slots: usize, layers: usize, heads: Heads) -> Self {
+impl Cache<Host> for HostCache {
+    type Prefix = Prefix;
+
+    fn new(_: &Host, extent: Extent) -> Self {
+        let Extent {
+            slots,
+            layers,
+            heads,
+            ..
+        } = extent;
         Self {
             slots: (0..slots).map(|_| Slot::default()).collect(),
             layers,
@@ -132,29 +108,44 @@ impl Cache {
         }
     }
 
-    /// Puts a new completion of a prompt into a place.
-    pub(crate) fn admit(&mut self, slot: usize, prefix: Arc<Prefix>) {
+    fn prefix(tokens: usize) -> Prefix {
+        Prefix {
+            layers: Vec::new(),
+            length: tokens,
+        }
+    }
+
+    fn extend(prefix: &mut Prefix, qkv: &Qkv<Rows>, rows: Range<usize>) {
+        let mut blocks = Vec::with_capacity(prefix.length.div_ceil(BLOCK));
+        for (i, row) in rows.enumerate() {
+            if i % BLOCK == 0 {
+                blocks.push(Block::new(qkv.key.width()));
+            }
+            if let Some(block) = blocks.last_mut() {
+                block.set(i % BLOCK, qkv.key.row(row), qkv.value.row(row));
+            }
+        }
+        prefix.layers.push(blocks);
+    }
+
+    fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>) {
         self.slots[slot] = Slot {
-            prefix: Some(prefix),
+            prefix: Some(prefix.clone()),
             own: (0..self.layers).map(|_| Vec::new()).collect(),
             length: 0,
         };
     }
 
-    /// Drops what a place holds.
-    pub(crate) fn leave(&mut self, slot: usize) {
+    fn leave(&mut self, slot: usize) {
         self.slots[slot] = Slot::default();
     }
 
-    /// Stores the keys and values of one new token for each of `slots`, which are all different,
-    /// and mixes the values that each may see: `[slots, query heads * dim]`, with the `log Σ eˢ` of
-    /// its scores, `[slots, query heads]`.
-    pub(crate) fn attend(
-        &mut self,
-        layer: usize,
-        slots: &[usize],
-        qkv: &Qkv<Rows>,
-    ) -> (Rows, Rows) {
+    fn computed(&self, wanted: &[usize]) -> Vec<usize> {
+        wanted.to_vec()
+    }
+
+    /// Gives the `log Σ eˢ` of the scores too, `[slots, query heads]`.
+    fn attend(&mut self, layer: usize, slots: &[usize], qkv: &Qkv<Rows>) -> (Rows, Rows) {
         let width = self.heads.query * self.heads.dim;
         let mut out = Rows::stale(slots.len(), width);
         let mut sums = Rows::stale(slots.len(), self.heads.query);
@@ -184,8 +175,7 @@ impl Cache {
         (out, sums)
     }
 
-    /// Counts the token that every layer has stored for each of `slots`.
-    pub(crate) fn advance(&mut self, slots: &[usize]) {
+    fn advance(&mut self, slots: &[usize]) {
         for &slot in slots {
             self.slots[slot].length += 1;
         }

@@ -2,8 +2,48 @@
 
 use burn::tensor::{Int, Tensor, activation::softmax};
 
+use super::Tensors;
+use crate::compute::{
+    buffers::{from_host, to_host},
+    draw::{Burst, Drawing},
+};
+
 /// Probabilities in a run; runs are looked for before tokens.
 const RUN: usize = 256;
+
+/// Tokens and log-probabilities that are still on the device.
+#[derive(Debug, Default)]
+pub(crate) struct TensorBurst {
+    /// In turn a token and its log-probability of every row, `[rows, 1]` each.
+    drawn: Vec<Tensor<2>>,
+}
+
+impl Burst<Tensors> for TensorBurst {
+    const TOKENS: usize = 8;
+
+    fn draw(&mut self, c: &Tensors, logits: Tensor<2>, drawing: Drawing) -> Tensor<1, Int> {
+        let logits = logits.mul_scalar(drawing.inverse_temperature);
+        let uniform = drawing.uniforms.map(|uniforms| {
+            let uniforms: Vec<f32> = uniforms.iter().map(|&uniform| uniform as f32).collect();
+            let shape = [uniforms.len(), 1];
+            from_host(uniforms, shape, &c.device)
+        });
+        let (token, logprob) = draw(logits, drawing.drawable, uniform);
+        // Ids are exact in f32 up to 2²⁴, so that one read-back takes both.
+        self.drawn.extend([token.clone().float(), logprob]);
+        token.squeeze_dim::<1>(1)
+    }
+
+    fn read(self) -> Vec<Vec<(u32, f32)>> {
+        let width = self.drawn.len();
+        let drawn = to_host(Tensor::cat(self.drawn, 1)); // [rows, width]
+        let pairs = |row: &[f32]| {
+            let pairs = row.as_chunks::<2>().0;
+            pairs.iter().map(|pair| (pair[0] as u32, pair[1])).collect()
+        };
+        drawn.chunks_exact(width).map(pairs).collect()
+    }
+}
 
 /// Draws a token a row by inversion: the first at which the running sum passes `uniform` times the
 /// sum over the first `drawable`. Gives tokens and their log-probabilities, both `[rows, 1]`.
@@ -11,7 +51,7 @@ const RUN: usize = 256;
 /// # Shapes
 /// - logits: `[rows, vocabulary]`, divided by the temperature
 /// - uniform: `[rows, 1]`, at least 0 and below 1; without it the likeliest token is taken
-pub(crate) fn draw(
+fn draw(
     logits: Tensor<2>,
     drawable: usize,
     uniform: Option<Tensor<2>>,
@@ -62,7 +102,6 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
-    use crate::model::parameters::{from_host, to_host};
 
     #[test]
     fn inversion_finds_the_token_that_the_sum_passes() {

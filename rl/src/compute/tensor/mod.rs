@@ -6,23 +6,24 @@
 //! | [`ring`] | keys and values of completions under way, with static shapes |
 //! | [`draw`] | choosing tokens without reading logits back |
 
-pub(crate) mod draw;
-pub(crate) mod ring;
+mod draw;
+mod ring;
 
 use burn::tensor::{
     DType, Device, IndexingUpdateOp, Int, Tensor, TensorData,
     activation::{sigmoid, silu, softmax},
 };
 
-use super::{Compute, Direction, HeadOutput, HeadUpstream, Heads, Qkv, packing::Packing};
-use crate::model::{
-    parameters::{from_host, to_host},
-    rope::Rope,
+use self::{draw::TensorBurst, ring::Ring};
+use super::{
+    Absent, Compute, Direction, Frequencies, HeadOutput, HeadUpstream, Heads, Qkv,
+    buffers::{from_host, to_host},
+    packing::Packing,
 };
 
 /// Added to the scores of pairs that must not attend to each other. Finite, so that a row of
 /// padding, which may attend to nothing, stays free of NaN.
-pub(crate) const MASKED: f32 = -1e9;
+const MASKED: f32 = -1e9;
 
 /// A Burn device.
 #[derive(Debug, Clone)]
@@ -62,11 +63,6 @@ pub(crate) fn in_f32(weight: &Tensor<2>) -> Tensor<2> {
 }
 
 impl Tensors {
-    /// Rows of `table`, for ids that are on the device already.
-    pub(crate) fn embed_ids(&self, table: &Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
-        in_f32(&table.clone().select(0, ids))
-    }
-
     fn targets(&self, targets: &[u32]) -> Tensor<2, Int> {
         index(targets.iter().map(|&id| id as usize), &self.device).unsqueeze_dim(1)
     }
@@ -128,9 +124,33 @@ impl Compute for Tensors {
     type Rotation = Rotation;
     type Attended = ();
     type Distribution = Distribution;
+    type Ids = Tensor<1, Int>;
+    type Cache = Ring;
+    type Tape = Absent;
+    type Burst = TensorBurst;
 
-    fn rotation(&self, rope: &Rope, positions: &[usize]) -> Rotation {
-        let (cos, sin) = rope.angles(positions);
+    fn tape(&self, _: usize, _: usize, _: bool) -> Option<Absent> {
+        None
+    }
+
+    fn burst(&self) -> Option<TensorBurst> {
+        Some(TensorBurst::default())
+    }
+
+    fn look<T: Send>(
+        &self,
+        x: &mut Tensor<2>,
+        rows: &[usize],
+        f: impl Fn(usize, &mut [f32]) -> T + Sync,
+    ) -> Vec<T> {
+        let [_, width] = x.dims();
+        let mut values = to_host(x.clone());
+        let show = |(i, &row): (usize, &usize)| f(i, &mut values[row * width..(row + 1) * width]);
+        rows.iter().enumerate().map(show).collect()
+    }
+
+    fn rotation(&self, frequencies: &Frequencies, positions: &[usize]) -> Rotation {
+        let (cos, sin) = frequencies.angles(positions);
         let shape = [positions.len(), 1, cos.len() / positions.len().max(1)];
         Rotation {
             cos: from_host(cos, shape, &self.device),
@@ -138,11 +158,12 @@ impl Compute for Tensors {
         }
     }
 
-    fn embed(&self, table: &Tensor<2>, ids: &[u32]) -> Tensor<2> {
-        self.embed_ids(
-            table,
-            index(ids.iter().map(|&id| id as usize), &self.device),
-        )
+    fn ids(&self, ids: &[u32]) -> Tensor<1, Int> {
+        index(ids.iter().map(|&id| id as usize), &self.device)
+    }
+
+    fn embed(&self, table: &Tensor<2>, ids: &Tensor<1, Int>) -> Tensor<2> {
+        in_f32(&table.clone().select(0, ids.clone()))
     }
 
     fn embed_backward(&self, sum: Tensor<1>, ids: &[u32], by_rows: &Tensor<2>) -> Tensor<1> {

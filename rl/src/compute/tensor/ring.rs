@@ -5,14 +5,16 @@
 //! column of the ring, so storing is one slice assignment, and a new completion can take over a
 //! slot at any time: it sees only the columns written since.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use burn::tensor::{Device, Tensor, activation::softmax};
 
-use super::MASKED;
-use crate::{
-    compute::{Heads, Qkv},
-    model::parameters::from_host,
+use super::{MASKED, Tensors};
+use crate::compute::{
+    Compute, Heads, Qkv,
+    buffers::from_host,
+    cache::{Cache, Extent},
+    draw::Burst,
 };
 
 /// Columns are used in multiples of this, so that kernels meet few different shapes.
@@ -21,8 +23,8 @@ const BUCKET: usize = 64;
 /// Keys and values of a prompt in every layer: `[tokens, kv heads * dim]` each.
 #[derive(Debug)]
 pub(crate) struct Prefix {
-    pub(crate) layers: Vec<(Tensor<2>, Tensor<2>)>,
-    pub(crate) length: usize,
+    layers: Vec<(Tensor<2>, Tensor<2>)>,
+    length: usize,
 }
 
 /// Keys and values of one layer, `[slots, kv heads, columns, dim]` each.
@@ -45,26 +47,51 @@ pub(crate) struct Ring {
     steps: usize,
     /// Of each slot: tokens of its prompt, and the step at which it was admitted.
     slots: Vec<(usize, usize)>,
+    /// What each slot may see at this step, once a layer has asked for it.
+    mask: Option<Tensor<4>>,
     device: Device,
 }
 
 impl Ring {
-    /// `slots` empty places for prompts of at most `prompt` tokens and completions of at most
-    /// `completion`.
-    pub(crate) fn new(
-        slots: usize,
-        prompt: usize,
-        completion: usize,
-        layers: usize,
-        heads: Heads,
-        device: &Device,
-    ) -> Self {
+    /// Columns that hold anything, rounded up.
+    fn columns(&self) -> usize {
+        self.prompt + (self.steps + 1).next_multiple_of(BUCKET).min(self.ring)
+    }
+
+    /// What each slot may see once this step's token is stored: `[slots, 1, 1, columns]`.
+    fn mask(&self) -> Tensor<4> {
+        let columns = self.columns();
+        let mut mask = vec![MASKED; self.slots.len() * columns];
+        for (mask, &(prompt, since)) in mask.chunks_exact_mut(columns).zip(&self.slots) {
+            mask[..prompt].fill(0.0);
+            let tokens = (self.steps + 1 - since).min(self.ring);
+            for step in self.steps + 1 - tokens..=self.steps {
+                mask[self.prompt + step % self.ring] = 0.0;
+            }
+        }
+        from_host(mask, [self.slots.len(), 1, 1, columns], &self.device)
+    }
+}
+
+impl Cache<Tensors> for Ring {
+    type Prefix = Prefix;
+
+    fn new(c: &Tensors, extent: Extent) -> Self {
+        let Extent {
+            slots,
+            prompt,
+            completion,
+            layers,
+            heads,
+        } = extent;
         let prompt = prompt.next_multiple_of(BUCKET);
+        // A burst may run past the end of a completion.
+        let completion = completion + <Tensors as Compute>::Burst::TOKENS;
         let ring = completion.next_multiple_of(BUCKET);
         let shape = [slots, heads.kv, prompt + ring, heads.dim];
         let layer = |_| Layer {
-            key: Tensor::zeros(shape, device),
-            value: Tensor::zeros(shape, device),
+            key: Tensor::zeros(shape, &c.device),
+            value: Tensor::zeros(shape, &c.device),
         };
         Self {
             layers: (0..layers).map(layer).collect(),
@@ -73,17 +100,26 @@ impl Ring {
             ring,
             steps: 0,
             slots: vec![(0, 0); slots],
-            device: device.clone(),
+            mask: None,
+            device: c.device.clone(),
         }
     }
 
-    /// Number of slots.
-    pub(crate) fn slots(&self) -> usize {
-        self.slots.len()
+    fn prefix(tokens: usize) -> Prefix {
+        Prefix {
+            layers: Vec::new(),
+            length: tokens,
+        }
     }
 
-    /// Puts a new completion of a prompt into a place.
-    pub(crate) fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>) {
+    fn extend(prefix: &mut Prefix, qkv: &Qkv<Tensor<2>>, rows: Range<usize>) {
+        let part = |x: &Tensor<2>| x.clone().narrow(0, rows.start, rows.len());
+        if !rows.is_empty() {
+            prefix.layers.push((part(&qkv.key), part(&qkv.value)));
+        }
+    }
+
+    fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>) {
         let Heads { kv, dim, .. } = self.heads;
         let place = [slot..slot + 1, 0..kv, 0..prefix.length, 0..dim];
         let by_head = |x: &Tensor<2>| {
@@ -99,35 +135,19 @@ impl Ring {
                 .inplace(|all| all.slice_assign(place.clone(), by_head(value)));
         }
         self.slots[slot] = (prefix.length, self.steps);
+        self.mask = None;
     }
 
-    /// Columns that hold anything, rounded up.
-    fn columns(&self) -> usize {
-        self.prompt + (self.steps + 1).next_multiple_of(BUCKET).min(self.ring)
+    fn leave(&mut self, _: usize) {}
+
+    /// Every slot, so that shapes stay the same.
+    fn computed(&self, _: &[usize]) -> Vec<usize> {
+        (0..self.slots.len()).collect()
     }
 
-    /// What each slot may see once this step's token is stored: `[slots, 1, 1, columns]`.
-    pub(crate) fn mask(&self) -> Tensor<4> {
-        let columns = self.columns();
-        let mut mask = vec![MASKED; self.slots.len() * columns];
-        for (mask, &(prompt, since)) in mask.chunks_exact_mut(columns).zip(&self.slots) {
-            mask[..prompt].fill(0.0);
-            let tokens = (self.steps + 1 - since).min(self.ring);
-            for step in self.steps + 1 - tokens..=self.steps {
-                mask[self.prompt + step % self.ring] = 0.0;
-            }
-        }
-        from_host(mask, [self.slots.len(), 1, 1, columns], &self.device)
-    }
-
-    /// Stores the keys and values of one new token for every slot and mixes the values that each
-    /// may see: `[slots, query heads * dim]`.
-    pub(crate) fn attend(
-        &mut self,
-        layer: usize,
-        qkv: &Qkv<Tensor<2>>,
-        mask: &Tensor<4>,
-    ) -> Tensor<2> {
+    fn attend(&mut self, layer: usize, _: &[usize], qkv: &Qkv<Tensor<2>>) -> (Tensor<2>, ()) {
+        let mask = self.mask.take().unwrap_or_else(|| self.mask());
+        self.mask = Some(mask.clone());
         let Heads { kv, dim, .. } = self.heads;
         let slots = self.slots.len();
         let column = self.prompt + self.steps % self.ring;
@@ -147,14 +167,13 @@ impl Ring {
             .clone()
             .reshape([slots, kv, self.heads.group(), dim]);
         let scores = query.matmul(seen(&layer.key).transpose());
-        let scores = scores.mul_scalar(self.heads.scale()) + mask.clone();
-        softmax(scores, 3)
-            .matmul(seen(&layer.value))
-            .reshape([slots, self.heads.query * dim])
+        let scores = scores.mul_scalar(self.heads.scale()) + mask;
+        let mixed = softmax(scores, 3).matmul(seen(&layer.value));
+        (mixed.reshape([slots, self.heads.query * dim]), ())
     }
 
-    /// Counts the token that every layer has stored.
-    pub(crate) fn advance(&mut self) {
+    fn advance(&mut self, _: &[usize]) {
         self.steps += 1;
+        self.mask = None;
     }
 }

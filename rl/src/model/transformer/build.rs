@@ -2,14 +2,17 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::{EMBEDDING, Engine, Transformer};
-use crate::model::{
-    block::Block,
-    config::ModelConfig,
-    layers::{Linear, RmsNorm},
-    parameters::from_host,
-    rope::Rope,
-    weights::{HostTensor, WeightError, WeightSource},
+use super::{EMBEDDING, Transformer};
+use crate::{
+    compute::Engine,
+    model::{
+        block::Block,
+        config::ModelConfig,
+        layers::{Linear, RmsNorm},
+        parameters::from_host,
+        position::frequencies,
+        weights::{HostTensor, WeightError, WeightSource},
+    },
 };
 
 impl Transformer {
@@ -52,14 +55,14 @@ impl Transformer {
             .map(|index| build.block(index))
             .collect::<Result<Vec<_>, E>>()?;
         let norm = build.norm("model.norm", c.hidden_size)?;
-        let rope = Rope::new(c);
+        let frequencies = frequencies(c);
         Ok(Self {
             engine: Engine::on(device),
             embedding,
             blocks,
             norm,
             head,
-            rope,
+            frequencies,
             lora: None,
             config,
         })
