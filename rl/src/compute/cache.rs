@@ -8,7 +8,7 @@ use super::{
 };
 
 /// How much a cache has to hold.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Extent {
     /// Places for completions.
     pub(crate) slots: usize,
@@ -16,10 +16,8 @@ pub(crate) struct Extent {
     pub(crate) prompt: usize,
     /// Tokens of a completion at most.
     pub(crate) completion: usize,
-    /// Layers of the model.
-    pub(crate) layers: usize,
-    /// Heads of a layer.
-    pub(crate) heads: Heads,
+    /// Heads of each layer.
+    pub(crate) heads: Vec<Heads>,
 }
 
 /// Keys and values of completions under way, each in a slot. Completions of one prompt share the
@@ -41,7 +39,7 @@ pub(crate) trait Cache<C: Compute> {
     /// The slots that have a row when those of `wanted`, which are all different, are to be computed.
     fn computed(&self, wanted: &[usize]) -> Vec<usize>;
     /// Stores the keys and values of one new token for each of `slots`, which are all that are
-    /// [computed](Self::computed), and mixes the values that each may see: `[slots, query heads * dim]`.
+    /// [computed](Self::computed), and mixes the values that each may see: `[slots, query heads * value_dim]`.
     fn attend(
         &mut self,
         layer: usize,

@@ -157,6 +157,8 @@ pub(crate) trait Compute: Sized + Sync + Clone + 'static {
         x: &Self::Rows,
         scale: f32,
     ) -> Tensor<1>;
+    /// `sum + x`.
+    fn add(&self, sum: Self::Rows, x: &Self::Rows) -> Self::Rows;
     /// Adds a bias to every row.
     fn add_bias(&self, x: Self::Rows, bias: &Tensor<1>) -> Self::Rows;
     /// `sum + Σ_rows ∂y`.
@@ -185,7 +187,8 @@ pub(crate) trait Compute: Sized + Sync + Clone + 'static {
         up: Self::Rows,
         by_y: Self::Rows,
     ) -> (Self::Rows, Self::Rows, Self::Rows);
-    /// Rotary positions on every head (arXiv 2104.09864, eq. 34).
+    /// Rotary positions on every head (arXiv 2104.09864, eq. 34); what a head has beyond the rotation's
+    /// pairs stays.
     fn rotate(
         &self,
         x: Self::Rows,

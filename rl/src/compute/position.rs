@@ -1,4 +1,5 @@
-//! Rotary position embedding in the Hugging Face layout: pairs are `(i, i + dim / 2)`.
+//! Rotary position embedding in the Hugging Face layout: of the values of a head that are rotated, which
+//! come first, pairs are `(i, i + half)`.
 //!
 //! Burn's own rotary module pairs neighbours `(2i, 2i + 1)`; checkpoints with the Hugging Face
 //! layout would be silently wrong under it, so the rotation is written here.
@@ -13,7 +14,12 @@ impl Frequencies {
         Self(frequencies)
     }
 
-    /// Cosines and sines of one row per entry of `positions`, `[rows, dim / 2]` each.
+    /// How many pairs of values of a head are rotated.
+    pub(crate) fn pairs(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Cosines and sines of one row per entry of `positions`, `[rows, pairs]` each.
     pub(crate) fn angles(&self, positions: &[usize]) -> (Vec<f32>, Vec<f32>) {
         let angles = || {
             positions

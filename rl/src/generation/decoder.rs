@@ -95,7 +95,6 @@ impl<'a, C: Compute> Decoder<'a, C> {
             slots: room.slots,
             prompt: room.prompt,
             completion: room.completion,
-            layers,
             heads: model.heads(),
         };
         // One layer more: the stream after the last block.
@@ -134,7 +133,7 @@ impl<'a, C: Compute> Decoder<'a, C> {
             let all: Vec<usize> = (0..packing.len()).collect();
             let see = |layer: usize, kept: Kept<C>| {
                 for (prefix, tree) in cached.iter_mut().zip(&packing.trees) {
-                    C::Cache::extend(prefix, &kept.qkv, tree.rows.clone());
+                    C::Cache::extend(prefix, kept.attention.qkv(), tree.rows.clone());
                 }
                 if let Some(tape) = &mut tape {
                     tape.record(layer, &kept.parts(), &all);
@@ -321,3 +320,6 @@ fn next<C: Compute>(
     let logits = c.project(&hidden, model.head_weight());
     (stream, logits)
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests;

@@ -199,7 +199,7 @@ fn draw_by_runs(weights: &[f32], sums: &[f64], mut target: f64) -> Option<usize>
             continue;
         }
         for (i, &weight) in weights.iter().enumerate() {
-            if weight > f32::MIN_POSITIVE {
+            if weight > elementwise::NOTHING {
                 last = Some(run * RUN + i);
                 target -= f64::from(weight);
                 if target < 0.0 {
@@ -225,7 +225,7 @@ fn draw_from(entries: &[(usize, f32)], uniform: f64) -> Option<usize> {
     let mut last = None;
     for &(token, weight) in entries {
         sum += f64::from(weight);
-        if weight > 0.0 {
+        if weight > elementwise::NOTHING {
             last = Some(token);
             if sum > target {
                 break;
@@ -339,6 +339,30 @@ mod tests {
             [1, 2, 3]
         );
         assert_eq!(only(config(0.0)), [1]);
+    }
+
+    #[test]
+    fn a_token_without_probability_is_never_drawn() {
+        // The sum of a run is passed by rounding or by a random number that is all but 1.
+        let logits = [0.0, f32::NEG_INFINITY, -1e4, 1.0, -200.0];
+        let sums = |weights: &[f32]| vec![weights.iter().map(|&w| f64::from(w)).sum::<f64>()];
+        let mut weights = logits.to_vec();
+        elementwise::exp_moments(&mut weights, 1.0, 1.0);
+        for share in [0.0, 0.2, 0.3, 0.9, 1.0, 1.1] {
+            let sums = sums(&weights);
+            let drawn = draw_by_runs(&weights, &sums, share * sums[0]);
+            assert!(
+                drawn.is_none_or(|token| token % 3 == 0),
+                "{share}: {drawn:?}"
+            );
+            let entries: Vec<_> = weights.iter().copied().enumerate().collect();
+            let drawn = draw_from(&entries, share).unwrap();
+            assert!(drawn % 3 == 0, "{share}: {drawn}");
+        }
+        for seed in 0..200 {
+            let token = choose_from(&logits, 5, &config(1.0), seed, 0).token;
+            assert!(token % 3 == 0, "{token}");
+        }
     }
 
     #[test]

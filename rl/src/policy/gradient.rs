@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     compute::{Compute, HeadOutput, HeadUpstream, tape::Tape, with_compute},
-    model::{Activations, Parameters, Transformer, layers::Gradients, transformer::Forward},
+    model::{Activations, Parameters, Transformer, gradients::Gradients, transformer::Forward},
 };
 
 /// How gradients are computed.

@@ -6,6 +6,7 @@
 //! | [`strided`] | rectangles inside them, and products of these |
 //! | [`panel`] | products with few rows, as decoding needs them |
 //! | [`products`] | products with weights, as they are stored |
+//! | [`rms_norm`] | the gradients of a norm |
 //! | [`distribution`] | the softmax over the vocabulary |
 //! | [`attention`] | attention over packed rows, forward and backward |
 //! | [`cache`] | keys and values of completions under way, and attention over them |
@@ -16,6 +17,7 @@ mod cache;
 mod distribution;
 mod panel;
 mod products;
+mod rms_norm;
 mod rows;
 mod strided;
 mod tape;
@@ -54,10 +56,12 @@ pub(crate) struct Host {
 
 /// Angles of some rows.
 pub(crate) struct Rotation {
-    /// `[rows, dim / 2]`.
+    /// `[rows, half]`.
     cos: Vec<f32>,
-    /// `[rows, dim / 2]`.
+    /// `[rows, half]`.
     sin: Vec<f32>,
+    /// Half of the values of a head that are rotated.
+    half: usize,
 }
 
 impl Host {
@@ -156,7 +160,8 @@ impl Compute for Host {
 
     fn rotation(&self, frequencies: &Frequencies, positions: &[usize]) -> Rotation {
         let (cos, sin) = frequencies.angles(positions);
-        Rotation { cos, sin }
+        let half = frequencies.pairs();
+        Rotation { cos, sin, half }
     }
 
     fn ids(&self, ids: &[u32]) -> Vec<u32> {
@@ -291,6 +296,14 @@ impl Compute for Host {
         x
     }
 
+    fn add(&self, mut sum: Rows, x: &Rows) -> Rows {
+        self.by_rows(&mut sum, |first, sum| {
+            let x = &x.data()[first * x.width()..][..sum.len()];
+            sum.iter_mut().zip(x).for_each(|(s, x)| *s += x);
+        });
+        sum
+    }
+
     fn column_sums_onto(&self, sum: Tensor<1>, by_y: &Rows) -> Tensor<1> {
         let add = |sum: &mut [f32]| {
             for row in by_y.data().chunks_exact(sum.len()) {
@@ -313,41 +326,14 @@ impl Compute for Host {
 
     fn rms_norm_backward(
         &self,
-        mut by_x: Rows,
+        by_x: Rows,
         by_weight: Option<Tensor<1>>,
         x: &Rows,
         weight: &Tensor<1>,
         epsilon: f64,
         by_y: &Rows,
     ) -> (Rows, Option<Tensor<1>>) {
-        let weight = Values::of(weight);
-        let width = by_x.width();
-        let run = row_run(by_x.rows(), width) * width;
-        // A partial sum for each run of rows, added in order.
-        let one = |((by_x, x), by_y): ((&mut [f32], &[f32]), &[f32])| {
-            let mut sum = vec![0.0; weight.len()];
-            let (weight, epsilon) = (&*weight, epsilon as f32);
-            self.arch.dispatch(|| {
-                elementwise::rms_norm_backward(by_x, &mut sum, x, weight, epsilon, by_y);
-            });
-            sum
-        };
-        let parts: Vec<Vec<f32>> = by_x
-            .data_mut()
-            .par_chunks_mut(run)
-            .zip(x.data().par_chunks(run))
-            .zip(by_y.data().par_chunks(run))
-            .map(one)
-            .collect();
-        let by_weight = by_weight.map(|sum| {
-            let add = |sum: &mut [f32]| {
-                for part in &parts {
-                    sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);
-                }
-            };
-            change(sum, add).0
-        });
-        (by_x, by_weight)
+        rms_norm::backward(self.arch, by_x, by_weight, x, weight, epsilon as f32, by_y)
     }
 
     fn swiglu(&self, gate: &Rows, up: &Rows) -> Rows {
@@ -376,7 +362,7 @@ impl Compute for Host {
 
     fn rotate(&self, mut x: Rows, rotation: &Rotation, heads: usize, direction: Direction) -> Rows {
         let width = x.width();
-        let half = width / heads / 2;
+        let (dim, half) = (width / heads, rotation.half);
         let direction = match direction {
             Direction::Forward => 1.0,
             Direction::Backward => -1.0,
@@ -386,7 +372,7 @@ impl Compute for Host {
                 for (i, row) in part.chunks_exact_mut(width).enumerate() {
                     let angles = (first + i) * half..(first + i + 1) * half;
                     let (cos, sin) = (&rotation.cos[angles.clone()], &rotation.sin[angles]);
-                    elementwise::rotate(row, cos, sin, direction);
+                    elementwise::rotate(row, dim, cos, sin, direction);
                 }
             });
         });

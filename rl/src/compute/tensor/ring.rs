@@ -20,17 +20,20 @@ use crate::compute::{
 /// Columns are used in multiples of this, so that kernels meet few different shapes.
 const BUCKET: usize = 64;
 
-/// Keys and values of a prompt in every layer: `[tokens, kv heads * dim]` each.
+/// Keys and values of a prompt in every layer: `[tokens, kv heads * (query_dim or value_dim)]` each.
 #[derive(Debug)]
 pub(crate) struct Prefix {
     layers: Vec<(Tensor<2>, Tensor<2>)>,
     length: usize,
 }
 
-/// Keys and values of one layer, `[slots, kv heads, columns, dim]` each.
+/// Keys and values of one layer.
 #[derive(Debug)]
 struct Layer {
+    heads: Heads,
+    /// `[slots, kv heads, columns, query_dim]`.
     key: Tensor<4>,
+    /// `[slots, kv heads, columns, value_dim]`.
     value: Tensor<4>,
 }
 
@@ -38,7 +41,6 @@ struct Layer {
 #[derive(Debug)]
 pub(crate) struct Ring {
     layers: Vec<Layer>,
-    heads: Heads,
     /// Columns for prompts.
     prompt: usize,
     /// Columns of the ring.
@@ -47,8 +49,8 @@ pub(crate) struct Ring {
     steps: usize,
     /// Of each slot: tokens of its prompt, and the step at which it was admitted.
     slots: Vec<(usize, usize)>,
-    /// What each slot may see at this step, once a layer has asked for it.
-    mask: Option<Tensor<4>>,
+    /// What each slot may see at this step with which window, once a layer has asked for it.
+    masks: Vec<(Option<usize>, Tensor<4>)>,
     device: Device,
 }
 
@@ -58,18 +60,29 @@ impl Ring {
         self.prompt + (self.steps + 1).next_multiple_of(BUCKET).min(self.ring)
     }
 
-    /// What each slot may see once this step's token is stored: `[slots, 1, 1, columns]`.
-    fn mask(&self) -> Tensor<4> {
+    /// What each slot may see in a layer with such heads once this step's token is stored, made at
+    /// most once a step: `[slots, 1, 1, columns]`.
+    fn mask(&mut self, heads: Heads) -> Tensor<4> {
+        let mut masks = self.masks.iter();
+        if let Some((_, mask)) = masks.find(|(window, _)| *window == heads.window) {
+            return mask.clone();
+        }
         let columns = self.columns();
         let mut mask = vec![MASKED; self.slots.len() * columns];
         for (mask, &(prompt, since)) in mask.chunks_exact_mut(columns).zip(&self.slots) {
-            mask[..prompt].fill(0.0);
             let tokens = (self.steps + 1 - since).min(self.ring);
-            for step in self.steps + 1 - tokens..=self.steps {
+            // Counted from the first token of the prompt.
+            let first = heads.first_seen(prompt + tokens - 1);
+            mask[first.min(prompt)..prompt].fill(0.0);
+            let hidden = first.saturating_sub(prompt);
+            for step in self.steps + 1 - tokens + hidden..=self.steps {
                 mask[self.prompt + step % self.ring] = 0.0;
             }
         }
-        from_host(mask, [self.slots.len(), 1, 1, columns], &self.device)
+        let shape = [self.slots.len(), 1, 1, columns];
+        let mask = from_host::<4>(mask, shape, &self.device);
+        self.masks.push((heads.window, mask.clone()));
+        mask
     }
 }
 
@@ -81,26 +94,26 @@ impl Cache<Tensors> for Ring {
             slots,
             prompt,
             completion,
-            layers,
             heads,
         } = extent;
         let prompt = prompt.next_multiple_of(BUCKET);
         // A burst may run past the end of a completion.
         let completion = completion + <Tensors as Compute>::Burst::TOKENS;
         let ring = completion.next_multiple_of(BUCKET);
-        let shape = [slots, heads.kv, prompt + ring, heads.dim];
-        let layer = |_| Layer {
-            key: Tensor::zeros(shape, &c.device),
-            value: Tensor::zeros(shape, &c.device),
+        let zeros =
+            |heads: Heads, dim| Tensor::zeros([slots, heads.kv, prompt + ring, dim], &c.device);
+        let layer = |heads: Heads| Layer {
+            heads,
+            key: zeros(heads, heads.query_dim),
+            value: zeros(heads, heads.value_dim),
         };
         Self {
-            layers: (0..layers).map(layer).collect(),
-            heads,
+            layers: heads.into_iter().map(layer).collect(),
             prompt,
             ring,
             steps: 0,
             slots: vec![(0, 0); slots],
-            mask: None,
+            masks: Vec::new(),
             device: c.device.clone(),
         }
     }
@@ -120,22 +133,19 @@ impl Cache<Tensors> for Ring {
     }
 
     fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>) {
-        let Heads { kv, dim, .. } = self.heads;
-        let place = [slot..slot + 1, 0..kv, 0..prefix.length, 0..dim];
-        let by_head = |x: &Tensor<2>| {
-            let x = x.clone().reshape([1, prefix.length, kv, dim]);
-            x.swap_dims(1, 2)
-        };
+        let tokens = prefix.length;
         for (layer, (key, value)) in self.layers.iter_mut().zip(&prefix.layers) {
-            layer
-                .key
-                .inplace(|all| all.slice_assign(place.clone(), by_head(key)));
-            layer
-                .value
-                .inplace(|all| all.slice_assign(place.clone(), by_head(value)));
+            let Heads { kv, .. } = layer.heads;
+            let store = |all: &mut Tensor<4>, x: &Tensor<2>, dim: usize| {
+                let x = x.clone().reshape([1, tokens, kv, dim]).swap_dims(1, 2);
+                let place = [slot..slot + 1, 0..kv, 0..tokens, 0..dim];
+                all.inplace(|all| all.slice_assign(place, x));
+            };
+            store(&mut layer.key, key, layer.heads.query_dim);
+            store(&mut layer.value, value, layer.heads.value_dim);
         }
         self.slots[slot] = (prefix.length, self.steps);
-        self.mask = None;
+        self.masks.clear();
     }
 
     fn leave(&mut self, _: usize) {}
@@ -146,34 +156,32 @@ impl Cache<Tensors> for Ring {
     }
 
     fn attend(&mut self, layer: usize, _: &[usize], qkv: &Qkv<Tensor<2>>) -> (Tensor<2>, ()) {
-        let mask = self.mask.take().unwrap_or_else(|| self.mask());
-        self.mask = Some(mask.clone());
-        let Heads { kv, dim, .. } = self.heads;
+        let heads = self.layers[layer].heads;
+        let mask = self.mask(heads);
         let slots = self.slots.len();
         let column = self.prompt + self.steps % self.ring;
-        let place = [0..slots, 0..kv, column..column + 1, 0..dim];
         let columns = self.columns();
         let layer = &mut self.layers[layer];
-        let by_head = |x: &Tensor<2>| x.clone().reshape([slots, kv, 1, dim]);
-        layer
-            .key
-            .inplace(|all| all.slice_assign(place.clone(), by_head(&qkv.key)));
-        layer
-            .value
-            .inplace(|all| all.slice_assign(place.clone(), by_head(&qkv.value)));
+        let store = |all: &mut Tensor<4>, x: &Tensor<2>, dim: usize| {
+            let x = x.clone().reshape([slots, heads.kv, 1, dim]);
+            let place = [0..slots, 0..heads.kv, column..column + 1, 0..dim];
+            all.inplace(|all| all.slice_assign(place, x));
+        };
+        store(&mut layer.key, &qkv.key, heads.query_dim);
+        store(&mut layer.value, &qkv.value, heads.value_dim);
         let seen = |x: &Tensor<4>| x.clone().narrow(2, 0, columns);
         let query = qkv
             .query
             .clone()
-            .reshape([slots, kv, self.heads.group(), dim]);
+            .reshape([slots, heads.kv, heads.group(), heads.query_dim]);
         let scores = query.matmul(seen(&layer.key).transpose());
-        let scores = scores.mul_scalar(self.heads.scale()) + mask;
+        let scores = scores.mul_scalar(heads.scale) + mask;
         let mixed = softmax(scores, 3).matmul(seen(&layer.value));
-        (mixed.reshape([slots, self.heads.query * dim]), ())
+        (mixed.reshape([slots, heads.query * heads.value_dim]), ())
     }
 
     fn advance(&mut self, _: &[usize]) {
         self.steps += 1;
-        self.mask = None;
+        self.masks.clear();
     }
 }

@@ -11,6 +11,7 @@ use super::{HostTensor, WeightError, check_shape};
 use crate::formats::gguf::{
     BlockType, GgufError, Header, Metadata, TensorInfo, dequantize, parse, type_name,
 };
+use crate::model::module::RowOrder;
 
 /// An open GGUF file: metadata in memory, tensors read from the mapped file on demand.
 #[derive(Debug)]
@@ -106,10 +107,13 @@ impl GgufFile {
         let mut values = dequantize(block_type, bytes);
         if let Some(heads) = self.permuted {
             let row_width = info.shape.get(1).copied().unwrap_or(1);
-            if names::is_query_projection(name) {
-                values = names::undo_permutation(&values, heads.queries, row_width);
-            } else if names::is_key_projection(name) {
-                values = names::undo_permutation(&values, heads.keys, row_width);
+            let heads = match names::row_order(name) {
+                RowOrder::Plain => None,
+                RowOrder::Queries => Some(heads.queries),
+                RowOrder::Keys => Some(heads.keys),
+            };
+            if let Some(heads) = heads {
+                values = names::undo_permutation(&values, heads, row_width);
             }
         }
         Ok(HostTensor {
