@@ -61,7 +61,7 @@ pub(super) struct Decoder<'a, C: Compute> {
 
 /// How many tokens a decoder is to hold at most.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct Capacity {
     /// Completions at a time.
     pub(super) slots: usize,
     /// Tokens of a prompt.
@@ -89,24 +89,24 @@ fn prompt_runs<'a, 'b>(mut rest: &'a [&'b [u32]]) -> impl Iterator<Item = &'a [&
 
 impl<'a, C: Compute> Decoder<'a, C> {
     /// Empty slots.
-    pub(super) fn new(c: C, model: &'a Transformer, room: Room) -> Self {
+    pub(super) fn new(c: C, model: &'a Transformer, capacity: Capacity) -> Self {
         let layers = model.config().num_hidden_layers;
         let extent = Extent {
-            slots: room.slots,
-            prompt: room.prompt,
-            completion: room.completion,
+            slots: capacity.slots,
+            prompt: capacity.prompt,
+            completion: capacity.completion,
             heads: model.heads(),
         };
         // One layer more: the stream after the last block.
-        let tape = (room.recorded > 0)
-            .then(|| c.tape(layers + 1, room.recorded, model.lora().is_some()))
+        let tape = (capacity.recorded > 0)
+            .then(|| c.tape(layers + 1, capacity.recorded, model.lora().is_some()))
             .flatten();
         Self {
             model,
             cache: C::Cache::new(&c, extent),
-            tracks: vec![None; room.slots],
+            tracks: vec![None; capacity.slots],
             tape,
-            longest: room.completion,
+            longest: capacity.completion,
             c: c.decoding(),
             reading: c,
         }

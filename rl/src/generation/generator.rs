@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    decoder::{Decoder, Prefix, Room, Row},
+    decoder::{Capacity, Decoder, Prefix, Row},
     recorded::{Recorded, Track},
     sampling::{Choice, Draw, SamplingConfig},
 };
@@ -126,14 +126,14 @@ impl Generator<'_> {
             .collect();
         let slots = self.batch_rows.clamp(1, samples.len().max(1));
         let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
-        let room = Room {
+        let capacity = Capacity {
             slots,
             prompt: longest,
             completion: self.sampling.max_tokens,
             recorded: self.recorded_tokens,
         };
         let outputs = with_compute!(self.model, |c| {
-            let decoder = Decoder::new(c, self.model, room);
+            let decoder = Decoder::new(c, self.model, capacity);
             Schedule::new(self, requests, samples, slots, decoder).run(&mut hooks)
         });
         let mut outputs = outputs.into_iter();
