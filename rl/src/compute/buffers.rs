@@ -31,9 +31,10 @@ mod flex {
             .clone()
             .try_into_primitive::<Flex>()
             .expect("a plain tensor on the CPU");
-        match buffer.is_contiguous() {
-            true => buffer,
-            false => buffer.to_contiguous(),
+        if buffer.is_contiguous() {
+            buffer
+        } else {
+            buffer.to_contiguous()
         }
     }
 
@@ -163,9 +164,11 @@ mod flex {
         let buffer = tensor
             .try_into_primitive::<Flex>()
             .expect("a plain tensor on the CPU");
-        match buffer.as_slice::<f32>().map(<[f32]>::len) == Some(buffer.storage::<f32>().len()) {
-            true => buffer,
-            false => buffer.to_contiguous(),
+        let values = buffer.as_slice::<f32>().map(<[f32]>::len);
+        if values == Some(buffer.storage::<f32>().len()) {
+            buffer
+        } else {
+            buffer.to_contiguous()
         }
     }
 }

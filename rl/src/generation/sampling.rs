@@ -54,9 +54,10 @@ impl SamplingConfig {
     /// The temperature at which log-probabilities are reported: greedy decoding reports those of
     /// the plain distribution.
     pub fn scoring_temperature(&self) -> f64 {
-        match self.temperature > 0.0 {
-            true => self.temperature,
-            false => 1.0,
+        if self.temperature > 0.0 {
+            self.temperature
+        } else {
+            1.0
         }
     }
 
@@ -155,9 +156,10 @@ pub(crate) fn choose(logits: &mut [f32], draw: Draw, seed: u64, position: usize)
     let all = total + beyond.chunks_mut(RUN).map(exp_sum).sum::<f64>();
     let token = best.unwrap_or_else(|| {
         let uniform = uniform(seed, position);
-        let drawn = match sampling.truncates() {
-            false => draw_by_runs(weights, &sums, uniform * total),
-            true => draw_from(&truncate(weights, sampling), uniform),
+        let drawn = if sampling.truncates() {
+            draw_from(&truncate(weights, sampling), uniform)
+        } else {
+            draw_by_runs(weights, &sums, uniform * total)
         };
         drawn.unwrap_or_else(|| likeliest(weights))
     });

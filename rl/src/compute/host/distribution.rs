@@ -22,7 +22,7 @@ pub(super) fn forward(
     temperature: f64,
 ) -> HeadOutput<Distribution> {
     let inverse = (1.0 / temperature) as f32;
-    let one = |(z, &target): (&mut [f32], &u32)| {
+    let softmax = |(z, &target): (&mut [f32], &u32)| {
         arch.dispatch(|| {
             let top = elementwise::max(z);
             let chosen = (z[target as usize] - top) * inverse;
@@ -43,7 +43,7 @@ pub(super) fn forward(
     };
     let width = logits.width();
     let rows = logits.data_mut().par_chunks_mut(width).zip(targets);
-    let all: Vec<(f32, f32, f32)> = rows.map(one).collect();
+    let all: Vec<(f32, f32, f32)> = rows.map(softmax).collect();
     HeadOutput {
         logprobs: all.iter().map(|row| row.1).collect(),
         entropy: all.iter().map(|row| row.2).collect(),

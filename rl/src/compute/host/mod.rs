@@ -78,17 +78,12 @@ impl Host {
         let width = out.width();
         let run = row_run(out.rows(), width);
         let call = |(i, part): (usize, &mut [f32])| f(i * run, part);
-        match out.data().len() >= SHARED {
-            true => out
-                .data_mut()
-                .par_chunks_mut(run * width)
-                .enumerate()
-                .for_each(call),
-            false => out
-                .data_mut()
-                .chunks_mut(run * width)
-                .enumerate()
-                .for_each(call),
+        if out.data().len() >= SHARED {
+            let runs = out.data_mut().par_chunks_mut(run * width);
+            runs.enumerate().for_each(call);
+        } else {
+            let runs = out.data_mut().chunks_mut(run * width);
+            runs.enumerate().for_each(call);
         }
     }
 }

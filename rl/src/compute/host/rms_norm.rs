@@ -24,7 +24,7 @@ pub(super) fn backward(
     let width = by_x.width();
     let run = row_run(by_x.rows(), width) * width;
     // A partial sum for each run of rows, added in order.
-    let one = |((by_x, x), by_y): ((&mut [f32], &[f32]), &[f32])| {
+    let add_run = |((by_x, x), by_y): ((&mut [f32], &[f32]), &[f32])| {
         let mut sum = vec![0.0; weight.len()];
         let weight = &*weight;
         arch.dispatch(|| {
@@ -37,7 +37,7 @@ pub(super) fn backward(
         .par_chunks_mut(run)
         .zip(x.data().par_chunks(run))
         .zip(by_y.data().par_chunks(run))
-        .map(one)
+        .map(add_run)
         .collect();
     let by_weight = by_weight.map(|sum| {
         let add = |sum: &mut [f32]| {

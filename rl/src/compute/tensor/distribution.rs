@@ -51,15 +51,14 @@ pub(super) fn backward(
     let inverse = (1.0 / temperature) as f32;
     let by_logprobs = scaled(column(&upstream.by_logprobs), inverse);
     let probabilities = distribution.0;
-    let by_logits = match upstream.by_entropy.is_empty() {
-        true => probabilities.mul(by_logprobs.clone().neg()),
-        false => {
-            // Where p is 0, so is p log p: the logarithm only has to be a number.
-            let log = probabilities.clone().clamp_min(f32::MIN_POSITIVE).log();
-            let by_entropy = scaled(column(&upstream.by_entropy), inverse);
-            let factor = (log + column(entropy)).mul(by_entropy) + by_logprobs.clone();
-            probabilities.mul(factor).neg()
-        }
+    let by_logits = if upstream.by_entropy.is_empty() {
+        probabilities.mul(by_logprobs.clone().neg())
+    } else {
+        // Where p is 0, so is p log p: the logarithm only has to be a number.
+        let log = probabilities.clone().clamp_min(f32::MIN_POSITIVE).log();
+        let by_entropy = scaled(column(&upstream.by_entropy), inverse);
+        let factor = (log + column(entropy)).mul(by_entropy) + by_logprobs.clone();
+        probabilities.mul(factor).neg()
     };
     by_logits.scatter(1, targets, by_logprobs, IndexingUpdateOp::Add)
 }

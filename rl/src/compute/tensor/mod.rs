@@ -331,8 +331,5 @@ impl Compute for Tensors {
 
 /// `x` times a number that is mostly 1.
 fn scaled<const D: usize>(x: Tensor<D>, scale: f32) -> Tensor<D> {
-    match scale == 1.0 {
-        true => x,
-        false => x.mul_scalar(scale),
-    }
+    if scale == 1.0 { x } else { x.mul_scalar(scale) }
 }
