@@ -143,20 +143,19 @@ mod flex {
         (Tensor::from_primitive::<Flex>(buffer), result)
     }
 
-    /// [`change`] for several at the same time, if they are on the CPU; else they are given back.
-    ///
-    /// # Errors
-    /// The tensors as they were.
+    /// [`change`] for several at the same time, if they are on the CPU; else what `elsewhere` makes of
+    /// them.
     pub(crate) fn change_all<const N: usize>(
         tensors: [Tensor<1>; N],
         f: impl FnOnce([&mut [f32]; N]),
-    ) -> Result<[Tensor<1>; N], [Tensor<1>; N]> {
+        elsewhere: impl FnOnce([Tensor<1>; N]) -> [Tensor<1>; N],
+    ) -> [Tensor<1>; N] {
         if !tensors.iter().all(super::on_host) {
-            return Err(tensors);
+            return elsewhere(tensors);
         }
         let mut buffers = tensors.map(whole);
         f(buffers.each_mut().map(Buffer::storage_mut::<f32>));
-        Ok(buffers.map(Tensor::from_primitive::<Flex>))
+        buffers.map(Tensor::from_primitive::<Flex>)
     }
 
     /// A tensor's buffer when it holds that tensor alone, else a copy of its part.
@@ -181,8 +180,9 @@ pub(crate) use flex::{Stored, Values, Weights, change, change_all};
 pub(crate) fn change_all<const N: usize>(
     tensors: [Tensor<1>; N],
     _: impl FnOnce([&mut [f32]; N]),
-) -> Result<[Tensor<1>; N], [Tensor<1>; N]> {
-    Err(tensors)
+    elsewhere: impl FnOnce([Tensor<1>; N]) -> [Tensor<1>; N],
+) -> [Tensor<1>; N] {
+    elsewhere(tensors)
 }
 
 /// Whether a tensor's values are on the CPU, to be had by [`Values::of`].

@@ -354,16 +354,16 @@ mod tests {
             let sums = sums(&weights);
             let drawn = draw_by_runs(&weights, &sums, share * sums[0]);
             assert!(
-                drawn.is_none_or(|token| token % 3 == 0),
+                drawn.is_none_or(|token| token.is_multiple_of(3)),
                 "{share}: {drawn:?}"
             );
             let entries: Vec<_> = weights.iter().copied().enumerate().collect();
             let drawn = draw_from(&entries, share).unwrap();
-            assert!(drawn % 3 == 0, "{share}: {drawn}");
+            assert!(drawn.is_multiple_of(3), "{share}: {drawn}");
         }
         for seed in 0..200 {
             let token = choose_from(&logits, 5, &config(1.0), seed, 0).token;
-            assert!(token % 3 == 0, "{token}");
+            assert!(token.is_multiple_of(3), "{token}");
         }
     }
 

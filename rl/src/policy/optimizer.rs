@@ -127,10 +127,7 @@ impl AdamW {
         let square = self.square.remove(name).unwrap_or_else(zeros);
         let factors = Factors::new(&self.config, self.steps, rates);
         let all = [weight, mean, square, gradient];
-        let [weight, mean, square, gradient] = match factors.on_host(all) {
-            Ok(all) => all,
-            Err(all) => factors.on_device(all),
-        };
+        let [weight, mean, square, gradient] = factors.update(all);
         self.mean.insert(name, mean);
         self.square.insert(name, square);
         (weight, gradient)
@@ -200,10 +197,10 @@ impl Factors {
         [weight.mul_scalar(self.kept) - change, mean, square, zeros]
     }
 
-    /// The same in one pass over memory, for tensors on the CPU; others are given back.
-    fn on_host(self, all: [Tensor<1>; 4]) -> Result<[Tensor<1>; 4], [Tensor<1>; 4]> {
+    /// Weight, moments and gradient after the update: in one pass over memory where they are on the CPU.
+    fn update(self, all: [Tensor<1>; 4]) -> [Tensor<1>; 4] {
         let arch = pulp::Arch::new();
-        change_all(all, |[weight, mean, square, gradient]| {
+        let on_host = |[weight, mean, square, gradient]: [&mut [f32]; 4]| {
             let run = 1 << 16;
             let parts = weight.par_chunks_mut(run).zip(mean.par_chunks_mut(run));
             let others = square.par_chunks_mut(run).zip(gradient.par_chunks_mut(run));
@@ -212,7 +209,8 @@ impl Factors {
                 .for_each(|((weight, mean), (square, gradient))| {
                     arch.dispatch(|| self.on_slices(weight, mean, square, gradient));
                 });
-        })
+        };
+        change_all(all, on_host, |all| self.on_device(all))
     }
 
     #[inline(always)]

@@ -37,7 +37,7 @@ impl ModelConfig {
             position: Some(PositionPlan {
                 rotated: self.head_dim,
                 theta: self.rope_theta,
-                scaling: self.rope_scaling.clone(),
+                scaling: self.rope_scaling,
             }),
         };
         let layer = LayerPlan {
