@@ -4,16 +4,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "flex")]
-use super::decoder::HostDecoder;
 use super::{
-    decoder::{Decoder, TensorDecoder},
+    decoder::{Capacity, Decoder, Prefix, Row},
     recorded::{Recorded, Track},
-    sampling::SamplingConfig,
+    sampling::{Choice, Draw, SamplingConfig},
 };
 use crate::{
-    compute::{Choice, Draw, Row},
-    model::{Engine, Transformer},
+    compute::{Compute, with_compute},
+    model::Transformer,
 };
 
 /// A prompt and how often it is to be completed.
@@ -101,17 +99,17 @@ struct Active {
 }
 
 /// Completions still to be started, those under way, and those that have ended.
-struct Schedule<'a, D: Decoder> {
+struct Schedule<'a, C: Compute> {
     generator: &'a Generator<'a>,
     requests: &'a [Request],
-    decoder: D,
+    decoder: Decoder<'a, C>,
     /// Request and seed of every completion.
     samples: Vec<(usize, u64)>,
     /// The next of `samples` to be started.
     next: usize,
     slots: Vec<Option<Active>>,
     /// Prompts that more completions are to be started from.
-    prefixes: BTreeMap<usize, Arc<D::Prefix>>,
+    prefixes: BTreeMap<usize, Arc<Prefix<C>>>,
     outputs: Vec<Option<Generated>>,
     /// Where each completion is on the decoder's tape.
     tracks: Vec<Option<Track>>,
@@ -128,32 +126,29 @@ impl Generator<'_> {
             .collect();
         let slots = self.batch_rows.clamp(1, samples.len().max(1));
         let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
-        let outputs = match self.model.engine() {
-            #[cfg(feature = "flex")]
-            Engine::Host => {
-                let completion = self.sampling.max_tokens;
-                let decoder = HostDecoder::new(self.model, slots, completion, self.recorded_tokens);
-                Schedule::new(self, requests, samples, slots, decoder).run(&mut hooks)
-            }
-            Engine::Tensors => {
-                let completion = self.sampling.max_tokens;
-                let decoder = TensorDecoder::new(self.model, slots, longest, completion);
-                Schedule::new(self, requests, samples, slots, decoder).run(&mut hooks)
-            }
+        let capacity = Capacity {
+            slots,
+            prompt: longest,
+            completion: self.sampling.max_tokens,
+            recorded: self.recorded_tokens,
         };
+        let outputs = with_compute!(self.model, |c| {
+            let decoder = Decoder::new(c, self.model, capacity);
+            Schedule::new(self, requests, samples, slots, decoder).run(&mut hooks)
+        });
         let mut outputs = outputs.into_iter();
         let group = |request: &Request| outputs.by_ref().take(request.seeds.len()).collect();
         requests.iter().map(group).collect()
     }
 }
 
-impl<'a, D: Decoder> Schedule<'a, D> {
+impl<'a, C: Compute> Schedule<'a, C> {
     fn new(
         generator: &'a Generator<'a>,
         requests: &'a [Request],
         samples: Vec<(usize, u64)>,
         slots: usize,
-        decoder: D,
+        decoder: Decoder<'a, C>,
     ) -> Self {
         Self {
             generator,
@@ -200,7 +195,7 @@ impl<'a, D: Decoder> Schedule<'a, D> {
             finish: Finish::Length,
             recorded: None,
         };
-        let tape = self.decoder.into_tape().map(Arc::new);
+        let tape = self.decoder.into_tape();
         let recorded = |track: Option<Track>| {
             let (tape, track) = (tape.clone()?, track?);
             Some(Recorded { tape, track })

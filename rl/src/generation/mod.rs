@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`sampling`] | which token comes next: temperature, top-k, top-p, min-p, seeds |
 //! | [`generator`] | continuous batching: which completion is in which slot |
-//! | `decoder` | drawing the next tokens of all slots, on the CPU and on any Burn device |
+//! | `decoder` | drawing the next tokens of all slots, by any arithmetic |
 //! | [`recorded`] | activations of sampled tokens, kept for training |
 
 mod decoder;

@@ -9,18 +9,9 @@ use super::{
     batch::MicroBatch,
     head::{Chunk, HeadConfig},
 };
-#[cfg(feature = "flex")]
 use crate::{
-    compute::host::{Host, tape::gather_distributions},
-    model::Engine,
-};
-use crate::{
-    compute::{Compute, HeadOutput, HeadUpstream},
-    model::{
-        Activations, Parameters, Transformer,
-        layers::Gradients,
-        transformer::{Forward, with_compute},
-    },
+    compute::{Compute, HeadOutput, HeadUpstream, tape::Tape, with_compute},
+    model::{Activations, Parameters, Transformer, gradients::Gradients, transformer::Forward},
     parallel::in_parallel,
 };
 
@@ -146,26 +137,36 @@ pub fn accumulate_gradients(
         sums: gradients,
         trained: model.trained(),
     };
-    #[cfg(feature = "flex")]
-    if let (Engine::Host, Some(recall)) = (model.engine(), &batch.recall) {
-        let c = Host::new();
-        let tokens = recall.tokens();
-        let drawn = recall.drawn(config.head.temperature);
-        let fetch = |drawn: &Vec<_>, range: Range<usize>| gather_distributions(&drawn[range]);
-        let outputs = drawn.as_ref().map(|drawn| |range| fetch(drawn, range));
-        let pass = Pass {
-            forward: model.recall(&c, &batch.packing, &tokens),
-            outputs: outputs.as_ref().map(|outputs| outputs as &Outputs<Host>),
-        };
-        return accumulate(&c, model, batch, config, gradients, pass, loss);
-    }
     with_compute!(model, |c| {
+        forward_and_backward(&c, model, batch, config, gradients, loss)
+    })
+}
+
+fn forward_and_backward<C: Compute>(
+    c: &C,
+    model: &Transformer,
+    batch: &MicroBatch,
+    config: GradientConfig,
+    gradients: &mut Gradients,
+    loss: impl Fn(Range<usize>, &[f32], &[f32]) -> Upstream,
+) -> MicroOutput {
+    let recall = batch.recall.as_ref();
+    let Some(tokens) = recall.and_then(|recall| recall.tokens::<C>()) else {
         let pass = Pass {
-            forward: model.forward(&c, &batch.packing, config.activations),
+            forward: model.forward(c, &batch.packing, config.activations),
             outputs: None,
         };
-        accumulate(&c, model, batch, config, gradients, pass, loss)
-    })
+        return accumulate(c, model, batch, config, gradients, pass, loss);
+    };
+    let drawn = recall.and_then(|recall| recall.drawn::<C>(config.head.temperature));
+    let outputs = drawn.as_ref().map(|drawn| {
+        |range: Range<usize>| <C::Tape as Tape<C>>::gather_distributions(&drawn[range])
+    });
+    let pass = Pass {
+        forward: model.recall(c, &batch.packing, &tokens),
+        outputs: outputs.as_ref().map(|outputs| outputs as &Outputs<C>),
+    };
+    accumulate(c, model, batch, config, gradients, pass, loss)
 }
 
 /// What the head says of a range of the targets.

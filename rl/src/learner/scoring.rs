@@ -5,7 +5,7 @@ use super::{
     gradient::head_scores,
     head::HeadConfig,
 };
-use crate::model::{Transformer, transformer::with_compute};
+use crate::{compute::with_compute, model::Transformer};
 
 /// What the model thinks of the tokens of one completion.
 #[derive(Debug, Clone, Default, PartialEq)]
