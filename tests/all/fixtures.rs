@@ -12,9 +12,7 @@ use dunwu::{
     learner::{AdamW, HeadConfig, Learner, Scoring},
     model::{ModelConfig, Transformer, config::Family, weights::HostTensor},
     rollout::{Judge, RolloutCollector},
-    stages::grpo::{
-        Feed, GrpoConfig, GrpoMetrics, Sampler, Trainer, trainer::Reference,
-    },
+    stages::grpo::{Feed, GrpoConfig, GrpoMetrics, Sampler, Trainer, trainer::Reference},
 };
 use dunwu_datasets::{Generator, GeneratorConfig, GeneratorSource, Split};
 use dunwu_rewards::{ComponentConfig, Rubric, RubricConfig};

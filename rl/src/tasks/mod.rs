@@ -157,7 +157,7 @@ impl Tasks {
         let read: Vec<&[Task]> = sides
             .iter()
             .filter_map(|side| match &side.problems {
-                Problems::Fixed(tasks) => Some(tasks.as_slice()),
+                Problems::Fixed(tasks) => Some(&tasks[..]),
                 Problems::Generated(..) => None,
             })
             .collect();
