@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dunwu::config;
+use dunwu::{config, stages::StageConfig};
 
 /// All TOML files below `directory`.
 fn configs(directory: &Path) -> Vec<PathBuf> {
@@ -56,7 +56,7 @@ fn every_preset_has_a_twin_that_keeps_its_objective() {
         let objective = |path: &Path| {
             let config = config::load(path, &[]).unwrap_or_else(|error| panic!("{error}"));
             let stage = config.stages.into_iter().find_map(|stage| match stage {
-                config::StageConfig::Grpo(grpo) => Some(grpo),
+                StageConfig::Grpo(grpo) => Some(grpo),
                 _ => None,
             });
             let grpo = stage.expect("a GRPO stage").resolved();

@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -9,7 +10,7 @@ use burn::tensor::Device;
 use dunwu::{
     bundle::{Bundle, ModelSection, ScratchModel},
     generation::SamplingConfig,
-    learner::{AdamW, HeadConfig, Learner, Scoring},
+    learner::{AdamW, HeadConfig, Learner, MemorySection, Scoring},
     model::{ModelConfig, Transformer, config::Family, weights::HostTensor},
     rollout::{Judge, RolloutCollector},
     stages::grpo::{Feed, GrpoConfig, GrpoMetrics, Sampler, Trainer, trainer::Reference},
@@ -125,21 +126,23 @@ pub fn two_grpo_steps(
     config: &GrpoConfig,
     token_budget: usize,
 ) -> (Vec<GrpoMetrics>, Learner) {
-    let bundle = scratch(device);
-    let judge = judge();
-    let mut learner = Learner::new(bundle.model.clone(), AdamW::new(config.optimizer), 0);
+    let Bundle { model, codec } = scratch(device);
+    let judge = Arc::new(judge());
+    let mut learner = Learner::new(model.clone(), AdamW::new(config.optimizer), 0);
     let sampling = sampling(12);
     let source = GeneratorSource::new(sums(), 3, Split::Train);
     let sampler = Sampler {
-        config,
-        sampling: &sampling,
-        collector: collector(&bundle, &judge),
-        correct: "exact",
+        config: config.clone(),
+        sampling: sampling.clone(),
+        memory: MemorySection::default(),
+        codec: Arc::new(codec),
+        judge: judge.clone(),
+        correct: "exact".to_owned(),
         seed: 5,
         recorded_tokens: 0,
     };
     let reference = Reference {
-        model: &bundle.model,
+        model: &model,
         since: 0,
     };
     let trainer = Trainer {

@@ -96,16 +96,16 @@ fn no_number_stops_at_once() {
     );
     assert!(alarms.iter().all(|(_, alarm)| alarm.stops));
 
-    let sft = StageMetrics::Sft(SftMetrics {
+    let sft = SftMetrics {
         loss: f64::NAN,
         ..SftMetrics::default()
-    });
+    };
     let mut config = AlarmsSection::default();
     config.not_finite.action = AlarmAction::Off;
     let mut monitor = Monitor::default();
     let mut stops = Vec::new();
     for _ in 0..5 {
-        let alarms = monitor.watch(&config, 0, &sft);
+        let alarms = monitor.watch(&config, 0, &sft.vitals());
         stops.push(alarms.iter().any(|alarm| alarm.stops));
     }
     assert_eq!(stops, [false, false, false, false, true]);

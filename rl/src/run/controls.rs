@@ -94,12 +94,10 @@ mod tests {
 
     #[test]
     fn a_pause_ends_by_a_word_or_a_stop() {
-        for end in [
-            |controls: &Controls| controls.resume(),
-            |controls| {
-                controls.stop();
-            },
-        ] {
+        let stop = |controls: &Controls| {
+            controls.stop();
+        };
+        for end in [Controls::resume as fn(&Controls), stop] {
             let controls = Controls::default();
             controls.pause();
             let other = controls.clone();

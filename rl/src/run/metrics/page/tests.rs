@@ -1,6 +1,9 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::*;
+use crate::stages::{
+    StepMetrics, grpo::GrpoMetrics, rejection::RejectionMetrics, sft::SftMetrics,
+};
 
 const PAGE: &str = "docs/metrics.md";
 
@@ -24,14 +27,15 @@ fn the_page_is_what_the_code_says() {
 /// What is written and what is explained are the same keys, in the same order.
 #[test]
 fn every_key_of_a_line_is_explained() {
-    let line = |metrics: StageMetrics| MetricsLine {
+    let line = |kind, metrics: &dyn StepMetrics| MetricsLine {
         step: 1,
         stage: 0,
         heldout_accuracy: Some(0.5),
         heldout_accuracy_interval: Some(Default::default()),
         peak_memory_bytes: Some(1),
         alarms: vec!["one".to_owned()],
-        metrics,
+        kind,
+        metrics: metrics.figures().unwrap(),
     };
     let grpo = GrpoMetrics {
         kl: Some(0.0),
@@ -45,15 +49,17 @@ fn every_key_of_a_line_is_explained() {
         heldout_loss: Some(0.0),
         ..SftMetrics::default()
     };
-    for (kind, metrics) in [
-        ("grpo", StageMetrics::Grpo(grpo)),
-        ("sft", StageMetrics::Sft(sft)),
-        (
-            "rejection-sampling",
-            StageMetrics::RejectionSampling(RejectionMetrics::default()),
-        ),
-    ] {
-        let value = serde_json::to_value(line(metrics)).unwrap();
+    let rejection = RejectionMetrics::default();
+    let metrics = |kind| -> &dyn StepMetrics {
+        match kind {
+            StageKind::Grpo => &grpo,
+            StageKind::Sft => &sft,
+            StageKind::RejectionSampling => &rejection,
+        }
+    };
+    for &kind in StageKind::ALL {
+        let value = serde_json::to_value(line(kind, metrics(kind))).unwrap();
+        let kind = kind.name();
         assert_eq!(value["kind"], kind);
         let written: Vec<&String> = value.as_object().unwrap().keys().collect();
         let of_kind = |table: &&Table| {
