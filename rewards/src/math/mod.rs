@@ -17,7 +17,7 @@
 //! ```
 //!
 //! # Map
-//! - `read`: which part of a completion is the answer, and what kind of text it is
+//! - `read`: which part of a completion is the answer, and what kind of text it is; `prose`: what a sentence claims
 //! - `quick`: plain numbers, without building a tree
 //! - `token`, `parse`, `print`: between text and [`Expression`]
 //! - `compare`: kinds of answers: lists, sets, tuples, equations, units; `realset`: sets of real numbers
@@ -38,6 +38,7 @@ mod parse;
 mod print;
 #[cfg(test)]
 mod properties;
+mod prose;
 mod quick;
 mod read;
 mod realset;
@@ -211,7 +212,7 @@ impl Judgement {
 
 /// The answer in a predicted text, as [`judge`] would take it; `None` if there is none.
 pub fn answer_in<'a>(pred: &'a str, options: &MathOptions) -> Option<&'a str> {
-    read::predicted(pred, options).map(|(answer, _)| answer)
+    read::predicted(pred, options).map(|found| found.text)
 }
 
 /// Compares a predicted answer, or the answer of a completion, with the gold one. Never panics, and takes a bounded number

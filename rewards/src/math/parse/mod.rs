@@ -244,8 +244,12 @@ impl Parser<'_> {
     /// What stands between two items: commas, `and`, `or`, or several of them.
     fn separator(&mut self) -> Option<Connective> {
         let mut found = None;
+        if self.condition_ahead() {
+            return Some(Connective::Comma);
+        }
         loop {
             let next = match self.peek()? {
+                Token::Text(text) if self.condition_word(text) => Connective::Comma,
                 Token::Sign(',' | ';') => Connective::Comma,
                 Token::Sign('∧') => Connective::And,
                 Token::Sign('∨') => Connective::Or,
@@ -281,10 +285,32 @@ impl Parser<'_> {
         }
     }
 
+    /// Whether a word introduces a condition such as `k ∈ ℤ`: `where`, `for any`.
+    fn condition_word(&self, text: &str) -> bool {
+        let word = text.trim_matches([',', ' ']);
+        matches!(
+            word,
+            "where"
+                | "for"
+                | "with"
+                | "for all"
+                | "for any"
+                | "for every"
+                | "for each"
+                | "for some"
+                | "for integer"
+                | "当"
+        ) && matches!(self.peek_at(1), Some(Token::Word(_) | Token::Command(_)))
+            && self.peek_at(2) == Some(&Token::Sign('∈'))
+    }
+
     fn at_separator(&self) -> bool {
         match self.peek() {
             Some(Token::Sign(',' | ';' | '∧' | '∨') | Token::Break) => true,
-            Some(Token::Text(text)) => connective_word(text.trim_matches([',', ' '])).is_some(),
+            Some(Token::Text(text)) => {
+                connective_word(text.trim_matches([',', ' '])).is_some()
+                    || self.condition_word(text)
+            }
             Some(Token::Word(word)) => connective_word(word).is_some(),
             _ => false,
         }
@@ -444,8 +470,8 @@ pub(super) fn is_set(expression: &Expression) -> bool {
 
 fn connective_word(word: &str) -> Option<Connective> {
     match word.to_ascii_lowercase().as_str() {
-        "and" | "und" | "&" => Some(Connective::And),
-        "or" => Some(Connective::Or),
+        "and" | "und" | "&" | "et" | "和" | "且" => Some(Connective::And),
+        "or" | "oder" | "ou" | "或" | "或者" => Some(Connective::Or),
         "," | ";" => Some(Connective::Comma),
         _ => None,
     }
