@@ -21,7 +21,7 @@
 //! - `quick`: plain numbers, without building a tree
 //! - `token`, `parse`, `print`: between text and [`Expression`]
 //! - `compare`: kinds of answers: lists, sets, tuples, equations, units; `realset`: sets of real numbers
-//! - `decide`: two scalars; by `exact` fractions, `normal` forms, `separation` bounds, and `evaluate` with `numeric` balls
+//! - `decide`: two scalars, `points` those with variables; by `exact` fractions, `normal` forms, `separation` bounds, and `evaluate` with `numeric` balls
 //! - `text`: answers in words; `units`
 //! - `reward`: the rubric's component `math`
 //! - `budget`: what a decision may cost
@@ -35,6 +35,7 @@ mod expression;
 mod normal;
 mod numeric;
 mod parse;
+mod points;
 mod print;
 #[cfg(test)]
 mod properties;
