@@ -91,14 +91,15 @@ impl Pieces {
             }
             Expression::Call(Function::Root, parts) if parts.iter().any(variable) => {
                 let odd = matches!(&parts[0], Expression::Number(degree) if degree.numer().bit(0));
-                self.roots |= !odd;
+                self.roots |= !odd && parts.last().is_some_and(has_square_factor);
             }
             Expression::Power(base, exponent) if variable(base) => {
-                self.roots |= match exponent.as_ref() {
+                let even = match exponent.as_ref() {
                     Expression::Number(value) => !value.denom().bit(0),
                     Expression::Quotient(..) => true,
                     _ => false,
                 };
+                self.roots |= even && has_square_factor(base);
             }
             Expression::Call(function, parts) if parts.iter().any(variable) => {
                 let steps = match function {
@@ -141,6 +142,41 @@ impl Pieces {
             return Err(Doubt::Sampled { what: "even roots" });
         }
         Ok(Verdict::Equal)
+    }
+}
+
+/// Whether what stands under an even root is zero without changing its sign there, so that the root has several pieces:
+/// √(x²) has two, √(x² + 1) and √(2 − x) have one.
+fn has_square_factor(inner: &Expression) -> bool {
+    match inner {
+        Expression::Power(base, exponent) if !base.symbols().is_empty() => {
+            !matches!(exponent.as_ref(), Expression::Number(value) if value.is_integer() && value.numer().bit(0))
+        }
+        Expression::Product(factors) => {
+            let repeated = factors
+                .iter()
+                .enumerate()
+                .any(|(at, factor)| !factor.symbols().is_empty() && factors[..at].contains(factor));
+            repeated || factors.iter().any(has_square_factor)
+        }
+        Expression::Quotient(above, below) => has_square_factor(above) || has_square_factor(below),
+        Expression::Negate(inner) => has_square_factor(inner),
+        // `x^2 - 2x + 1` may be a square; two squares, or one and a positive number, vanish in no more than a point.
+        Expression::Sum(terms) => {
+            let square = |term: &Expression| match term {
+                Expression::Power(_, exponent) => {
+                    matches!(exponent.as_ref(), Expression::Number(value) if value.is_integer() && !value.numer().bit(0))
+                }
+                Expression::Number(value) => value.is_positive(),
+                _ => false,
+            };
+            let letters = terms
+                .iter()
+                .filter(|term| !term.symbols().is_empty())
+                .count();
+            letters > 1 && !terms.iter().all(square)
+        }
+        _ => false,
     }
 }
 
@@ -207,7 +243,14 @@ impl Context<'_> {
             pieces: vec![[false; 2]; pieces.signs.len()],
             ..Seen::default()
         };
+        // Signs of three names have eight combinations, of one two.
+        let combinations = 1u64 << names.len().min(3);
         for round in rounds {
+            let redundant = (2 + combinations..FAR_FROM).contains(&round)
+                || round >= FAR_FROM + combinations + 2;
+            if redundant && seen.agree >= POINTS_NEEDED {
+                continue;
+            }
             let mut scope = point(names, round, discrete);
             let positive = scope.values.iter().all(|(_, value)| value.is_positive());
             let x = at_point(evaluator.value(left, &mut scope), round)?;
@@ -332,12 +375,13 @@ fn wants_integers(expression: &Expression) -> bool {
 
 /// Values for all names: the same in every run.
 fn point(names: &[String], round: u64, discrete: bool) -> Scope {
+    let combinations = 1 << names.len().min(3);
     let values = names.iter().enumerate().map(|(index, name)| {
         let draw = dunwu_datasets::derive_seed(0x6d61_7468, &[round, index as u64]);
         let value = if discrete {
             BigRational::from_integer(whole_coordinate(draw, round, index).into())
         } else {
-            coordinate(draw, round, index)
+            coordinate(draw, round, index, combinations)
         };
         (name.clone(), value)
     });
@@ -362,24 +406,24 @@ fn whole_coordinate(draw: u64, round: u64, index: usize) -> u64 {
 }
 
 /// A fraction: near the origin with all combinations of signs of three names, then far from it and close to it.
-fn coordinate(draw: u64, round: u64, index: usize) -> BigRational {
+fn coordinate(draw: u64, round: u64, index: usize, combinations: u64) -> BigRational {
     let part = BigInt::from(draw % 1009 + 7);
     let (size, pattern) = match round {
         // About 0 to 2, then 0 to 8.
         0 => (BigRational::new(part, 512.into()), 0),
-        1..=3 => (BigRational::new(part, 128.into()), 0),
-        4..FAR_FROM => (BigRational::new(part, 128.into()), round - 4),
+        1 => (BigRational::new(part, 128.into()), 0),
+        2..FAR_FROM => (BigRational::new(part, 128.into()), round - 1),
         _ => {
-            let far = round - FAR_FROM;
             // The exponent is drawn for every name: 10⁻³ to 10⁶.
             let exponent = ((draw >> 20) % 10) as i32 - 3;
             let scale = num_traits::Pow::pow(&BigRational::from_integer(10.into()), exponent);
-            (BigRational::new(part, 512.into()) * scale, far % 8)
+            let size = BigRational::new(part, 512.into()) * scale;
+            (size, round - FAR_FROM)
         }
     };
     // No value is 0, nor the same for two names.
     let value = size + BigRational::new((1 + index as i64).into(), 10_007.into());
-    if pattern >> (index % 3) & 1 == 1 {
+    if ((pattern % combinations) >> (index % 3)) & 1 == 1 {
         -value
     } else {
         value

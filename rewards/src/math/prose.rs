@@ -264,11 +264,13 @@ fn reason_at(text: &str, at: usize) -> Option<&'static str> {
     let dash = matches!(*found, " - " | " – " | " — ");
     if dash {
         // `x - 1` is a difference, `D - none of these` is not.
-        let word = rest[found.len()..]
-            .chars()
-            .take_while(|c| c.is_alphabetic())
+        let after = &rest[found.len()..];
+        let first = after.chars().take_while(|c| c.is_alphabetic()).count();
+        let words = after
+            .split(|c: char| !c.is_alphabetic())
+            .filter(|word| word.len() >= 3)
             .count();
-        if word < 2 || rest[found.len()..].starts_with('\\') {
+        if first == 0 || words == 0 || (first == 1 && words < 2) {
             return None;
         }
     }

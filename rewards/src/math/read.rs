@@ -2,10 +2,12 @@
 
 mod comparison;
 mod prediction;
+mod second;
 
 use std::borrow::Cow;
 
 use super::budget::{Budget, Doubt, MAX_ANSWER_BYTES};
+use super::compare::set_in_words;
 use super::expression::Expression;
 use super::parse::{ParseError, parse_with};
 use super::prose::{Hedge, bare, flat, hedge_before, said};
@@ -382,7 +384,7 @@ impl Judge<'_> {
                 == pred.bytes().find(u8::is_ascii_alphabetic);
             return gold.is_ascii() && same_text(gold, pred) && (same_case || marked);
         }
-        if !is_wordy(gold) || !same_text(gold, pred) {
+        if !is_wordy(gold) || !(same_text(gold, pred) || same_predicate(gold, pred)) {
             return false;
         }
         // `AB` and `ab` may be products; `Yes` and `yes` are not.
@@ -393,6 +395,9 @@ impl Judge<'_> {
     }
 
     fn parse(&self, text: &str, commas: Commas) -> Result<Expression, ParseError> {
+        if let Some(set) = set_in_words(text) {
+            return Ok(set);
+        }
         if let Some(number) = number_word(text) {
             return parse_with(&number, commas, self.budget);
         }
@@ -482,6 +487,33 @@ impl Judge<'_> {
         let joined = boxes.join(", ");
         self.run(&joined).0 == Verdict::Equal
     }
+}
+
+/// Whether a sentence says of its subject what the other answer says: `The sequence is convergent.` and `convergent`.
+fn same_predicate(gold: &str, pred: &str) -> bool {
+    let tail = |text: &str| -> Option<String> {
+        let words = plain_words(text);
+        let (_, tail) = words
+            .rsplit_once(" is ")
+            .or_else(|| words.rsplit_once(" are "))?;
+        (!tail.starts_with("not ")).then(|| tail.to_owned())
+    };
+    match (tail(gold), tail(pred)) {
+        (Some(tail), None) => same_text(&tail, pred),
+        (None, Some(tail)) => same_text(gold, &tail),
+        _ => false,
+    }
+}
+
+/// Whether a decimal comma in `text` may part two numbers: `0,5`.
+fn has_short_decimals(text: &str) -> bool {
+    text.find("0,").is_some_and(|at| {
+        let digits = text[at + 2..]
+            .bytes()
+            .take_while(u8::is_ascii_digit)
+            .count();
+        (1..3).contains(&digits) && !text[..at].ends_with(|c: char| c.is_ascii_digit())
+    })
 }
 
 /// Whether a comma in `text` may part thousands or two numbers: `1,234`.

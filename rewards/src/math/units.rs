@@ -369,6 +369,21 @@ impl Unit {
         within(&left, &right) || within(&right, &left)
     }
 
+    /// Whether this is a word for any unit of its kind: `units`, `square units`.
+    pub(crate) fn is_generic(&self) -> bool {
+        let words = self.name.to_lowercase();
+        words.split([' ', '^']).next_back().is_some_and(|word| {
+            matches!(word, "unit" | "units")
+                || words.starts_with("units^")
+                || words.starts_with("unit^")
+        })
+    }
+
+    /// Whether this is a scale of temperatures, which do not convert by a factor.
+    pub(crate) fn is_temperature(&self) -> bool {
+        self.name.starts_with('°')
+    }
+
     /// Whether this measures something known.
     pub(crate) fn is_known(&self) -> bool {
         self.dimensions != [0; BASES]

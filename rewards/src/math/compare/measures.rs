@@ -1,13 +1,98 @@
 //! Scalars with what they are measured in: units, percent, degrees, ratios, times.
 
+use num_rational::BigRational;
+use num_traits::{One, Signed};
+
 use super::all_of;
 use crate::math::budget::Doubt;
 use crate::math::decide::Context;
-use crate::math::expression::{Expression, Half};
+use crate::math::exact::{Scope, exact};
+use crate::math::expression::{Connective, Expression, Function, Half};
 use crate::math::units::Unit;
 use crate::math::{PercentPolicy, Verdict};
 
+/// Several measures of one kind as one: `2 h 30 min`, `5 feet and 10 inches`; other expressions as they are.
+pub(super) fn combined(expression: &Expression) -> Option<Expression> {
+    let parts = match expression {
+        Expression::Sum(parts) => parts,
+        // `5 m, 3 m` are two answers; `5 m, 30 cm` is one.
+        Expression::List(Connective::Comma | Connective::And, parts) => parts,
+        other => return Some(other.clone()),
+    };
+    let unit_of = |part: &Expression| match part {
+        Expression::Quantity(_, unit) if unit.is_known() => Some(unit.clone()),
+        _ => None,
+    };
+    let Some(units) = parts.iter().map(unit_of).collect::<Option<Vec<_>>>() else {
+        return Some(expression.clone());
+    };
+    let largest = units.first()?;
+    let descending = units.windows(2).all(|pair| {
+        pair[1]
+            .to(&pair[0])
+            .is_some_and(|factor| factor < BigRational::one())
+    });
+    if !descending {
+        return Some(expression.clone());
+    }
+    let converted = parts.iter().map(|part| match part {
+        Expression::Quantity(value, unit) => {
+            let factor = unit.to(largest).unwrap_or_else(BigRational::one);
+            Expression::Product(vec![Expression::Number(factor), (**value).clone()])
+        }
+        other => other.clone(),
+    });
+    let sum = Expression::Sum(converted.collect());
+    Some(Expression::Quantity(Box::new(sum), largest.clone()))
+}
+
+/// Whether a ratio of written numbers may be a time of day: `2:30`.
+fn looks_like_a_time(parts: &[Expression]) -> bool {
+    let within = |part: &Expression, range: std::ops::RangeInclusive<i64>| match part {
+        Expression::Number(value) => {
+            crate::math::exact::whole(value).is_some_and(|value| range.contains(&value))
+        }
+        _ => false,
+    };
+    (2..=3).contains(&parts.len())
+        && within(&parts[0], 0..=24)
+        && parts[1..].iter().all(|part| within(part, 10..=59))
+}
+
 impl Context<'_> {
+    /// Residue classes: of one modulus, and the same modulo it. `None` if neither is one.
+    pub(super) fn residues(
+        &self,
+        gold: &Expression,
+        pred: &Expression,
+    ) -> Result<Option<Verdict>, Doubt> {
+        let parts = |expression: &Expression| match expression {
+            Expression::Call(Function::Residue, parts) => match parts.as_slice() {
+                [value, modulus] => Some((value.clone(), modulus.clone())),
+                _ => None,
+            },
+            _ => None,
+        };
+        match (parts(gold), parts(pred)) {
+            (Some((left, modulus)), Some((right, other))) => {
+                let same = self.answers(&modulus, &other)?;
+                if same != Verdict::Equal {
+                    return Ok(Some(same));
+                }
+                let difference = Expression::Sum(vec![left.clone(), right.clone().negated()]);
+                let quotient = Expression::Quotient(Box::new(difference), Box::new(modulus));
+                let mut scope = Scope::default();
+                match exact(&quotient, &mut scope, self.budget)? {
+                    Some(quotient) => Ok(Some(Verdict::of(quotient.is_integer()))),
+                    None => self.answers(&left, &right).map(Some),
+                }
+            }
+            (Some((value, _)), None) => self.answers(&value, pred).map(Some),
+            (None, Some((value, _))) => self.answers(gold, &value).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
     pub(super) fn ratios_and_times(
         &self,
         gold: &Expression,
@@ -42,7 +127,16 @@ impl Context<'_> {
                     };
                     self.scalars(&product(first, b), &product(a, others))
                 });
-                all_of(cross.collect::<Vec<_>>())
+                let verdict = all_of(cross.collect::<Vec<_>>())?;
+                let times = looks_like_a_time(left) && looks_like_a_time(right);
+                if verdict == Verdict::Equal && times && left != right {
+                    // 2:30 is 1:15 as a ratio, and not as a time.
+                    return Err(Doubt::Kinds {
+                        left: "a ratio or a time",
+                        right: "another",
+                    });
+                }
+                Ok(verdict)
             }
             (Expression::Clock { .. }, _) | (_, Expression::Clock { .. }) => {
                 match (clock(gold), clock(pred)) {
@@ -149,7 +243,13 @@ impl Context<'_> {
         };
         let hundredths = || compare(percent, number);
         let points = || compare(inner, number);
+        // `0.5%` for 0.5 is a percent too many; for 28 it may be what was asked for.
+        let below_one = match exact(number, &mut Scope::default(), self.budget)? {
+            Some(value) => value.abs() < BigRational::one(),
+            None => false,
+        };
         match self.options.percent {
+            PercentPolicy::Either if below_one && !percent_is_gold => hundredths(),
             PercentPolicy::Hundredths => hundredths(),
             PercentPolicy::Unit => points(),
             PercentPolicy::Either => match hundredths()? {
@@ -185,7 +285,21 @@ impl Context<'_> {
             return Ok(Verdict::Different);
         }
         if !left_unit.is_known() || !right_unit.is_known() {
-            return self.answers(left, right);
+            let verdict = self.answers(left, right)?;
+            if verdict != Verdict::Equal
+                || left_unit.same_label(right_unit)
+                || left_unit.is_generic()
+                || right_unit.is_generic()
+            {
+                return Ok(verdict);
+            }
+            if left_unit.is_temperature() && right_unit.is_temperature() {
+                return Ok(Verdict::Different);
+            }
+            return Err(Doubt::Kinds {
+                left: "a quantity",
+                right: "one of another unit",
+            });
         }
         match right_unit.to(left_unit) {
             Some(factor) => {

@@ -7,7 +7,7 @@ use super::super::expression::Expression;
 use super::super::parse::ParseError;
 use super::super::text::{is_letters_only, is_wordy, plain_words, same_text};
 use super::super::token::Commas;
-use super::{Judge, has_doubtful_comma};
+use super::{Judge, has_doubtful_comma, has_short_decimals};
 
 impl Judge<'_> {
     pub(super) fn compare(
@@ -37,6 +37,13 @@ impl Judge<'_> {
                 };
                 return (Verdict::Undecided { why }, "");
             }
+            if has_short_decimals(self.gold) && !pred.contains(',') {
+                let why = Doubt::Kinds {
+                    left: "a decimal or two numbers",
+                    right: "a decimal",
+                };
+                return (Verdict::Undecided { why }, "");
+            }
             return (verdict, "the same value");
         }
         // `1,234` may be two numbers.
@@ -59,6 +66,11 @@ impl Judge<'_> {
             {
                 return (Verdict::Equal, "the same values, with commas as separators");
             }
+        }
+        if verdict == Verdict::Different
+            && let Some(decided) = self.second_look(left, right, pred, &answers)
+        {
+            return decided;
         }
         (verdict, "two values")
     }

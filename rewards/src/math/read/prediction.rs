@@ -40,7 +40,7 @@ impl Judge<'_> {
         }
         let words = words_of_prose(pred);
         let prose = words >= 3 || words_before_formula(pred);
-        if !prose && pred.is_ascii() {
+        if !prose && pred.is_ascii() && !pred.contains('\n') {
             let whole = self.parse(pred, Commas::Thousands);
             if !matches!(
                 whole,
