@@ -108,7 +108,9 @@ pub(crate) fn extract_with<'a>(
     if marked && order.contains(&Extraction::AnswerPhrase) {
         // The later of two final answers counts.
         let end = found.as_ptr() as usize - own.as_ptr() as usize + found.len();
-        if let Some(line) = answer_line(&own[end..]) {
+        if own[end..].contains("nswer:")
+            && let Some(line) = answer_line(&own[end..])
+        {
             return Some((line.trim(), Extraction::AnswerPhrase));
         }
     }

@@ -7,12 +7,13 @@ const PHRASE_REACH: usize = 80;
 const BELOW_REACH: usize = 400;
 
 /// The word for "answer" in other languages, and whether a colon or verb has to follow.
-const FOREIGN: [(&str, bool); 16] = [
+const FOREIGN: [(&str, bool); 17] = [
     ("答案", true),
     ("故选择", false),
     ("故选", false),
     ("应选", false),
     ("答え", true),
+    ("答", true),
     ("正解", true),
     ("정답", true),
     ("ntwort", true),
@@ -95,15 +96,19 @@ fn rfind_marker(text: &str, end: usize) -> Option<usize> {
         b' ' => RIGHT
             .iter()
             .any(|right| bytes[at..].starts_with(right.as_bytes())),
-        b'e' | b'i' => FOREIGN
-            .iter()
-            .any(|(word, _)| bytes[at..].starts_with(word.as_bytes())),
-        0x80.. => FOREIGN
-            .iter()
-            .any(|(word, _)| bytes[at..].starts_with(word.as_bytes())),
-        b'd' => bytes[at..].starts_with("dpowiedź".as_bytes()),
+        b'e' | b'i' | b'd' | 0x80.. => foreign_at(&bytes[at..]).is_some(),
         _ => false,
     })
+}
+
+/// The word for "answer" in another language at the beginning of `bytes`, and whether a colon or verb has to follow.
+fn foreign_at(bytes: &[u8]) -> Option<(&'static str, bool)> {
+    // Most places are told apart by their second byte.
+    let second = *bytes.get(1)?;
+    FOREIGN
+        .iter()
+        .find(|(word, _)| word.as_bytes()[1] == second && bytes.starts_with(word.as_bytes()))
+        .copied()
 }
 
 /// What the marker at `at` introduces.
@@ -118,8 +123,8 @@ fn after_marker(text: &str, at: usize) -> Option<&str> {
     if RIGHT.iter().any(|right| rest.starts_with(right)) {
         return letter_before(&text[..at]);
     }
-    if let Some((word, linked)) = FOREIGN.iter().find(|(word, _)| rest.starts_with(word)) {
-        return introduced(after_foreign(&rest[word.len()..], *linked)?);
+    if let Some((word, linked)) = foreign_at(rest.as_bytes()) {
+        return introduced(after_foreign(&rest[word.len()..], linked)?);
     }
     introduced(after_answer(&text[..at], &text[at + 5..])?)
 }

@@ -34,19 +34,21 @@ const NEXT_PROBLEMS: [&str; 6] = [
 
 /// `text` up to the end of its own turn: to the first mark of a turn's end, or to a further problem that follows an answer.
 pub(super) fn own_turn(text: &str) -> &str {
-    let mut own = text;
-    if text.contains(['<', '[']) {
-        let end = TURN_MARKS.iter().filter_map(|mark| text.find(mark)).min();
-        own = &text[..end.unwrap_or(text.len())];
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let marks: &[&str] = match (byte, bytes.get(at + 1)) {
+            (b'<', Some(b'|' | b'/' | b'e' | b's' | 0xef)) | (b'[', Some(b'/')) => &TURN_MARKS,
+            (b'\n', Some(b'H' | b'U' | b'Q' | b'[' | b'#')) => &NEXT_PROBLEMS,
+            _ => continue,
+        };
+        let begins = marks
+            .iter()
+            .any(|mark| bytes[at..].starts_with(mark.as_bytes()));
+        if begins && (*byte != b'\n' || has_answered(&text[..at])) {
+            return &text[..at];
+        }
     }
-    if !own.contains(':') && !own.contains("\n[INST]") && !own.contains("\n###") {
-        return own;
-    }
-    let next = NEXT_PROBLEMS.iter().filter_map(|mark| own.find(mark)).min();
-    match next {
-        Some(end) if has_answered(&own[..end]) => &own[..end],
-        _ => own,
-    }
+    text
 }
 
 /// Whether an answer is marked somewhere in `text`.

@@ -118,7 +118,8 @@ impl Context<'_> {
     fn kinds(&self, gold: &Expression, pred: &Expression) -> Result<Verdict, Doubt> {
         let has_rows =
             |expression: &Expression| expression.any(&|part| matches!(part, Expression::Matrix(_)));
-        if has_rows(gold) || has_rows(pred) {
+        // Once, for all parts.
+        if self.depth.get() == 1 && (has_rows(gold) || has_rows(pred)) {
             let left = matrix::folded(gold, self.budget)?;
             let right = matrix::folded(pred, self.budget)?;
             if left != *gold || right != *pred {
@@ -128,10 +129,12 @@ impl Context<'_> {
         if let Some(verdict) = self.of_cases(gold, pred)? {
             return Ok(verdict);
         }
-        if let (Some(left), Some(right)) = (measures::combined(gold), measures::combined(pred))
-            && (left != *gold || right != *pred)
-        {
-            return self.answers(&left, &right);
+        match (measures::combined(gold), measures::combined(pred)) {
+            (None, None) => {}
+            (left, right) => {
+                let left = left.as_ref().unwrap_or(gold);
+                return self.answers(left, right.as_ref().unwrap_or(pred));
+            }
         }
         if let Some(verdict) = self.texts(gold, pred) {
             return Ok(verdict);

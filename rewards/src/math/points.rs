@@ -74,6 +74,8 @@ impl Pieces {
 
     fn gather(&mut self, expression: &Expression) {
         const MOST: usize = 16;
+        // `\binom{n}{2}` is a polynomial, and at most its degree is zero for small n.
+        let few = |part: &Expression| matches!(part, Expression::Number(value) if *value <= BigRational::from_integer(3.into()));
         let variable = |part: &Expression| !part.symbols().is_empty();
         match expression {
             Expression::Call(Function::Abs, parts) if parts.iter().any(variable) => {
@@ -106,7 +108,7 @@ impl Pieces {
                     Function::Floor | Function::Ceil => "floors",
                     Function::Gcd | Function::Lcm => "divisors",
                     Function::Mod | Function::Residue => "remainders",
-                    Function::Binomial if variable(&parts[parts.len() - 1]) => "binomials",
+                    Function::Binomial if !few(&parts[parts.len() - 1]) => "binomials",
                     _ => "",
                 };
                 if !steps.is_empty() {
@@ -412,10 +414,14 @@ fn coordinate(draw: u64, round: u64, index: usize, combinations: u64) -> BigRati
         // About 0 to 2, then 0 to 8.
         0 => (BigRational::new(part, 512.into()), 0),
         1 => (BigRational::new(part, 128.into()), 0),
-        2..FAR_FROM => (BigRational::new(part, 128.into()), round - 1),
+        // All combinations of signs, half of them below 1/2.
+        2..6 | 10.. if round < FAR_FROM => (BigRational::new(part, 128.into()), round - 1),
+        6..10 => (BigRational::new(part, 2048.into()), round - 1),
         _ => {
-            // The exponent is drawn for every name: 10⁻³ to 10⁶.
-            let exponent = ((draw >> 20) % 10) as i32 - 3;
+            // Every name has another power of ten in every round: 10⁻³ to 10⁶.
+            const EXPONENTS: [i32; 14] = [6, 3, -3, 5, 2, -2, 4, 6, 1, -3, 5, 3, 6, 2];
+            let at = (round - FAR_FROM) as usize + 5 * index;
+            let exponent = EXPONENTS[at % EXPONENTS.len()];
             let scale = num_traits::Pow::pow(&BigRational::from_integer(10.into()), exponent);
             let size = BigRational::new(part, 512.into()) * scale;
             (size, round - FAR_FROM)

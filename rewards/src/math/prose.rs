@@ -141,14 +141,10 @@ pub(super) fn bare(text: &str) -> &str {
 /// Words out of `\text{…}`, without dollar signs, bold marks and list bullets: as the sentence would be read aloud.
 pub(super) fn flat(text: &str) -> Cow<'_, str> {
     let text = bare(text);
-    let needs = text.contains("\\text")
-        || text.contains("\\mbox")
-        || text.contains("\\mathrm")
-        || text.contains("**")
-        || text.contains('~')
-        || text.contains("\\ ")
-        || text.contains('\n')
-        || text.contains("\\quad");
+    // Commands, bold marks, ties and line breaks are all there is to take away.
+    let needs = text
+        .bytes()
+        .any(|byte| matches!(byte, b'\\' | b'*' | b'~' | b'\n'));
     if !needs {
         return Cow::Borrowed(text);
     }
@@ -288,7 +284,12 @@ fn is_remark(text: &str, at: usize) -> bool {
         .split(|c: char| !c.is_alphabetic())
         .filter(|word| word.len() >= 2 && word.is_ascii())
         .count();
-    spaced && words >= 2 && !inside.contains('\\')
+    let reason = [
+        "since", "because", "from", "see", "note", "i.e", "e.g", "or ",
+    ]
+    .iter()
+    .any(|word| inside.to_ascii_lowercase().starts_with(word));
+    spaced && (words >= 2 || reason) && !inside.contains('\\')
 }
 
 /// Why `head` claims no single answer: by a word before its first value, or by a further one after it.
@@ -350,6 +351,14 @@ const NUMBER_WORDS: [&str; 12] = [
 
 /// The words that end right before a value, and make it no answer: `7 or`, `not`, `less than the`.
 pub(super) fn hedge_before(before: &str) -> Option<Hedge> {
+    const NEAR: usize = 48;
+    let start = (before.len().saturating_sub(NEAR)..=before.len())
+        .find(|at| before.is_char_boundary(*at))
+        .unwrap_or(before.len());
+    let before = before[start..].trim_end_matches([' ', '$', '*', '(', '"', '\\']);
+    if !before.ends_with(|c: char| c.is_alphabetic()) {
+        return None;
+    }
     let mut lower: &str = &before.to_lowercase();
     loop {
         let trimmed = lower.trim_end_matches([' ', '$', '*', '(', '"', '\\']);
@@ -484,6 +493,18 @@ fn number_end(claim: &str) -> Option<usize> {
         }
     }
     Some(at)
+}
+
+/// Whether the words after a value put another in its place: `10, which is 7`, `not 10, it's 7`.
+pub(super) fn corrected(rest: &str) -> bool {
+    let lower = format!(" {}", rest.trim_start_matches([' ', ',']).to_lowercase());
+    [" which is ", " it is ", " it's ", " rather "]
+        .iter()
+        .any(|turn| {
+            lower.split_once(turn).is_some_and(|(_, after)| {
+                after.starts_with(|c: char| c.is_ascii_digit() || c == '$')
+            })
+        })
 }
 
 /// Whether the words after a value leave it what it is: `clips in May`, and not `to 9`, `squared` or `boys and 3 girls`.

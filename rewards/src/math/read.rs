@@ -22,6 +22,9 @@ use crate::extract::{Extraction, extract_from, extract_with, visible_part};
 /// Texts up to this length may be bare answers, in bytes.
 const MAX_BARE: usize = 400;
 
+/// Completions up to this length may be bare answers if no word is in them, in bytes.
+const MAX_BARE_COMPLETION: usize = 80;
+
 /// An answer as it was read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reading {
@@ -166,7 +169,14 @@ pub(super) fn predicted<'a>(pred: &'a str, options: &MathOptions) -> Option<Foun
     let whole = tidy(pred);
     let bare = match options.form {
         Form::Answer => true,
-        Form::Completion => false,
+        // A completion may be an answer and nothing else too.
+        Form::Completion => {
+            !options.truncated
+                && whole.len() <= MAX_BARE_COMPLETION
+                && looks_bare(whole)
+                && words_of_prose(whole) == 0
+                && !whole.chars().any(|c| c >= '\u{2e80}')
+        }
         Form::Auto => looks_bare(whole),
     };
     if bare {
@@ -280,11 +290,14 @@ impl Judge<'_> {
         {
             return self.hedged(pred, hedge);
         }
-        if gold == pred {
+        // The last number of a text is only an answer if its sentence says so.
+        let marked = !self.found.is_unmarked();
+        if gold == pred && marked {
             return self.by_text(pred, Verdict::Equal, "the same text");
         }
         if let Some(same) = same_number(gold, pred)
-            && (same || (self.options.tolerance.is_none() && !self.found.is_unmarked()))
+            && marked
+            && (same || self.options.tolerance.is_none())
         {
             return if same {
                 self.by_text(pred, Verdict::Equal, "the same number")
@@ -322,6 +335,9 @@ impl Judge<'_> {
 
     /// Letters of a choice with the values they stand for: `(C) 27` is `C`, and it is 27.
     fn choices(&self, pred: &str) -> Option<Decided> {
+        if !may_be_lettered(self.gold) && !may_be_lettered(pred) {
+            return None;
+        }
         let (gold_flat, pred_flat) = (flat(self.gold), flat(pred));
         let (gold_parts, pred_parts) = (lettered(&gold_flat), lettered(&pred_flat));
         if gold_parts.is_none() && pred_parts.is_none() {
@@ -486,6 +502,19 @@ impl Judge<'_> {
         }
         let joined = boxes.join(", ");
         self.run(&joined).0 == Verdict::Equal
+    }
+}
+
+/// Whether the letter of a choice with a bracket or point may stand at the beginning of `text`.
+fn may_be_lettered(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    match bytes.first() {
+        Some(b'(' | b'*' | b'$') => true,
+        Some(b'\\') => matches!(bytes.get(1), Some(b't' | b'm' | b' ' | b'(')),
+        Some(letter) => {
+            letter.is_ascii_alphabetic() && matches!(bytes.get(1), Some(b')' | b'.' | b':'))
+        }
+        None => false,
     }
 }
 

@@ -6,26 +6,24 @@ use num_traits::{One, Signed};
 use super::all_of;
 use crate::math::budget::Doubt;
 use crate::math::decide::Context;
-use crate::math::exact::{Scope, exact};
+use crate::math::exact::{Scope, exact, whole};
 use crate::math::expression::{Connective, Expression, Function, Half};
 use crate::math::units::Unit;
 use crate::math::{PercentPolicy, Verdict};
 
-/// Several measures of one kind as one: `2 h 30 min`, `5 feet and 10 inches`; other expressions as they are.
+/// Several measures of one kind as one: `2 h 30 min`, `5 feet and 10 inches`; `None` for other expressions.
 pub(super) fn combined(expression: &Expression) -> Option<Expression> {
     let parts = match expression {
         Expression::Sum(parts) => parts,
         // `5 m, 3 m` are two answers; `5 m, 30 cm` is one.
         Expression::List(Connective::Comma | Connective::And, parts) => parts,
-        other => return Some(other.clone()),
+        _ => return None,
     };
     let unit_of = |part: &Expression| match part {
         Expression::Quantity(_, unit) if unit.is_known() => Some(unit.clone()),
         _ => None,
     };
-    let Some(units) = parts.iter().map(unit_of).collect::<Option<Vec<_>>>() else {
-        return Some(expression.clone());
-    };
+    let units = parts.iter().map(unit_of).collect::<Option<Vec<_>>>()?;
     let largest = units.first()?;
     let descending = units.windows(2).all(|pair| {
         pair[1]
@@ -33,7 +31,7 @@ pub(super) fn combined(expression: &Expression) -> Option<Expression> {
             .is_some_and(|factor| factor < BigRational::one())
     });
     if !descending {
-        return Some(expression.clone());
+        return None;
     }
     let converted = parts.iter().map(|part| match part {
         Expression::Quantity(value, unit) => {
@@ -49,9 +47,7 @@ pub(super) fn combined(expression: &Expression) -> Option<Expression> {
 /// Whether a ratio of written numbers may be a time of day: `2:30`.
 fn looks_like_a_time(parts: &[Expression]) -> bool {
     let within = |part: &Expression, range: std::ops::RangeInclusive<i64>| match part {
-        Expression::Number(value) => {
-            crate::math::exact::whole(value).is_some_and(|value| range.contains(&value))
-        }
+        Expression::Number(value) => whole(value).is_some_and(|value| range.contains(&value)),
         _ => false,
     };
     (2..=3).contains(&parts.len())
@@ -194,10 +190,10 @@ impl Context<'_> {
         }
         // `5 m` is a product until the other side has a unit.
         if let (Quantity(..), Some((value, unit))) = (gold, letter_unit(pred)) {
-            return self.measures(gold, &Quantity(Box::new(value.clone()), unit));
+            return self.measures(gold, &Quantity(Box::new(value), unit));
         }
         if let (Some((value, unit)), Quantity(..)) = (letter_unit(gold), pred) {
-            return self.measures(&Quantity(Box::new(value.clone()), unit), pred);
+            return self.measures(&Quantity(Box::new(value), unit), pred);
         }
         match (gold, pred) {
             (Quantity(_, unit), other) | (other, Quantity(_, unit))
@@ -318,38 +314,64 @@ impl Context<'_> {
             return verdict;
         }
         match letter_unit(pred) {
-            Some((number, _)) if !self.options.strict => self.scalars(gold, number),
+            Some((number, _)) if !self.options.strict => self.scalars(gold, &number),
             _ => verdict,
         }
     }
 }
 
-/// The number and the unit of `5m` or `5m²`, whose unit could be a variable.
-fn letter_unit(expression: &Expression) -> Option<(&Expression, Unit)> {
-    let Expression::Product(factors) = expression else {
-        return None;
-    };
-    let [number, unit] = factors.as_slice() else {
-        return None;
-    };
-    let (letter, exponent) = match unit {
-        Expression::Power(base, exponent) => match exponent.as_ref() {
-            Expression::Number(value) => (
-                base.as_ref(),
-                crate::math::exact::whole(value).filter(|exponent| (1..=3).contains(exponent))?,
-            ),
-            _ => return None,
-        },
-        other => (other, 1),
-    };
-    match letter {
-        Expression::Symbol(name)
-            if number.symbols().is_empty()
-                && matches!(name.as_str(), "m" | "g" | "s" | "h" | "L" | "l") =>
-        {
-            Some((number, Unit::word(name)?.power(exponent as i8)))
+/// The number and the unit of `5m`, `5m²` or `5 m/s`, whose unit could be variables.
+fn letter_unit(expression: &Expression) -> Option<(Expression, Unit)> {
+    let (number, unit) = split_letters(expression)?;
+    Some((number, unit?))
+}
+
+/// The number in an expression and the unit that its letters make; `None` if a letter is no unit.
+fn split_letters(expression: &Expression) -> Option<(Expression, Option<Unit>)> {
+    const LETTERS: [&str; 9] = ["m", "g", "s", "h", "L", "l", "N", "J", "W"];
+    match expression {
+        Expression::Symbol(name) if LETTERS.contains(&name.as_str()) => {
+            Some((Expression::integer(1), Some(Unit::word(name)?)))
         }
-        _ => None,
+        Expression::Power(base, exponent) => match (base.as_ref(), exponent.as_ref()) {
+            (Expression::Symbol(_), Expression::Number(value)) => {
+                let exponent = whole(value).filter(|exponent| (1..=3).contains(exponent))?;
+                let (_, unit) = split_letters(base)?;
+                Some((Expression::integer(1), Some(unit?.power(exponent as i8))))
+            }
+            _ if expression.symbols().is_empty() => Some((expression.clone(), None)),
+            _ => None,
+        },
+        Expression::Product(factors) if factors.len() <= 4 => {
+            let mut numbers = Vec::new();
+            let mut unit: Option<Unit> = None;
+            for factor in factors {
+                let (number, more) = split_letters(factor)?;
+                numbers.push(number);
+                unit = match (unit, more) {
+                    (Some(unit), Some(more)) => Some(unit.times(&more)),
+                    (unit, more) => unit.or(more),
+                };
+            }
+            numbers.retain(|number| *number != Expression::integer(1));
+            if numbers.is_empty() {
+                numbers.push(Expression::integer(1));
+            }
+            Some((Expression::product(numbers), unit))
+        }
+        Expression::Quotient(above, below) if !below.symbols().is_empty() => {
+            let (number, unit) = split_letters(above)?;
+            match split_letters(below)? {
+                (divisor, Some(more)) if divisor == Expression::integer(1) => {
+                    Some((number, Some(unit?.times(&more.power(-1)))))
+                }
+                _ => None,
+            }
+        }
+        other => {
+            let plain = other.symbols().is_empty() && !matches!(other, Expression::Quantity(..));
+            plain.then(|| (other.clone(), None))
+        }
     }
 }
 

@@ -6,7 +6,12 @@ use crate::math::text::plain_words;
 /// The set that words name: `all real numbers`, `no solution`.
 pub(in crate::math) fn set_in_words(text: &str) -> Option<Expression> {
     const LONGEST: usize = 64;
-    if text.len() > LONGEST || !text.contains(|c: char| c.is_alphabetic()) {
+    let formula =
+        |byte: u8| byte.is_ascii_digit() || matches!(byte, b'=' | b'^' | b'_' | b'(' | b'[');
+    let letters = text
+        .bytes()
+        .filter(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80);
+    if text.len() > LONGEST || text.bytes().any(formula) || letters.count() < 6 {
         return None;
     }
     let words = plain_words(text);

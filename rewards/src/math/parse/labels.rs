@@ -31,6 +31,11 @@ impl Parser<'_> {
         }
         let lower = words.to_ascii_lowercase();
         let (first, rest) = lower.split_once(' ').unwrap_or((lower.as_str(), ""));
+        if matches!(first, "dozen" | "dozens") {
+            factors.push(Expression::integer(12));
+            self.at += 1;
+            return Ok(true);
+        }
         if let Some(digits) = power_of_ten(first) {
             // Only this word is used up; a unit may follow.
             factors.push(Expression::Number(BigRational::from_integer(
@@ -132,6 +137,8 @@ impl Parser<'_> {
                 };
                 base.then(|| (format!("base {name}"), skipped + 2))
             }
+            // `1 h 15 min`: a letter between two numbers, the second of which has a unit of the same kind.
+            Token::Word(word) if numeric && self.begins_compound(word) => Some((word.clone(), 1)),
             Token::Word(word) if self.is_label_word(word, numeric) => {
                 let (mut words, mut length) = (word.clone(), 1);
                 length += self.unit_exponent(length, &mut words);
@@ -163,6 +170,26 @@ impl Parser<'_> {
         }
     }
 
+    /// Whether `word` is the letter of a unit after which a number with a smaller unit of the same kind follows.
+    fn begins_compound(&self, word: &str) -> bool {
+        let (Some(Token::Number { .. }), Some(Token::Word(next) | Token::Text(next))) =
+            (self.peek_at(1), self.peek_at(2))
+        else {
+            return false;
+        };
+        let next = if word == "h" && next == "m" {
+            "min"
+        } else {
+            next.as_str()
+        };
+        match (Unit::word(word), Unit::word(next)) {
+            (Some(larger), Some(smaller)) if word.chars().count() == 1 => smaller
+                .to(&larger)
+                .is_some_and(|factor| factor < BigRational::from_integer(1.into())),
+            _ => false,
+        }
+    }
+
     /// Reads `^2` or `^{2}` of a unit; the number of tokens.
     fn unit_exponent(&self, ahead: usize, words: &mut String) -> usize {
         if self.peek_at(ahead) != Some(&Token::Sign('^')) {
@@ -186,6 +213,16 @@ impl Parser<'_> {
     fn is_label_word(&self, word: &str, numeric: bool) -> bool {
         if connective_word(word).is_some() || glued_connective(word).is_some() {
             return false;
+        }
+        // `75 min` measures something, `min(2, 3)` is a function.
+        let minutes = word == "min"
+            && numeric
+            && !matches!(
+                self.peek_at(1),
+                Some(Token::Sign('(' | '{' | '⦃' | '[' | '_'))
+            );
+        if minutes {
+            return true;
         }
         if function_named(word).is_some() || constant_named(word).is_some() || is_letter_name(word)
         {

@@ -245,6 +245,9 @@ impl Parser<'_> {
             return Ok(base);
         }
         let exponent = self.exponent()?;
+        if let Some(chosen) = arrangements(&base, &exponent) {
+            return self.after_operand(chosen);
+        }
         let power = Expression::Power(Box::new(base), Box::new(exponent));
         self.after_operand(power)
     }
@@ -390,6 +393,31 @@ impl Parser<'_> {
     /// Whether a number follows the `/`, as in `\sin \pi/6`.
     fn plain_divisor(&self) -> bool {
         matches!(self.peek_at(1), Some(Token::Number { .. }))
+    }
+}
+
+/// `C_{12}^{3}` and `A_{12}^{3}` of written numbers: combinations and permutations, as they are written in many countries.
+fn arrangements(base: &Expression, exponent: &Expression) -> Option<Expression> {
+    let (Expression::Symbol(name), Expression::Number(chosen)) = (base, exponent) else {
+        return None;
+    };
+    let (letter, all) = name.strip_suffix('}')?.split_once("_{")?;
+    let all: i64 = all.parse().ok().filter(|all| (3..=1000).contains(all))?;
+    let all_number = BigRational::from_integer(all.into());
+    if !chosen.is_integer() || chosen.is_negative() || *chosen > all_number {
+        return None;
+    }
+    let choose = Expression::Call(
+        Function::Binomial,
+        vec![Expression::integer(all), exponent.clone()],
+    );
+    match letter {
+        "C" => Some(choose),
+        "A" => Some(Expression::Product(vec![
+            choose,
+            Expression::Call(Function::Factorial, vec![exponent.clone()]),
+        ])),
+        _ => None,
     }
 }
 

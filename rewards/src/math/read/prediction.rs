@@ -3,7 +3,7 @@
 use super::super::budget::Doubt;
 use super::super::expression::Expression;
 use super::super::parse::ParseError;
-use super::super::prose::{Hedge, Said, harmless, hedge_before, leading_value, said};
+use super::super::prose::{Hedge, Said, corrected, harmless, hedge_before, leading_value, said};
 use super::super::token::Commas;
 use super::super::units::Unit;
 use super::{Judge, words_before_formula, words_of_prose};
@@ -72,6 +72,7 @@ impl Judge<'_> {
     fn read_prose(&self, claim: &str) -> Read {
         if let Some((value, rest)) = leading_value(claim)
             && !claim.contains("\\boxed")
+            && !corrected(rest)
         {
             if !harmless(rest) {
                 return Read::of(claim, self.parse(claim, Commas::Thousands));
