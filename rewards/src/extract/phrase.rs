@@ -7,11 +7,16 @@ const PHRASE_REACH: usize = 80;
 const BELOW_REACH: usize = 400;
 
 /// The word for "answer" in other languages, and whether a colon or verb has to follow.
-const FOREIGN: [(&str, bool); 17] = [
+const FOREIGN: [(&str, bool); 22] = [
     ("答案", true),
     ("故选择", false),
     ("故选", false),
     ("应选", false),
+    ("选", false),
+    ("Đáp án", true),
+    ("उत्तर", true),
+    ("الجواب", true),
+    ("الإجابة", true),
     ("答え", true),
     ("答", true),
     ("正解", true),
@@ -124,6 +129,9 @@ fn after_marker(text: &str, at: usize) -> Option<&str> {
         return letter_before(&text[..at]);
     }
     if let Some((word, linked)) = foreign_at(rest.as_bytes()) {
+        if word == "选" {
+            return chosen_letter(rest[word.len()..].trim_start_matches([' ', '择', '：', ':']));
+        }
         return introduced(after_foreign(&rest[word.len()..], linked)?);
     }
     introduced(after_answer(&text[..at], &text[at + 5..])?)

@@ -125,6 +125,11 @@ pub(super) fn bare(text: &str) -> &str {
             text = text.strip_prefix(mark).unwrap_or(text);
             text = text.strip_suffix(mark).unwrap_or(text);
         }
+        if let Some(rest) = text.strip_suffix('!')
+            && rest.ends_with("**")
+        {
+            text = rest;
+        }
         for end in [".**", ".__", "*"] {
             if let Some(rest) = text.strip_suffix(end)
                 && !rest.ends_with('*')

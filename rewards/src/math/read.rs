@@ -148,6 +148,11 @@ impl Found<'_> {
         self.by.is_none()
     }
 
+    /// What found it.
+    fn by(&self) -> Option<Extraction> {
+        self.by
+    }
+
     /// Whether only its place, and no word or mark, makes it the answer.
     fn is_unmarked(&self) -> bool {
         matches!(self.by, Some(Extraction::LastNumber))

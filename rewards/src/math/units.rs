@@ -379,6 +379,16 @@ impl Unit {
         })
     }
 
+    /// Whether this is a part of a currency's main unit, such as a cent.
+    pub(crate) fn is_subdivision(&self) -> bool {
+        self.currency != 0 && self.factor < BigRational::one()
+    }
+
+    /// How many main units one of these is.
+    pub(crate) fn in_main_unit(&self) -> BigRational {
+        self.factor.clone()
+    }
+
     /// Whether this is a scale of temperatures, which do not convert by a factor.
     pub(crate) fn is_temperature(&self) -> bool {
         self.name.starts_with('°')

@@ -158,6 +158,13 @@ impl Context<'_> {
     /// Scalars with what they are measured in.
     pub(super) fn measures(&self, gold: &Expression, pred: &Expression) -> Result<Verdict, Doubt> {
         use Expression::{Degrees, Percent, Quantity};
+        match (sign_inside(gold), sign_inside(pred)) {
+            (None, None) => {}
+            (left, right) => {
+                let left = left.as_ref().unwrap_or(gold);
+                return self.measures(left, right.as_ref().unwrap_or(pred));
+            }
+        }
         let percent_of = |expression: &Expression| match expression {
             Percent(inner) => Some((**inner).clone()),
             // `−28\%`
@@ -211,6 +218,21 @@ impl Context<'_> {
                 self.scalars(left, right)
             }
             // A unit that only one of them names.
+            (Quantity(part, unit), other) | (other, Quantity(part, unit))
+                if unit.is_subdivision() && other.is_scalar() && plain(other) =>
+            {
+                let verdict = self.answers(part, other)?;
+                let factor = Expression::Number(unit.in_main_unit());
+                let whole = Expression::Product(vec![factor, (**part).clone()]);
+                if verdict == Verdict::Different && self.scalars(&whole, other)? == Verdict::Equal {
+                    // 75 cents may be meant by 0.75.
+                    return Err(Doubt::Kinds {
+                        left: "a sum of money",
+                        right: "a number without a currency",
+                    });
+                }
+                Ok(verdict)
+            }
             (Quantity(left, _), right) if !right.is_scalar() || !matches!(right, Degrees(_)) => {
                 self.answers(left, right)
             }
@@ -317,6 +339,23 @@ impl Context<'_> {
             Some((number, _)) if !self.options.strict => self.scalars(gold, &number),
             _ => verdict,
         }
+    }
+}
+
+/// `−40°` as −40 in degrees, `−3 cm` as −3 in centimetres.
+fn sign_inside(expression: &Expression) -> Option<Expression> {
+    let Expression::Negate(inner) = expression else {
+        return None;
+    };
+    match inner.as_ref() {
+        Expression::Degrees(value) => {
+            Some(Expression::Degrees(Box::new((**value).clone().negated())))
+        }
+        Expression::Quantity(value, unit) => Some(Expression::Quantity(
+            Box::new((**value).clone().negated()),
+            unit.clone(),
+        )),
+        _ => None,
     }
 }
 

@@ -39,7 +39,7 @@ impl Judge<'_> {
             return self.read_unmarked(pred);
         }
         let words = words_of_prose(pred);
-        let prose = words >= 3 || words_before_formula(pred);
+        let prose = words >= 3 || words_before_formula(pred) || pred.ends_with('!');
         if !prose && pred.is_ascii() && !pred.contains('\n') {
             let whole = self.parse(pred, Commas::Thousands);
             if !matches!(
@@ -49,7 +49,16 @@ impl Judge<'_> {
                 return Read::of(pred, whole);
             }
         }
+        let exclaimed = matches!(
+            self.found.by(),
+            Some(Extraction::AnswerPhrase | Extraction::Bold)
+        );
         let Said { claim, hedge } = said(pred);
+        let claim = match claim.strip_suffix('!') {
+            // `The answer is 42!` is no factorial, unless it is one.
+            Some(calm) if exclaimed && self.exclaims(&claim, calm) => calm.into(),
+            _ => claim,
+        };
         if let Some(hedge) = hedge {
             return Read {
                 hedge: Some(hedge),
@@ -66,6 +75,13 @@ impl Judge<'_> {
             }
         }
         self.read_prose(&claim)
+    }
+
+    /// Whether the mark at the end of `claim` is one of a sentence: the gold answer is what stands before it.
+    fn exclaims(&self, claim: &str, calm: &str) -> bool {
+        calm.ends_with(|c: char| c.is_ascii_digit())
+            && !claim.starts_with(['$', '\\'])
+            && super::same_number(self.gold, calm) == Some(true)
     }
 
     /// A claim in words: its value first, or a formula, or the only number in it.
@@ -112,6 +128,15 @@ impl Judge<'_> {
                 return Read::of(found, read);
             }
         }
+        // `The point is (2, 5)`
+        for link in [" is ", " are ", ": ", " = "] {
+            if let Some((_, tail)) = claim.rsplit_once(link)
+                && words_of_prose(tail) == 0
+                && let Ok(read) = self.parse(tail, Commas::Thousands)
+            {
+                return Read::of(tail, Ok(read));
+            }
+        }
         // Without words it is a formula that cannot be read; a number out of it would be a guess.
         if words_of_prose(claim) >= 1 {
             return self.read_unmarked(claim);
@@ -147,6 +172,13 @@ impl Judge<'_> {
                 ..Read::of(found, Err(ParseError::Empty))
             };
         }
+        if changed_by(&sentence[..at]) {
+            others.push(found.to_owned());
+            return Read {
+                others,
+                ..Read::of(&sentence, self.parse(&sentence, Commas::Thousands))
+            };
+        }
         let measured = with_unit(found, &sentence[at + found.len()..]);
         let text = measured.as_deref().unwrap_or(found);
         let read = self.parse(text, Commas::Thousands);
@@ -156,6 +188,21 @@ impl Judge<'_> {
             ..Read::of(text, read)
         }
     }
+}
+
+/// Whether one of the last words before a number makes it another: `twice 8`, `the number after 8`.
+fn changed_by(before: &str) -> bool {
+    #[rustfmt::skip]
+    const CHANGING: &[&str] = &[
+        "twice", "half", "double", "triple", "after", "before", "times", "divided", "root", "minus", "plus", "than", "without", "except",
+        "cube", "square", "squared", "third", "quarter", "inverse", "reciprocal", "multiple", "factor", "divisor", "logarithm",
+    ];
+    const NEAR: usize = 3;
+    let words: Vec<&str> = before.split_whitespace().rev().take(NEAR).collect();
+    words
+        .iter()
+        .take_while(|word| !word.ends_with([',', ':', '=', '.']))
+        .any(|word| CHANGING.contains(&word.to_ascii_lowercase().as_str()))
 }
 
 /// The value with the unit that follows it, if the words after it begin with one.

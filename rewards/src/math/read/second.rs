@@ -102,6 +102,9 @@ impl Judge<'_> {
                 return Some((Verdict::Equal, "the same but for the name of a constant"));
             }
         }
+        if differ_by_a_constant(left, right, answers) {
+            return Some((Verdict::Equal, "the same but for a constant"));
+        }
         // Engineers write j for i.
         let has_i = |expression: &Expression| {
             expression.any(&|part| matches!(part, Expression::Constant(Constant::I)))
@@ -143,6 +146,42 @@ impl Judge<'_> {
         }
         None
     }
+}
+
+/// Whether both are antiderivatives `… + C` of one letter whose difference is the same everywhere.
+fn differ_by_a_constant(
+    left: &Expression,
+    right: &Expression,
+    answers: &dyn Fn(&Expression, &Expression) -> Verdict,
+) -> bool {
+    let without = |expression: &Expression| -> Option<Expression> {
+        let constant = added_constant(expression)?;
+        let Expression::Sum(terms) = expression else {
+            return None;
+        };
+        let rest = terms
+            .iter()
+            .filter(|term| !matches!(term, Expression::Symbol(name) if *name == constant));
+        Some(Expression::sum(rest.cloned().collect()))
+    };
+    let (Some(left), Some(right)) = (without(left), without(right)) else {
+        return false;
+    };
+    let [name] = &left.symbols()[..] else {
+        return false;
+    };
+    if right.symbols() != [name.clone()] {
+        return false;
+    }
+    // l(x) − r(x) = l(t) − r(t)
+    let elsewhere = |expression: &Expression| {
+        substitute(expression, name, &|| {
+            Expression::Symbol("\\elsewhere".to_owned())
+        })
+    };
+    let here = Expression::Sum(vec![left.clone(), elsewhere(&right)]);
+    let there = Expression::Sum(vec![elsewhere(&left), right]);
+    answers(&here, &there) == Verdict::Equal
 }
 
 /// Answers with parameters that run through a set: `x = kπ, k ∈ ℤ`.
