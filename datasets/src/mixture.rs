@@ -1,15 +1,20 @@
 //! Several sources as one, in fixed proportions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::{DatasetError, expect_setting};
+use crate::error::DatasetError;
+use crate::settings::expect_setting;
 use crate::source::{Cursor, TaskResult, TaskSource};
 use crate::task::Task;
 
 /// The column that says which entry of a mixture a task is from.
 pub const MIXTURE_COLUMN: &str = "mixture";
+
+/// What cursors of a [`MixtureSource`] say they are of.
+const KIND: &str = "a mixture";
 
 /// Slack for comparisons of positions, which are sums and quotients of a few floating-point numbers.
 const SLACK: f64 = 1e-9;
@@ -37,6 +42,20 @@ pub struct MixtureEntry {
 pub struct MixtureSource {
     entries: Vec<MixtureEntry>,
     proportions: Proportions,
+    /// By entry: tasks that were drawn for a batch that did not come about, because another entry failed. They are the first
+    /// of the next one, so nothing has to be drawn twice, nor copied in case that it has.
+    undelivered: Vec<VecDeque<Task>>,
+}
+
+/// What a mixture keeps in its cursor.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MixtureState {
+    /// The places of the entries, by name.
+    entries: BTreeMap<String, Cursor>,
+    /// Tasks that were drawn and not handed out, by entry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    undelivered: BTreeMap<String, VecDeque<Task>>,
 }
 
 /// Whose turn it is.
@@ -72,9 +91,10 @@ impl Proportions {
             .filter(|&entry| owed(entry) > -SLACK)
             .min_by(|&a, &b| {
                 // Deadlines that are the same but for rounding go by the entries' order.
-                match (deadline(a) - deadline(b)).abs() < SLACK * deadline(a) {
-                    true => a.cmp(&b),
-                    false => deadline(a).total_cmp(&deadline(b)),
+                if (deadline(a) - deadline(b)).abs() < SLACK * deadline(a) {
+                    a.cmp(&b)
+                } else {
+                    deadline(a).total_cmp(&deadline(b))
                 }
             })
             .expect("the shares add up to 1");
@@ -143,19 +163,22 @@ pub fn check_entries(entries: &[(&str, f64)]) -> Result<(), DatasetError> {
 /// # Errors
 /// [`DatasetError::ReservedColumn`] if the task has a column [`MIXTURE_COLUMN`] already.
 pub fn mixture_task(name: &str, mut task: Task) -> Result<Task, DatasetError> {
+    expect_no_label(&task)?;
     let label = Value::from(name);
-    if task
-        .columns
-        .insert(MIXTURE_COLUMN.to_owned(), label)
-        .is_some()
-    {
-        return Err(DatasetError::ReservedColumn {
-            task: task.id,
-            column: MIXTURE_COLUMN,
-        });
-    }
+    task.columns.insert(MIXTURE_COLUMN.to_owned(), label);
     task.id = format!("{name}/{}", task.id);
     Ok(task)
+}
+
+/// Refuses a task that has a column of the label's name.
+fn expect_no_label(task: &Task) -> Result<(), DatasetError> {
+    if !task.columns.contains_key(MIXTURE_COLUMN) {
+        return Ok(());
+    }
+    Err(DatasetError::ReservedColumn {
+        task: task.id.clone(),
+        column: MIXTURE_COLUMN,
+    })
 }
 
 impl MixtureSource {
@@ -171,43 +194,41 @@ impl MixtureSource {
         check_entries(&named)?;
         let weights: Vec<f64> = named.iter().map(|(_, weight)| *weight).collect();
         Ok(Self {
+            undelivered: vec![VecDeque::new(); entries.len()],
             entries,
             proportions: Proportions::new(&weights),
         })
     }
 
-    /// The tasks whose turn it is, in their order.
-    fn draw(&mut self, count: usize, progress: f64) -> Result<Vec<Task>, DatasetError> {
-        let order: Vec<usize> = (0..count).map(|_| self.proportions.next()).collect();
-        let mut batches = Vec::with_capacity(self.entries.len());
+    /// Sees to it that each entry has the tasks of `order` at hand.
+    fn draw(&mut self, order: &[usize], progress: f64) -> Result<(), DatasetError> {
         for (number, entry) in self.entries.iter_mut().enumerate() {
-            let count = order.iter().filter(|&&turn| turn == number).count();
-            let tasks = match count {
-                0 => Vec::new(),
-                _ => entry.source.next_batch(count, progress)?,
-            };
-            batches.push(tasks.into_iter());
+            let wanted = order.iter().filter(|&&turn| turn == number).count();
+            let at_hand = &mut self.undelivered[number];
+            let missing = wanted.saturating_sub(at_hand.len());
+            if missing > 0 {
+                at_hand.extend(entry.source.next_batch(missing, progress)?);
+            }
+            for task in at_hand.iter().take(wanted) {
+                expect_no_label(task)?;
+            }
         }
-        order
-            .into_iter()
-            .map(|turn| {
-                let task = batches[turn]
-                    .next()
-                    .expect("a batch has as many as asked for");
-                mixture_task(&self.entries[turn].name, task)
-            })
-            .collect()
+        Ok(())
     }
 }
 
 impl TaskSource for MixtureSource {
     fn next_batch(&mut self, count: usize, progress: f64) -> Result<Vec<Task>, DatasetError> {
-        let before = self.cursor();
-        let tasks = self.draw(count, progress);
-        if tasks.is_err() {
-            self.restore(&before)?;
-        }
-        tasks
+        let mut proportions = self.proportions.clone();
+        let order: Vec<usize> = (0..count).map(|_| proportions.next()).collect();
+        self.draw(&order, progress)?;
+        self.proportions = proportions;
+        let labelled = order.into_iter().map(|turn| {
+            let task = self.undelivered[turn].pop_front();
+            let task = task.expect("as many were drawn as are due");
+            mixture_task(&self.entries[turn].name, task)
+        });
+        labelled.collect()
     }
 
     fn observe(&mut self, results: &[TaskResult]) {
@@ -233,58 +254,55 @@ impl TaskSource for MixtureSource {
     }
 
     fn cursor(&self) -> Cursor {
-        let places = self
-            .entries
-            .iter()
-            .map(|entry| (entry.name.clone(), entry.source.cursor()));
-        Cursor {
-            mixture: places.collect::<BTreeMap<_, _>>(),
-            ..Cursor::at(0, self.proportions.count())
-        }
+        let names = || self.entries.iter().map(|entry| entry.name.clone());
+        let places = self.entries.iter().map(|entry| entry.source.cursor());
+        let undelivered = names().zip(self.undelivered.iter().cloned());
+        Cursor::at(KIND, 0, self.proportions.count()).with_state(&MixtureState {
+            entries: names().zip(places).collect(),
+            undelivered: undelivered.filter(|(_, tasks)| !tasks.is_empty()).collect(),
+        })
     }
 
     fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError> {
-        let Cursor {
-            epoch,
-            index,
-            curriculum,
-            mixture,
-        } = cursor;
-        let foreign = |reason: String| DatasetError::ForeignCursor {
-            source_kind: "a mixture",
-            reason,
-        };
+        cursor.expect_source(KIND)?;
+        let MixtureState {
+            entries: places,
+            mut undelivered,
+        } = cursor.read_state()?;
         let own: Vec<&str> = self
             .entries
             .iter()
             .map(|entry| entry.name.as_str())
             .collect();
-        let saved: Vec<&str> = mixture.keys().map(String::as_str).collect();
+        let saved: Vec<&str> = places.keys().map(String::as_str).collect();
         let same = own.len() == saved.len() && own.iter().all(|name| saved.contains(name));
-        if *epoch != 0 || curriculum.is_some() || !same {
-            return Err(foreign(format!(
+        if cursor.epoch != 0 || !same {
+            return Err(cursor.misfit(format_args!(
                 "it is of the entries [{}], and the config has [{}]",
                 saved.join(", "),
                 own.join(", ")
             )));
         }
-        let before = self.cursor();
+        let before: Vec<Cursor> = self.entries.iter().map(|e| e.source.cursor()).collect();
         let mut failure = None;
         for entry in &mut self.entries {
-            if let Err(error) = entry.source.restore(&mixture[&entry.name]) {
-                failure = Some(foreign(format!("entry {}: {error}", entry.name)));
+            if let Err(error) = entry.source.restore(&places[&entry.name]) {
+                failure = Some(cursor.misfit(format_args!("entry {}: {error}", entry.name)));
                 break;
             }
         }
         if let Some(error) = failure {
-            for entry in &mut self.entries {
-                entry.source.restore(&before.mixture[&entry.name])?;
+            for (entry, place) in self.entries.iter_mut().zip(&before) {
+                entry.source.restore(place)?;
             }
             return Err(error);
         }
+        for (entry, tasks) in self.entries.iter().zip(&mut self.undelivered) {
+            *tasks = undelivered.remove(&entry.name).unwrap_or_default();
+        }
         // How many tasks each has posed follows from how many there were.
         self.proportions.posed.fill(0);
-        for _ in 0..*index {
+        for _ in 0..cursor.index {
             self.proportions.next();
         }
         Ok(())
@@ -295,9 +313,8 @@ impl TaskSource for MixtureSource {
 mod tests {
     use super::*;
     use crate::curriculum::{PassRateConfig, ProblemSource};
-    use crate::generators::{ChainSumConfig, Generator, GeneratorConfig};
+    use crate::generators::{ChainSumConfig, Generator, GeneratorConfig, GeneratorSource};
     use crate::jsonl::JsonlSource;
-    use crate::source::GeneratorSource;
     use crate::split::Split;
     use crate::task::Prompt;
 
@@ -399,11 +416,7 @@ mod tests {
     #[test]
     fn a_resumed_mixture_goes_on_as_an_uninterrupted_one() {
         let results = |batch: &[Task]| -> Vec<TaskResult> {
-            let result = |task: &Task| TaskResult {
-                id: task.id.clone(),
-                passed: task.answer.len() * 3 % 5,
-                judged: 4,
-            };
+            let result = |task: &Task| TaskResult::new(&task.id, task.answer.len() * 3 % 5, 4);
             batch.iter().map(result).collect()
         };
         let mut whole = mixture();
@@ -426,19 +439,74 @@ mod tests {
     fn results_reach_the_entry_they_are_about() {
         let mut source = mixture();
         source.next_batch(20, 0.0).unwrap();
-        let result = |id: &str| TaskResult {
-            id: id.to_owned(),
-            passed: 1,
-            judged: 8,
-        };
+        let result = |id: &str| TaskResult::new(id, 1, 8);
         source.observe(&[result("hard/p/3"), result("file/p/3"), result("hardly/p/4")]);
-        let state = source.cursor().mixture["hard"].curriculum.clone().unwrap();
-        let known: Vec<&String> = state.evidence.keys().collect();
-        assert_eq!(known, ["p/3"]);
+        let state: MixtureState = source.cursor().read_state().unwrap();
+        let evidence = state.entries["hard"].state["evidence"].as_object().unwrap();
+        assert_eq!(evidence.keys().collect::<Vec<_>>(), ["p/3"]);
+    }
+
+    /// Fails at every other batch.
+    struct Moody {
+        source: JsonlSource,
+        fails: bool,
+    }
+
+    impl TaskSource for Moody {
+        fn next_batch(&mut self, count: usize, progress: f64) -> Result<Vec<Task>, DatasetError> {
+            self.fails = !self.fails;
+            if self.fails {
+                return Err(DatasetError::InvalidProgress { progress });
+            }
+            self.source.next_batch(count, progress)
+        }
+
+        fn cursor(&self) -> Cursor {
+            self.source.cursor()
+        }
+
+        fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError> {
+            self.source.restore(cursor)
+        }
     }
 
     #[test]
-    fn an_error_leaves_every_entry_where_it_was() {
+    fn after_an_error_a_mixture_goes_on_as_if_not_asked() {
+        let mixture = |fails: bool| {
+            let moody = Moody {
+                source: JsonlSource::new(tasks(5), 3).unwrap(),
+                fails,
+            };
+            MixtureSource::new(vec![
+                entry("a", 1.0, JsonlSource::new(tasks(5), 2).unwrap()),
+                entry("b", 1.0, moody),
+            ])
+            .unwrap()
+        };
+        let (mut calm, mut moody) = (mixture(true), mixture(false));
+        let expected = calm.next_batch(4, 0.0).unwrap();
+        assert!(moody.next_batch(6, 0.0).is_err());
+        // What was drawn of `a` survives a stop, too.
+        let saved = serde_json::to_string(&moody.cursor()).unwrap();
+        let mut resumed = mixture(true);
+        resumed
+            .restore(&serde_json::from_str(&saved).unwrap())
+            .unwrap();
+        assert_eq!(resumed.cursor(), moody.cursor());
+        assert_eq!(resumed.next_batch(4, 0.0).unwrap(), expected);
+        assert_eq!(moody.next_batch(4, 0.0).unwrap(), expected);
+        assert!(moody.next_batch(4, 0.0).is_err());
+        assert!(calm.next_batch(4, 0.0).is_err());
+        assert_eq!(
+            moody.next_batch(4, 0.0).unwrap(),
+            calm.next_batch(4, 0.0).unwrap()
+        );
+        // All that was drawn has been handed out by now or is drawn again.
+        assert_eq!(moody.proportions.posed, calm.proportions.posed);
+    }
+
+    #[test]
+    fn a_label_of_the_files_own_is_refused() {
         let mut reserved = tasks(2);
         for task in &mut reserved {
             task.columns
@@ -449,24 +517,45 @@ mod tests {
             entry("b", 1.0, JsonlSource::new(reserved, 2).unwrap()),
         ])
         .unwrap();
-        let before = source.cursor();
-        let error = source.next_batch(4, 0.0).unwrap_err().to_string();
-        assert!(error.contains("column `mixture`"), "{error}");
-        assert_eq!(source.cursor(), before);
+        for _ in 0..2 {
+            let error = source.next_batch(4, 0.0).unwrap_err().to_string();
+            assert!(error.contains("column `mixture`"), "{error}");
+        }
+        assert_eq!(source.cursor().index, 0);
+    }
 
-        let mut other = mixture();
-        other.next_batch(5, 0.0).unwrap();
-        let error = source.restore(&other.cursor()).unwrap_err().to_string();
+    #[test]
+    fn a_foreign_place_is_refused_and_changes_nothing() {
+        let mut two = MixtureSource::new(vec![
+            entry("a", 1.0, JsonlSource::new(tasks(5), 2).unwrap()),
+            entry("b", 1.0, JsonlSource::new(tasks(5), 2).unwrap()),
+        ])
+        .unwrap();
+        let mut source = mixture();
+        source.next_batch(5, 0.0).unwrap();
+        let error = two.restore(&source.cursor()).unwrap_err().to_string();
         assert!(
             error.contains("[file, hard, sums], and the config has [a, b]"),
             "{error}"
         );
-        let mut wrong = other.cursor();
-        wrong.mixture.insert("hard".to_owned(), Cursor::at(0, 3));
-        let before = other.cursor();
-        let error = other.restore(&wrong).unwrap_err().to_string();
-        assert!(error.contains("entry hard: "), "{error}");
-        assert_eq!(other.cursor(), before);
+        let before = source.cursor();
+        let mut state: MixtureState = before.read_state().unwrap();
+        state
+            .entries
+            .insert("hard".to_owned(), Cursor::at("a file", 0, 3));
+        let error = source
+            .restore(&before.clone().with_state(&state))
+            .unwrap_err()
+            .to_string();
+        let expected = "entry hard: the saved place in the data is one in a file, which is no place in a file with a curriculum";
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(source.cursor(), before);
+        let error = source
+            .restore(&Cursor::at("a generator", 0, 3))
+            .unwrap_err();
+        let expected =
+            "the saved place in the data is one in a generator, which is no place in a mixture";
+        assert!(error.to_string().starts_with(expected), "{error}");
     }
 
     #[test]

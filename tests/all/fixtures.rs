@@ -63,11 +63,7 @@ pub fn judge() -> Judge {
         {"kind": "length", "max_tokens": 12, "buffer_tokens": 11}
     ))
     .unwrap();
-    let rubric = RubricConfig {
-        total: None,
-        components: vec![exact, length],
-        ..Default::default()
-    };
+    let rubric = RubricConfig::new(vec![exact, length]);
     Judge::new(
         Rubric::from_config(&rubric).unwrap(),
         Duration::from_secs(10),

@@ -6,12 +6,14 @@
 //! | `objectives` | losses, gradients and advantages by TRL and verl |
 //! | `consistency` | the same thing computed two ways |
 //! | `configs` | every shipped config loads |
+//! | `layers` | modules use only what stands below them |
 //! | `wgpu` | the same on a wgpu adapter, when DUNWU_TEST_WGPU is set |
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod configs;
 mod consistency;
 mod fixtures;
+mod layers;
 mod objectives;
 mod references;
 mod wgpu;

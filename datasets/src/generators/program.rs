@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Problem, TraceMix, check_range, default_heldout_fraction, level_or_any};
-use crate::error::{DatasetError, expect_setting};
-use crate::split::{Split, check_fraction};
+use crate::error::DatasetError;
+use crate::settings::check_fraction;
+use crate::settings::expect_setting;
+use crate::split::Split;
 use crate::task::Prompt;
 
 /// How a task is posed.

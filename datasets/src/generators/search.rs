@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::TraceMix;
-use super::countdown::operate;
+use super::arithmetic::operate;
 
 /// Attempts after which a search gives up.
 const MAX_ATTEMPTS: usize = 4;

@@ -10,14 +10,11 @@ mod words;
 use super::Verdict;
 use super::budget::{Doubt, MAX_DEPTH};
 use super::decide::Context;
-use super::expression::{Expression, Function, RelationKind};
+use super::expression::{CASES, Expression, Function};
 use super::realset::speaks_of_sets;
 use super::text::same_text;
 use stated::assigned;
 pub(super) use words::set_in_words;
-
-/// The name under which a function by cases is kept: value and condition of each in turn.
-pub(super) const CASES: &str = "\\cases";
 
 /// All verdicts together: one difference is enough, and one doubt is a doubt.
 fn all_of(verdicts: impl IntoIterator<Item = Result<Verdict, Doubt>>) -> Result<Verdict, Doubt> {

@@ -5,6 +5,9 @@ use num_rational::BigRational;
 
 use super::units::Unit;
 
+/// The name under which a function by cases is kept as an [`Expression::Apply`]: value and condition of each case in turn.
+pub(crate) const CASES: &str = "\\cases";
+
 /// A constant with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Constant {
@@ -414,6 +417,15 @@ impl Expression {
                 upper: maybe(upper),
                 body: boxed(body),
             },
+        }
+    }
+
+    /// The expression with what `replacement` makes for each free occurrence of the variable `name`.
+    pub(crate) fn substitute(&self, name: &str, replacement: &dyn Fn() -> Expression) -> Self {
+        match self {
+            Self::Symbol(symbol) if symbol == name => replacement(),
+            Self::Bound { variable, .. } if variable == name => self.clone(),
+            other => other.map_parts(&|part| part.substitute(name, replacement)),
         }
     }
 

@@ -275,10 +275,20 @@ fn reason_at(text: &str, at: usize) -> Option<&'static str> {
             return None;
         }
     }
+    let consequence = matches!(*found, ", so " | ", hence" | ", therefore" | ", thus");
+    if consequence && !begins_with_value(&text[..at]) {
+        // `It costs $4 and $6, so $10`: the answer comes after it.
+        return None;
+    }
     if *found == ". " && rest[2..].starts_with(|c: char| !c.is_uppercase()) {
         return None;
     }
     Some(found)
+}
+
+/// Whether a text begins with a value, or is little more than one word.
+fn begins_with_value(head: &str) -> bool {
+    head.split_whitespace().count() <= 2 || leading_value(&without_lead_in(head)).is_some()
 }
 
 /// Whether the bracket at `at` holds a remark: words, and no list of values.

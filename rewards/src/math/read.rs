@@ -539,14 +539,11 @@ fn same_predicate(gold: &str, pred: &str) -> bool {
     }
 }
 
-/// Whether a decimal comma in `text` may part two numbers: `0,5`.
+/// Whether a text is a decimal with a comma that may as well part two numbers: `0,5`.
 fn has_short_decimals(text: &str) -> bool {
-    text.find("0,").is_some_and(|at| {
-        let digits = text[at + 2..]
-            .bytes()
-            .take_while(u8::is_ascii_digit)
-            .count();
-        (1..3).contains(&digits) && !text[..at].ends_with(|c: char| c.is_ascii_digit())
+    let digits = text.trim_matches(['$', ' ', '-']).strip_prefix("0,");
+    digits.is_some_and(|digits| {
+        (1..3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
     })
 }
 
@@ -600,8 +597,8 @@ fn words_of_prose(text: &str) -> usize {
             .take_while(|byte| byte.is_ascii_alphabetic())
             .count();
         let word = if run >= 2 { &text[at..at + run] } else { "" };
-        let counts = run >= 3 || super::parse::is_english(word);
-        count += usize::from(counts && super::parse::function_named(word).is_none());
+        let counts = run >= 3 || super::vocabulary::is_english(word);
+        count += usize::from(counts && super::vocabulary::function_named(word).is_none());
         at += run.max(1);
     }
     count

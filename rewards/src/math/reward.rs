@@ -2,20 +2,26 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Form, MathOptions, PercentPolicy, Tolerance, Verdict, answer_in, judge};
+use super::{
+    Form, MathOptions, PercentPolicy, Tolerance, Verdict, answer_in, gold_fault, judge, judge_any,
+    right_answers,
+};
+use crate::error::{Fault, RewardError};
 use crate::extract::Extraction;
-use crate::reward::{Reward, RewardError, Sample};
-use crate::rubric::RubricError;
+use crate::option::{OptionError, check_finite};
+use crate::reward::Reward;
+use crate::sample::Sample;
 use crate::vote::Answers;
 
-/// What becomes of an answer about which nothing can be said.
+/// What becomes of an answer about which nothing can be said, and whose own doing that is. Where the task's answer is at fault,
+/// which can be compared with nothing, there is no reward whatever is chosen here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Undecided {
     /// The completion gets no reward and is left out of training; it is counted.
-    #[default]
     Exclude,
-    /// The answer counts as wrong.
+    /// The answer counts as wrong: an answer that cannot be read, or uses up its budget, is no way out.
+    #[default]
     Wrong,
 }
 
@@ -67,8 +73,11 @@ impl Default for MathConfig {
 
 /// `correct` if the completion's answer equals the task's by [`judge`], `wrong` if it differs or there is none.
 ///
-/// An undecided answer is [`RewardError::Undecided`] unless the config makes it wrong. In a truncated completion only answers
-/// whose end is marked count. It does not apply to a task without an answer.
+/// The task's answer may be a JSON array of several right ones, see [`right_answers`].
+///
+/// An answer that cannot be decided is wrong unless the config leaves it out; if the task's answer is at fault, the judgement is
+/// [`RewardError::Undecided`] in any case. In a truncated completion only answers whose end is marked count. It does not apply
+/// to a task without an answer.
 #[derive(Clone, Debug)]
 pub struct Math {
     name: String,
@@ -82,9 +91,9 @@ impl Math {
     /// The judge that `config` describes.
     ///
     /// # Errors
-    /// [`RubricError::InvalidOption`] for scores that are not finite, an empty `extraction`, or a tolerance that is negative,
+    /// [`OptionError::Invalid`] for scores that are not finite, an empty `extraction`, or a tolerance that is negative,
     /// not finite or of more than 300 decimals.
-    pub fn from_config(config: &MathConfig) -> Result<Self, RubricError> {
+    pub fn from_config(config: &MathConfig) -> Result<Self, OptionError> {
         let MathConfig {
             name,
             weight: _,
@@ -98,17 +107,11 @@ impl Math {
             wrong,
         } = config.clone();
         let name = name.unwrap_or_else(|| "math".to_owned());
-        let invalid = |option, value: String, expected: &str| RubricError::InvalidOption {
-            component: name.clone(),
-            option,
-            value,
-            expected: expected.to_owned(),
+        let invalid = |option, value: String, expected: &str| {
+            OptionError::invalid(&name, option, value, expected)
         };
-        for (option, value) in [("correct", correct), ("wrong", wrong)] {
-            if !value.is_finite() {
-                return Err(invalid(option, value.to_string(), "a finite number"));
-            }
-        }
+        check_finite(&name, "correct", correct)?;
+        check_finite(&name, "wrong", wrong)?;
         if extraction.is_empty() {
             return Err(invalid("extraction", "[]".to_owned(), "at least one"));
         }
@@ -148,6 +151,20 @@ impl Math {
     }
 }
 
+impl Math {
+    /// Whose doing an undecided comparison with these right answers is: the task's if one of them can be compared with nothing.
+    fn fault_of(&self, golds: &[String]) -> Fault {
+        let broken = golds
+            .iter()
+            .any(|gold| gold_fault(gold, &self.options).is_some());
+        if broken {
+            Fault::Task
+        } else {
+            Fault::Completion
+        }
+    }
+}
+
 impl Reward for Math {
     fn name(&self) -> &str {
         &self.name
@@ -157,27 +174,27 @@ impl Reward for Math {
         if sample.task.answer.trim().is_empty() {
             return Ok(None);
         }
-        let judgement = match sample.truncated {
-            false => judge(&sample.task.answer, sample.completion, &self.options),
-            true => {
-                let options = MathOptions {
-                    truncated: true,
-                    ..self.options.clone()
-                };
-                judge(&sample.task.answer, sample.completion, &options)
-            }
+        let options = MathOptions {
+            truncated: sample.truncated,
+            ..self.options.clone()
         };
-        match (judgement.verdict, self.undecided) {
-            (Verdict::Equal, _) => Ok(Some(self.correct)),
-            (Verdict::Different, _) | (Verdict::Undecided { .. }, Undecided::Wrong) => {
-                Ok(Some(self.wrong))
-            }
-            (Verdict::Undecided { why }, Undecided::Exclude) => Err(RewardError::Undecided {
-                task: sample.task.id.clone(),
-                name: self.name.clone(),
-                reason: why.to_string(),
-            }),
+        let golds = right_answers(&sample.task.answer);
+        let judgement = judge_any(&golds, sample.completion, &options);
+        let why = match judgement.verdict {
+            Verdict::Equal => return Ok(Some(self.correct)),
+            Verdict::Different => return Ok(Some(self.wrong)),
+            Verdict::Undecided { why } => why,
+        };
+        let fault = self.fault_of(&golds);
+        if fault == Fault::Completion && self.undecided == Undecided::Wrong {
+            return Ok(Some(self.wrong));
         }
+        Err(RewardError::undecided(
+            fault,
+            sample,
+            &self.name,
+            why.to_string(),
+        ))
     }
 
     fn answers(&self) -> Option<&dyn Answers> {
@@ -218,12 +235,7 @@ mod tests {
         completion: &str,
         truncated: bool,
     ) -> Result<Option<f64>, RewardError> {
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: answer.to_owned(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), answer);
         let sample = Sample {
             task: &task,
             completion,
@@ -243,17 +255,44 @@ mod tests {
         assert_eq!(value("1/2", "no idea", false), Some(0.0));
         assert_eq!(value("12", "it is 12", true), Some(0.0));
         assert_eq!(value(" ", "it is 12", false), None);
-        let error = score(&config, "5", r"\boxed{5^{5^{5^5}}}", false).unwrap_err();
-        assert!(error.is_undecided(), "{error}");
+        assert_eq!(
+            value(r#"["1/3", "0.5"]"#, r"so \boxed{1/2}", false),
+            Some(1.0)
+        );
+        assert_eq!(
+            value(r#"["1/3", "0.5"]"#, r"so \boxed{2}", false),
+            Some(0.0)
+        );
+    }
+
+    #[test]
+    fn the_undecided_is_wrong_unless_the_task_is_at_fault() {
         let wrong = MathConfig {
-            undecided: Undecided::Wrong,
             wrong: -1.0,
             ..MathConfig::default()
         };
-        assert_eq!(
-            score(&wrong, "5", r"\boxed{5^{5^{5^5}}}", false).unwrap(),
-            Some(-1.0)
-        );
+        let exclude = MathConfig {
+            undecided: Undecided::Exclude,
+            ..wrong.clone()
+        };
+        for completion in [r"\boxed{5^{5^{5^5}}}", r"\boxed{\begin{}", r"\boxed{1/0}"] {
+            assert_eq!(
+                score(&wrong, "5", completion, false).unwrap(),
+                Some(-1.0),
+                "{completion}"
+            );
+        }
+        let tower = r"\boxed{5^{5^{5^5}}}";
+        let error = score(&exclude, "5", tower, false).unwrap_err();
+        assert!(error.is_undecided(), "{error}");
+        assert_eq!(error.fault(), Fault::Completion);
+        for config in [&wrong, &exclude] {
+            for gold in ["5^{5^{5^5}}", r"\begin{"] {
+                let error = score(config, gold, r"\boxed{3}", false).unwrap_err();
+                assert!(error.is_undecided(), "{error}");
+                assert_eq!(error.fault(), Fault::Task);
+            }
+        }
     }
 
     #[test]

@@ -592,7 +592,10 @@ fn hostile_answers_end_soon_and_never_as_equal() {
 fn what_is_read_can_be_shown() {
     let judgement = judge(r"\frac12", "so it is $0.5$ cm", &MathOptions::default());
     assert_eq!(judgement.gold_parsed().as_deref(), Some(r"\frac{1}{2}"));
-    assert_eq!(judgement.pred_parsed().as_deref(), Some(r"\frac{1}{2}"));
+    assert_eq!(
+        judgement.pred_parsed().as_deref(),
+        Some(r"\frac{1}{2} \text{cm}")
+    );
     assert_eq!(judgement.why, "the same value");
     let nothing = judge("5", "", &MathOptions::default());
     assert_eq!(nothing.pred_parsed(), None);

@@ -79,7 +79,7 @@ pub(super) fn plain_words(text: &str) -> String {
 /// Whether this is a word of a language and no variable or function: `a sin x` has no article.
 fn is_word(word: &str) -> bool {
     word.chars().filter(|c| c.is_alphabetic()).count() >= 3
-        && super::parse::function_named(word).is_none()
+        && super::vocabulary::function_named(word).is_none()
 }
 
 /// Letters of choices.

@@ -207,12 +207,10 @@ pub fn answer(
     completion: &Completion,
     judge: &dyn Answers,
 ) -> Option<String> {
-    judge.answer(&Sample {
-        task: &group.task,
-        completion: &completion.text,
-        truncated: completion.truncated(),
-        completion_tokens: completion.tokens.len(),
-    })
+    let sample = Sample::new(&group.task, &completion.text)
+        .truncated(completion.truncated())
+        .tokens(completion.tokens.len());
+    judge.answer(&sample)
 }
 
 /// Mean length and share cut off; `None` of nothing.

@@ -165,6 +165,10 @@ impl RolloutCollector<'_> {
             .enumerate()
             .flat_map(|(r, request)| request.seeds.iter().map(move |_| r))
             .collect();
+        // The first completion of each request.
+        let first: Vec<usize> = (0..requests.len())
+            .map(|r| of.partition_point(|other| *other < r))
+            .collect();
         let mut submitted: Vec<Option<Result<(String, Pending), PromptError>>> =
             of.iter().map(|_| None).collect();
         let mut on_end = |sample: usize, output: &Generated| {
@@ -172,6 +176,8 @@ impl RolloutCollector<'_> {
             submitted[sample] = Some(text.map(|text| {
                 let submission = Submission {
                     task: tasks[of[sample]].clone(),
+                    place: sample - first[of[sample]],
+                    group: requests[of[sample]].seeds.len(),
                     text: text.clone(),
                     truncated: output.finish == Finish::Length,
                     tokens: output.tokens.len(),

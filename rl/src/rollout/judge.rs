@@ -1,14 +1,19 @@
 //! The rubric on its own threads, with a deadline: a judge that fails or hangs is a fault that is
 //! counted, never a reward of 0, and never stops the run.
 //!
-//! A rubric with components that take batches is given all completions that wait, at once: the first alone, then
-//! whatever ended while it was busy. A batch that fails, panics or takes too long says nothing about its members: each
-//! that got no verdict is then judged alone, with a deadline of its own.
+//! A rubric with components that take batches is given whole groups, one after the other: all completions of a task at once
+//! and in their order, when the last of them has ended. So no verdict depends on which completion ended first. A batch
+//! that fails or takes too long says nothing about its members: each that got no verdict is then judged alone, with a
+//! deadline of its own, unless a component compares the members.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use dunwu_datasets::Task;
-use dunwu_rewards::{RewardError, RewardOutcome, Rubric, Sample};
+use dunwu_rewards::{Attempt, Fault, RewardError, RewardOutcome, Rubric, Sample};
 use tokio::{
     runtime::Runtime,
     sync::{
@@ -16,9 +21,6 @@ use tokio::{
         oneshot,
     },
 };
-
-/// Completions that are judged at once, at most.
-const LARGEST_BATCH: usize = 64;
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -56,11 +58,26 @@ impl JudgeError {
     }
 }
 
+impl JudgeError {
+    /// Whose doing it is; `None` if that was not recorded.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Reward(error) => Some(error.fault()),
+            Self::Deadline { .. } | Self::Panic(_) => Some(Fault::Host),
+            Self::Earlier { .. } => None,
+        }
+    }
+}
+
 /// What a judge is shown; owned, since it crosses threads.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    /// What was asked.
+    /// What was asked. All completions of a group share it.
     pub task: Arc<Task>,
+    /// Its place in the group, from 0.
+    pub place: usize,
+    /// Completions of the group.
+    pub group: usize,
     /// What was answered.
     pub text: String,
     /// Whether the answer was cut off.
@@ -74,8 +91,15 @@ pub struct Judge {
     rubric: Arc<Rubric>,
     deadline: Duration,
     runtime: Option<Runtime>,
-    /// Where completions wait for the next batch; nothing if no component takes batches.
-    waiting: Option<UnboundedSender<Waiting>>,
+    /// Where completions wait for the rest of their group; nothing if no component takes batches.
+    groups: Option<Groups>,
+}
+
+/// Groups that are not complete, and where they go when they are.
+struct Groups {
+    /// By the address of the task that they share.
+    gathering: Mutex<HashMap<usize, Vec<Option<Waiting>>>>,
+    complete: UnboundedSender<Vec<Waiting>>,
 }
 
 /// A verdict that is on its way.
@@ -101,16 +125,19 @@ impl Judge {
             .enable_time()
             .build()?;
         let rubric = Arc::new(rubric);
-        let waiting = rubric.takes_batches().then(|| {
-            let (waiting, inbox) = unbounded_channel();
-            runtime.spawn(judge_batches(rubric.clone(), deadline, inbox));
-            waiting
+        let groups = rubric.takes_batches().then(|| {
+            let (complete, inbox) = unbounded_channel();
+            runtime.spawn(judge_groups(rubric.clone(), deadline, inbox));
+            Groups {
+                gathering: Mutex::default(),
+                complete,
+            }
         });
         Ok(Self {
             rubric,
             deadline,
             runtime: Some(runtime),
-            waiting,
+            groups,
         })
     }
 
@@ -119,18 +146,17 @@ impl Judge {
         &self.rubric
     }
 
-    /// Starts scoring, or has it wait for the next batch, and returns at once.
+    /// Starts scoring, or has it wait for the rest of its group, and returns at once.
     pub fn submit(&self, submission: Submission) -> Pending {
         let (reply, pending) = oneshot::channel();
         let submission = Arc::new(submission);
         let waiting = Waiting { submission, reply };
-        let alone = match &self.waiting {
-            Some(batches) => batches.send(waiting).err().map(|refused| refused.0),
-            None => Some(waiting),
-        };
-        if let Some(waiting) = alone {
-            let alone = judge_alone(self.rubric.clone(), self.deadline, waiting);
-            self.runtime().spawn(alone);
+        match &self.groups {
+            Some(groups) => groups.add(waiting),
+            None => {
+                let alone = judge_alone(self.rubric.clone(), self.deadline, waiting);
+                self.runtime().spawn(alone);
+            }
         }
         Pending(pending)
     }
@@ -157,36 +183,56 @@ impl Drop for Judge {
     }
 }
 
-/// Judges what waits, a batch at a time, until no more can come.
-async fn judge_batches(
+impl Groups {
+    /// Has `waiting` wait for its group, or sends the group on if it is the last.
+    fn add(&self, waiting: Waiting) {
+        let (place, size) = (waiting.submission.place, waiting.submission.group);
+        let key = Arc::as_ptr(&waiting.submission.task) as usize;
+        let mut gathering = self
+            .gathering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let group = gathering.entry(key).or_default();
+        group.resize_with(size.max(place + 1), || None);
+        group[place] = Some(waiting);
+        if group.iter().all(Option::is_some) {
+            let group = gathering.remove(&key).unwrap_or_default();
+            // Only when the judge ends is nobody there to take it, and then nobody waits for a verdict.
+            let _ = self.complete.send(group.into_iter().flatten().collect());
+        }
+    }
+}
+
+/// Judges groups, one after the other, until no more can come.
+async fn judge_groups(
     rubric: Arc<Rubric>,
     deadline: Duration,
-    mut inbox: UnboundedReceiver<Waiting>,
+    mut inbox: UnboundedReceiver<Vec<Waiting>>,
 ) {
-    let mut batch = Vec::new();
-    while inbox.recv_many(&mut batch, LARGEST_BATCH).await > 0 {
-        let batch = std::mem::take(&mut batch);
-        if batch.len() == 1 {
-            for waiting in batch {
-                judge_alone(rubric.clone(), deadline, waiting).await;
-            }
-            continue;
-        }
-        let shown: Vec<_> = batch.iter().map(|w| w.submission.clone()).collect();
+    while let Some(group) = inbox.recv().await {
+        let shown: Vec<_> = group.iter().map(|w| w.submission.clone()).collect();
         let judge = rubric.clone();
-        let said = within(deadline, move || {
+        let said = within(deadline, move |attempt| {
             let samples: Vec<Sample> = shown.iter().map(|s| sample(s)).collect();
-            judge.score_batch(&samples)
+            judge.score_group_within(&samples, attempt)
         });
-        // Without a verdict of the batch, all are judged alone.
+        // Without a verdict of the group, each of its members has had none in time.
         let mut said = said.await.unwrap_or_default().into_iter();
-        for waiting in batch {
-            match said.next() {
-                Some(Ok(outcome)) => tell(waiting, Ok(outcome)),
-                Some(Err(error)) if error.is_undecided() => tell(waiting, Err(error.into())),
-                Some(Err(_)) | None => {
-                    tokio::spawn(judge_alone(rubric.clone(), deadline, waiting));
-                }
+        for waiting in group {
+            let late = || {
+                Err(JudgeError::Deadline {
+                    seconds: deadline.as_secs_f64(),
+                })
+            };
+            let verdict = said.next().map_or_else(late, |said| Ok(said?));
+            let is_last = rubric.needs_groups()
+                || verdict
+                    .as_ref()
+                    .map_or_else(JudgeError::is_undecided, |_| true);
+            if is_last {
+                tell(waiting, verdict);
+            } else {
+                tokio::spawn(judge_alone(rubric.clone(), deadline, waiting));
             }
         }
     }
@@ -195,24 +241,33 @@ async fn judge_batches(
 /// Judges one completion on a thread of its own.
 async fn judge_alone(rubric: Arc<Rubric>, deadline: Duration, waiting: Waiting) {
     let shown = waiting.submission.clone();
-    let verdict = within(deadline, move || rubric.score(&sample(&shown))).await;
+    let judged = within(deadline, move |attempt| {
+        rubric.score_within(&sample(&shown), attempt)
+    });
+    let verdict = judged.await;
     tell(
         waiting,
         verdict.and_then(|verdict| verdict.map_err(JudgeError::from)),
     );
 }
 
-/// What `work` says, if it says it in time.
+/// What `work` says, if it says it in time. Work that is late is told that nobody waits for it any more.
 async fn within<T: Send + 'static>(
     deadline: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
+    work: impl FnOnce(&Attempt) -> T + Send + 'static,
 ) -> Result<T, JudgeError> {
-    match tokio::time::timeout(deadline, tokio::task::spawn_blocking(work)).await {
+    let attempt = Attempt::within(deadline);
+    let shown = attempt.clone();
+    let working = tokio::task::spawn_blocking(move || work(&shown));
+    match tokio::time::timeout(deadline, working).await {
         Ok(Ok(said)) => Ok(said),
         Ok(Err(panic)) => Err(JudgeError::Panic(panic.to_string())),
-        Err(_) => Err(JudgeError::Deadline {
-            seconds: deadline.as_secs_f64(),
-        }),
+        Err(_) => {
+            attempt.cancel();
+            Err(JudgeError::Deadline {
+                seconds: deadline.as_secs_f64(),
+            })
+        }
     }
 }
 
@@ -222,12 +277,9 @@ fn tell(waiting: Waiting, verdict: Verdict) {
 }
 
 fn sample(submission: &Submission) -> Sample<'_> {
-    Sample {
-        task: &submission.task,
-        completion: &submission.text,
-        truncated: submission.truncated,
-        completion_tokens: submission.tokens,
-    }
+    Sample::new(&submission.task, &submission.text)
+        .truncated(submission.truncated)
+        .tokens(submission.tokens)
 }
 
 #[cfg(test)]

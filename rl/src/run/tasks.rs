@@ -1,6 +1,6 @@
 //! The problems of a run, by side of the split.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use dunwu_datasets::{
     Demonstration, Generator, GeneratorSource, JsonlSource, LevelSource, MixtureEntry,
@@ -48,7 +48,7 @@ enum Problems {
     /// With the text around its questions.
     Generated(Generator, Option<Template>),
     /// Those of a file, put by its template already.
-    Fixed(Vec<Task>),
+    Fixed(Arc<[Task]>),
 }
 
 /// Generators whose demonstrations are put as their tasks are: one, or those of a mixture.
@@ -266,7 +266,7 @@ fn read(source: &SourceConfig, seed: u64, count: usize) -> Result<(Side, Vec<Tas
             let file = source.file.expect("the config was validated");
             let (train, mut heldout) = divided(source, file)?;
             heldout.truncate(count);
-            (Problems::Fixed(put(train)?), put(heldout)?)
+            (Problems::Fixed(put(train)?.into()), put(heldout)?)
         }
     };
     Ok((Side { problems, rates }, heldout))

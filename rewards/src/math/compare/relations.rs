@@ -4,7 +4,7 @@ use super::stated::{Stated, assigned};
 use super::{all_of, has_two_signs, is_name};
 use crate::math::Verdict;
 use crate::math::budget::Doubt;
-use crate::math::decide::{Context, substitute};
+use crate::math::decide::Context;
 use crate::math::expression::{Expression, RelationKind};
 use crate::math::normal::{Sign, same_up_to_factor};
 use crate::math::numeric::BallSign;
@@ -97,7 +97,7 @@ impl Context<'_> {
             match (here, there) {
                 (Expression::Symbol(to), Expression::Symbol(from)) => {
                     if to != from {
-                        renamed = substitute(&renamed, from, &|| Expression::Symbol(to.clone()));
+                        renamed = renamed.substitute(from, &|| Expression::Symbol(to.clone()));
                     }
                 }
                 _ => match self.answers(here, there)? {

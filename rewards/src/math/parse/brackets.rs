@@ -1,7 +1,6 @@
 //! Brackets of all kinds: groups, tuples, intervals, sets, absolute values, matrices.
 
-use super::super::compare::CASES;
-use super::super::expression::{Connective, Constant, Expression, Function};
+use super::super::expression::{CASES, Connective, Constant, Expression, Function};
 use super::super::token::Token;
 use super::functions::root;
 use super::operators::quotient;

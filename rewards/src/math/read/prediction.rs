@@ -1,6 +1,5 @@
 //! The predicted answer as an expression, out of the words around it.
 
-use super::super::budget::Doubt;
 use super::super::expression::Expression;
 use super::super::parse::ParseError;
 use super::super::prose::{Hedge, Said, corrected, harmless, hedge_before, leading_value, said};

@@ -2,7 +2,6 @@
 
 use super::super::Verdict;
 use super::super::budget::Doubt;
-use super::super::decide::substitute;
 use super::super::expression::{Constant, Expression, Function, RelationKind};
 use super::Judge;
 
@@ -97,7 +96,7 @@ impl Judge<'_> {
             && !left.symbols().contains(&from)
             && !right.symbols().contains(&to)
         {
-            let renamed = substitute(right, &from, &|| Expression::Symbol(to.clone()));
+            let renamed = right.substitute(&from, &|| Expression::Symbol(to.clone()));
             if answers(left, &renamed) == Verdict::Equal {
                 return Some((Verdict::Equal, "the same but for the name of a constant"));
             }
@@ -110,7 +109,7 @@ impl Judge<'_> {
             expression.any(&|part| matches!(part, Expression::Constant(Constant::I)))
         };
         if has_i(left) && !has_i(right) && right.symbols() == ["j"] {
-            let renamed = substitute(right, "j", &|| Expression::Constant(Constant::I));
+            let renamed = right.substitute("j", &|| Expression::Constant(Constant::I));
             if answers(left, &renamed) == Verdict::Equal {
                 return Some((Verdict::Equal, "the same with j for i"));
             }
@@ -175,9 +174,7 @@ fn differ_by_a_constant(
     }
     // l(x) − r(x) = l(t) − r(t)
     let elsewhere = |expression: &Expression| {
-        substitute(expression, name, &|| {
-            Expression::Symbol("\\elsewhere".to_owned())
-        })
+        expression.substitute(name, &|| Expression::Symbol("\\elsewhere".to_owned()))
     };
     let here = Expression::Sum(vec![left.clone(), elsewhere(&right)]);
     let there = Expression::Sum(vec![elsewhere(&left), right]);
@@ -217,14 +214,14 @@ fn families(
     {
         let mut free = gold_names.iter().filter(|name| !pred_names.contains(name));
         if let (Some(to), None) = (free.next(), free.next()) {
-            renamed = substitute(&pred, from, &|| Expression::Symbol(to.clone()));
+            renamed = pred.substitute(from, &|| Expression::Symbol(to.clone()));
         }
     } else if let [(to, _), ..] = gold_conditions.as_slice()
         && !pred_names.contains(to)
     {
         let mut free = pred_names.iter().filter(|name| !gold_names.contains(name));
         if let (Some(from), None) = (free.next(), free.next()) {
-            renamed = substitute(&pred, from, &|| Expression::Symbol(to.clone()));
+            renamed = pred.substitute(from, &|| Expression::Symbol(to.clone()));
         }
     }
     match answers(&gold, &renamed) {
