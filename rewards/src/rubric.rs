@@ -478,6 +478,23 @@ impl Rubric {
             .collect()
     }
 
+    /// What each component says of `sample`, and the total where all have a verdict; each component is asked once.
+    pub fn explain<'a>(
+        &'a self,
+        sample: &'a Sample,
+    ) -> (
+        Vec<(&'a str, Verdict)>,
+        Option<Result<RewardOutcome, RewardError>>,
+    ) {
+        let verdicts: Vec<_> = self.said(sample, &Attempt::unlimited()).collect();
+        let scores: Option<Vec<_>> = verdicts
+            .iter()
+            .map(|(_, verdict)| verdict.as_ref().ok().cloned())
+            .collect();
+        let outcome = scores.map(|scores| self.outcome(sample, scores));
+        (verdicts, outcome)
+    }
+
     fn weighted_sum(&self, task: &str, scores: &[Option<f64>]) -> Result<f64, RewardError> {
         if scores.iter().all(Option::is_none) {
             return Err(RewardError::NothingApplies {

@@ -152,6 +152,11 @@ impl Math {
 }
 
 impl Math {
+    /// How this judge reads and compares answers: those of completions, with the settings of its config.
+    pub fn options(&self) -> &MathOptions {
+        &self.options
+    }
+
     /// Whose doing an undecided comparison with these right answers is: the task's if one of them can be compared with nothing.
     fn fault_of(&self, golds: &[String]) -> Fault {
         let broken = golds

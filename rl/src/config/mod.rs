@@ -27,7 +27,7 @@ pub use alarms::{AlarmAction, AlarmsSection};
 pub use checkpoint::CheckpointSection;
 pub use data::DataSection;
 pub use evaluation::EvaluationSection;
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, load, load_rubric};
 pub use memory::MemorySection;
 pub use model::{ModelSection, PretrainedModel, ScratchModel};
 pub use reward::RewardSection;
