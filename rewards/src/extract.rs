@@ -119,6 +119,9 @@ pub(crate) fn extract_with<'a>(
 
 /// What a completion says outside of its thoughts.
 pub(crate) fn visible_part(text: &str) -> &str {
+    if !text.contains('<') {
+        return text;
+    }
     let after = text
         .rsplit_once("</think>")
         .map_or(text, |(_, after)| after);
@@ -128,6 +131,9 @@ pub(crate) fn visible_part(text: &str) -> &str {
 }
 
 fn answer_tag(text: &str) -> Option<&str> {
+    if !text.contains('<') {
+        return None;
+    }
     let (before, _) = text.rsplit_once("</answer>")?;
     before.rsplit_once("<answer>").map(|(_, answer)| answer)
 }
@@ -144,6 +150,9 @@ struct Span {
 /// An escaped brace such as `\{` is no brace.
 fn boxed(text: &str) -> Option<&str> {
     const COMMANDS: [&str; 2] = [r"\boxed", r"\fbox"];
+    if !text.contains('\\') {
+        return None;
+    }
     let first = COMMANDS
         .iter()
         .filter_map(|command| text.find(command))
@@ -236,6 +245,9 @@ fn joins(text: &str, before: Span, next: Span) -> bool {
 }
 
 fn hashes(text: &str) -> Option<&str> {
+    if !text.contains('#') {
+        return None;
+    }
     let (_, after) = text.rsplit_once("####")?;
     after.lines().next()
 }

@@ -486,7 +486,11 @@ impl Rubric {
         Vec<(&'a str, Verdict)>,
         Option<Result<RewardOutcome, RewardError>>,
     ) {
-        let verdicts: Vec<_> = self.said(sample, &Attempt::unlimited()).collect();
+        let attempt = Attempt::unlimited();
+        let names = self.components.iter().map(Component::name);
+        let verdicts: Vec<_> = names
+            .zip(self.said(sample, &attempt).map(|(_, verdict)| verdict))
+            .collect();
         let scores: Option<Vec<_>> = verdicts
             .iter()
             .map(|(_, verdict)| verdict.as_ref().ok().cloned())

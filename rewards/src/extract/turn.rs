@@ -1,7 +1,7 @@
 //! Where a completion's own turn ends: what a model writes of the next one is no answer.
 
 /// Tokens by which the families of models end a turn or begin the next.
-const TURN_MARKS: [&str; 18] = [
+const TURN_MARKS: [&str; 17] = [
     "<|im_end|>",
     "<|im_start|>",
     "<|endoftext|>",
@@ -18,7 +18,6 @@ const TURN_MARKS: [&str; 18] = [
     "<start_of_turn>",
     "<eos>",
     "</s>",
-    "[/INST]",
     "<｜end▁of▁sentence｜>",
 ];
 
@@ -34,21 +33,23 @@ const NEXT_PROBLEMS: [&str; 6] = [
 
 /// `text` up to the end of its own turn: to the first mark of a turn's end, or to a further problem that follows an answer.
 pub(super) fn own_turn(text: &str) -> &str {
-    let bytes = text.as_bytes();
-    for (at, byte) in bytes.iter().enumerate() {
-        let marks: &[&str] = match (byte, bytes.get(at + 1)) {
-            (b'<', Some(b'|' | b'/' | b'e' | b's' | 0xef)) | (b'[', Some(b'/')) => &TURN_MARKS,
-            (b'\n', Some(b'H' | b'U' | b'Q' | b'[' | b'#')) => &NEXT_PROBLEMS,
-            _ => continue,
-        };
-        let begins = marks
-            .iter()
-            .any(|mark| bytes[at..].starts_with(mark.as_bytes()));
-        if begins && (*byte != b'\n' || has_answered(&text[..at])) {
-            return &text[..at];
-        }
+    let begins = |at: usize, marks: &[&str]| {
+        let rest = &text.as_bytes()[at..];
+        marks.iter().any(|mark| rest.starts_with(mark.as_bytes()))
+    };
+    let mut tags = text.match_indices('<').map(|(at, _)| at);
+    let mut end = tags
+        .find(|at| begins(*at, &TURN_MARKS))
+        .unwrap_or(text.len());
+    if let Some(at) = text.find("[/INST]") {
+        end = end.min(at);
     }
-    text
+    let own = &text[..end];
+    let next = own
+        .match_indices('\n')
+        .map(|(at, _)| at)
+        .find(|at| begins(*at, &NEXT_PROBLEMS) && has_answered(&own[..*at]));
+    &own[..next.unwrap_or(own.len())]
 }
 
 /// Whether an answer is marked somewhere in `text`.
