@@ -2,11 +2,17 @@
 //!
 //! Every search is one pass over the text, whatever stands in it.
 
+mod formula;
+mod number;
 mod phrase;
+mod turn;
 
 use serde::{Deserialize, Serialize};
 
-use phrase::{answer_phrase, bold, last_math};
+use formula::{bold, last_math};
+use number::last_number;
+use phrase::{answer_line, answer_phrase};
+use turn::own_turn;
 
 /// A way of finding the final answer. Each takes the last occurrence of what it looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,14 +26,17 @@ pub enum Extraction {
     Boxed,
     /// The rest of the line after `####`, as GSM8K writes it.
     Hashes,
-    /// What follows "the answer is", "Answer:", "Final answer:" or a line's "A:", up to the end of the sentence.
+    /// What follows "the answer is", "Answer:", "Final answer:" or a line's "A:", their kin in other languages (Antwort,
+    /// Respuesta, Réponse, 答案, 故选 and more), or the letter of "I choose B" and "Option B is correct", up to the end of the
+    /// sentence. Where it is asked for, a later line "Answer: …" counts before an earlier box, tag or `####`.
     AnswerPhrase,
     /// What stands between `**` and `**`, if there is a digit in it.
     Bold,
     /// The last formula: `$…$`, `$$…$$`, `\(…\)` or `\[…\]`. A dollar sign before an amount of money opens none.
     LastMath,
-    /// The last number. `1,234.5` is one number; a minus counts as a sign unless it follows a
-    /// letter, a digit or a closing bracket. Digits within a word, as in `B2B`, are no number.
+    /// The last number. `1,234.5` is one number, and so are `3/8`, `2 1/2`, `1:30`, `2^{10}`, `5%` and `3.5 million`; a minus
+    /// counts as a sign unless it follows a letter, a digit or a closing bracket. Digits within a word, as in `B2B`, and
+    /// exponents of units and letters, as in `cm^2`, are no number.
     LastNumber,
     /// All of the text.
     Whole,
@@ -68,23 +77,51 @@ pub fn extract<'a>(text: &'a str, order: &[Extraction]) -> Option<&'a str> {
 
 /// [`extract`] without leaving out thoughts.
 pub(crate) fn extract_from<'a>(text: &'a str, order: &[Extraction]) -> Option<&'a str> {
-    order.iter().find_map(|extraction| {
+    extract_with(text, order).map(|(found, _)| found)
+}
+
+/// [`extract_from`], and what found it. Only the completion's own turn is searched: nothing after the first mark of its end.
+pub(crate) fn extract_with<'a>(
+    text: &'a str,
+    order: &[Extraction],
+) -> Option<(&'a str, Extraction)> {
+    let own = own_turn(text);
+    let found = order.iter().find_map(|extraction| {
         let found = match extraction {
-            Extraction::AnswerTag => answer_tag(text),
-            Extraction::Boxed => boxed(text),
-            Extraction::Hashes => hashes(text),
-            Extraction::AnswerPhrase => answer_phrase(text),
-            Extraction::Bold => bold(text),
-            Extraction::LastMath => last_math(text),
-            Extraction::LastNumber => last_number(text),
+            Extraction::AnswerTag => answer_tag(own),
+            Extraction::Boxed => boxed(own),
+            Extraction::Hashes => hashes(own),
+            Extraction::AnswerPhrase => answer_phrase(own),
+            Extraction::Bold => bold(own),
+            Extraction::LastMath => last_math(own),
+            Extraction::LastNumber => last_number(own),
             Extraction::Whole => Some(text),
         };
-        found.map(str::trim).filter(|answer| !answer.is_empty())
-    })
+        let found = found.map(str::trim).filter(|answer| !answer.is_empty())?;
+        Some((found, *extraction))
+    });
+    let (found, extraction) = found?;
+    let marked = matches!(
+        extraction,
+        Extraction::AnswerTag | Extraction::Boxed | Extraction::Hashes
+    );
+    if marked && order.contains(&Extraction::AnswerPhrase) {
+        // The later of two final answers counts.
+        let end = found.as_ptr() as usize - own.as_ptr() as usize + found.len();
+        if own[end..].contains("nswer:")
+            && let Some(line) = answer_line(&own[end..])
+        {
+            return Some((line.trim(), Extraction::AnswerPhrase));
+        }
+    }
+    Some((found, extraction))
 }
 
 /// What a completion says outside of its thoughts.
 pub(crate) fn visible_part(text: &str) -> &str {
+    if !text.contains('<') {
+        return text;
+    }
     let after = text
         .rsplit_once("</think>")
         .map_or(text, |(_, after)| after);
@@ -94,6 +131,9 @@ pub(crate) fn visible_part(text: &str) -> &str {
 }
 
 fn answer_tag(text: &str) -> Option<&str> {
+    if !text.contains('<') {
+        return None;
+    }
     let (before, _) = text.rsplit_once("</answer>")?;
     before.rsplit_once("<answer>").map(|(_, answer)| answer)
 }
@@ -110,6 +150,9 @@ struct Span {
 /// An escaped brace such as `\{` is no brace.
 fn boxed(text: &str) -> Option<&str> {
     const COMMANDS: [&str; 2] = [r"\boxed", r"\fbox"];
+    if !text.contains('\\') {
+        return None;
+    }
     let first = COMMANDS
         .iter()
         .filter_map(|command| text.find(command))
@@ -137,8 +180,12 @@ fn boxed(text: &str) -> Option<&str> {
                     }
                     continue;
                 }
+                // `\\\\boxed`: the backslash was escaped once too often.
+                let doubled = COMMANDS
+                    .iter()
+                    .any(|command| text[at + 1..].starts_with(*command));
                 // Skips an ASCII character that is escaped; of any other, the next loop skips it.
-                if bytes.get(at + 1).is_some_and(u8::is_ascii) {
+                if !doubled && bytes.get(at + 1).is_some_and(u8::is_ascii) {
                     at += 1;
                 }
             }
@@ -198,97 +245,11 @@ fn joins(text: &str, before: Span, next: Span) -> bool {
 }
 
 fn hashes(text: &str) -> Option<&str> {
-    let (_, after) = text.rsplit_once("####")?;
-    after.lines().next()
-}
-
-/// The last number, searched from the end.
-fn last_number(text: &str) -> Option<&str> {
-    let bytes = text.as_bytes();
-    let part = |byte: u8| byte.is_ascii_digit() || matches!(byte, b',' | b'.');
-    let mut end = bytes.len();
-    loop {
-        while end > 0 && !bytes[end - 1].is_ascii_digit() {
-            end -= 1;
-        }
-        if end == 0 {
-            return None;
-        }
-        let mut start = end;
-        while start > 0 && part(bytes[start - 1]) {
-            start -= 1;
-        }
-        let run_start = start;
-        // A point or comma in front of the digits belongs to the sentence, unless it is the point of `.5`.
-        while matches!(bytes[start], b',' | b'.')
-            && !(bytes[start] == b'.' && bytes[start + 1].is_ascii_digit())
-        {
-            start += 1;
-        }
-        // `1.5e-3`: the digits found are an exponent.
-        let exponent = exponent_start(bytes, start);
-        if let Some(mantissa) =
-            exponent.filter(|_| bytes[start..end].iter().all(u8::is_ascii_digit))
-        {
-            start = mantissa;
-        }
-        let word = text[..start]
-            .chars()
-            .next_back()
-            .is_some_and(|c| c.is_ascii_alphabetic());
-        if word && start == run_start.min(start) {
-            // Within a word: `B2B`.
-            end = start;
-            continue;
-        }
-        return Some(with_sign(text, start, end));
-    }
-}
-
-/// Where the mantissa begins, if an exponent's digits begin at `start`.
-fn exponent_start(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut at = start;
-    if at > 0 && matches!(bytes[at - 1], b'+' | b'-') {
-        at -= 1;
-    }
-    if at == 0 || !matches!(bytes[at - 1], b'e' | b'E') {
+    if !text.contains('#') {
         return None;
     }
-    at -= 1;
-    let mut mantissa = at;
-    while mantissa > 0
-        && (bytes[mantissa - 1].is_ascii_digit() || matches!(bytes[mantissa - 1], b'.' | b','))
-    {
-        mantissa -= 1;
-    }
-    (mantissa < at && bytes[at - 1].is_ascii_digit()).then_some(mantissa)
-}
-
-/// The number from `start` to `end`, without what a list puts before it, and with its sign.
-fn with_sign(text: &str, start: usize, end: usize) -> &str {
-    let number = &text[start..end];
-    if let Some(comma) = number.rfind(',')
-        && !well_grouped(number)
-    {
-        // In a list such as `3,45` the last number is 45, and has no sign.
-        return &number[comma + 1..];
-    }
-    // `3.1.4` is no number; its end is.
-    let points = number.bytes().filter(|byte| *byte == b'.').count();
-    if points > 1 {
-        let last = number.rfind('.').unwrap_or(0);
-        let before = number[..last].rfind('.').map_or(0, |point| point + 1);
-        return &number[before..];
-    }
-    let mut before = text[..start].chars().rev();
-    let sign = before
-        .next()
-        .filter(|sign| matches!(sign, '-' | '\u{2212}'));
-    let operand = before
-        .next()
-        .is_some_and(|c| c.is_alphanumeric() || matches!(c, ')' | ']' | '}'));
-    let sign_len = sign.filter(|_| !operand).map_or(0, char::len_utf8);
-    &text[start - sign_len..end]
+    let (_, after) = text.rsplit_once("####")?;
+    after.lines().next()
 }
 
 /// Whether the commas of a number stand where thousands are parted: `1,234,567.8`.
@@ -336,6 +297,7 @@ mod tests {
             (Boxed, r"\boxed{1 \boxed{2} 3}", Some("2")),
             (Boxed, r"{ } } \boxed{4} {", Some("4")),
             (Boxed, r"\\{ \boxed{4}", Some("4")),
+            (Boxed, r"\\boxed{4}", Some("4")),
             (Boxed, r"\boxed 4", None),
             (Boxed, r"\boxed", None),
             (Boxed, r"\boxed{顿\悟}\", Some(r"顿\悟")),
@@ -362,6 +324,25 @@ mod tests {
             (LastNumber, "from 7... on", Some("7")),
             (LastNumber, "x=.25.", Some(".25")),
             (LastNumber, "1e5 or 2E+3", Some("2E+3")),
+            (LastNumber, "she ate 3/8 of it", Some("3/8")),
+            (LastNumber, "it takes 2 1/2 hours", Some("2 1/2")),
+            (LastNumber, "from 2 to 1/2", Some("1/2")),
+            (LastNumber, "on 1/2/2020", Some("1/2/2020")),
+            (LastNumber, "it takes 2 5/2 hours", Some("5/2")),
+            (LastNumber, "at 1:30.", Some("1:30")),
+            (LastNumber, "mixed 2:3:4", Some("2:3:4")),
+            (LastNumber, "step 2: 30", Some("30")),
+            (LastNumber, "a volume of 120 cm^3", Some("120")),
+            (LastNumber, "an area of 25cm^{2}", Some("25")),
+            (LastNumber, "about 2^10 of them", Some("2^10")),
+            (LastNumber, "about 2^{10} of them", Some("2^{10}")),
+            (LastNumber, "3.2 × 10^4 in all", Some("3.2 × 10^4")),
+            (LastNumber, "3.2*10^-4 in all", Some("3.2*10^-4")),
+            (LastNumber, "it fell by 5%.", Some("5%")),
+            (LastNumber, "it is 3.5 million", Some("3.5 million")),
+            (LastNumber, "a debt of -$5", Some("-$5")),
+            (LastNumber, "x_1 and nothing", None),
+            (LastNumber, "so 1011_2", Some("1011_2")),
             (Whole, "  19 \n", Some("19")),
             (Whole, " \n", None),
         ];

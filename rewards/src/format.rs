@@ -1,5 +1,6 @@
 //! The reward `format`: the completion has the right shape.
 
+use dunwu_datasets::Prompt;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,10 @@ pub struct FormatConfig {
     /// not match a line break unless the expression begins with `(?s)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
+    /// Whether the chat template has already opened `<think>`, as those of models that always think do: a completion then
+    /// begins within the thought, and opens no other. A prompt that is a text and ends with `<think>` says so by itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub think_opened: bool,
 }
 
 impl Default for FormatConfig {
@@ -29,6 +34,7 @@ impl Default for FormatConfig {
             name: None,
             weight: 1.0,
             pattern: None,
+            think_opened: false,
         }
     }
 }
@@ -37,12 +43,14 @@ impl Default for FormatConfig {
 ///
 /// Without a pattern the shape is `<think>…</think><answer>…</answer>`, each tag exactly once, with
 /// nothing but white space before, between and after the two. That is the template of
-/// DeepSeek-R1-Zero (arXiv 2501.12948, table 1). Either part may be empty: whether there is a
+/// DeepSeek-R1-Zero (arXiv 2501.12948, table 1). Where the prompt or its template has opened `<think>`, the completion's shape
+/// is `…</think><answer>…</answer>`. Either part may be empty: whether there is a
 /// thought or an answer in it is not a question of shape.
 #[derive(Clone, Debug)]
 pub struct Format {
     name: String,
     pattern: Option<Regex>,
+    think_opened: bool,
 }
 
 impl Format {
@@ -55,6 +63,7 @@ impl Format {
             name,
             weight: _,
             pattern,
+            think_opened,
         } = config;
         let name = name.clone().unwrap_or_else(|| "format".to_owned());
         let pattern = match pattern {
@@ -64,7 +73,11 @@ impl Format {
             })?),
             None => None,
         };
-        Ok(Self { name, pattern })
+        Ok(Self {
+            name,
+            pattern,
+            think_opened: *think_opened,
+        })
     }
 }
 
@@ -76,7 +89,10 @@ impl Reward for Format {
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {
         let matches = match &self.pattern {
             Some(pattern) => pattern.is_match(sample.completion),
-            None => is_thought_and_answer(sample.completion),
+            None => {
+                let opened = self.think_opened || opens_thought(&sample.task.prompt);
+                is_thought_and_answer(sample.completion, opened)
+            }
         };
         Ok(Some(f64::from(u8::from(matches))))
     }
@@ -89,12 +105,22 @@ fn whole_match(pattern: &str) -> Result<Regex, regex::Error> {
     Regex::new(&format!(r"\A(?:{pattern})\z"))
 }
 
-fn is_thought_and_answer(text: &str) -> bool {
+/// Whether a prompt ends within a thought.
+fn opens_thought(prompt: &Prompt) -> bool {
+    match prompt {
+        Prompt::Text(text) => text.trim_end().ends_with("<think>"),
+        _ => false,
+    }
+}
+
+fn is_thought_and_answer(text: &str, opened: bool) -> bool {
     let parts = || {
-        let (thought, rest) = text
-            .trim()
-            .strip_prefix("<think>")?
-            .split_once("</think>")?;
+        let begun = if opened {
+            text.trim()
+        } else {
+            text.trim().strip_prefix("<think>")?
+        };
+        let (thought, rest) = begun.split_once("</think>")?;
         let answer = rest
             .trim_start()
             .strip_prefix("<answer>")?
@@ -112,7 +138,7 @@ fn is_thought_and_answer(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dunwu_datasets::{Prompt, Task};
+    use dunwu_datasets::Task;
 
     fn score(config: &FormatConfig, completion: &str) -> f64 {
         let task = Task::new("t", Prompt::Text("?".to_owned()), "");
@@ -159,6 +185,34 @@ mod tests {
                 expected,
                 "{completion:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_thought_that_the_template_has_opened() {
+        let opened = FormatConfig {
+            think_opened: true,
+            ..Default::default()
+        };
+        let cases = [
+            ("a</think><answer>b</answer>", 1.0),
+            ("\na\n</think>\n<answer>b</answer>", 1.0),
+            ("</think><answer>b</answer>", 1.0),
+            // It opens another, or never closes the first.
+            ("<think>a</think><answer>b</answer>", 0.0),
+            ("a<answer>b</answer>", 0.0),
+            ("a</think></think><answer>b</answer>", 0.0),
+            ("a</think>b", 0.0),
+        ];
+        for (completion, expected) in cases {
+            assert_eq!(score(&opened, completion), expected, "{completion:?}");
+        }
+        assert_eq!(score(&FormatConfig::default(), cases[0].0), 0.0);
+        let task = Task::new("t", Prompt::Text("Question? <think>\n".to_owned()), "");
+        let judge = Format::from_config(&FormatConfig::default()).unwrap();
+        for (completion, expected) in cases {
+            let found = judge.score(&Sample::new(&task, completion)).unwrap();
+            assert_eq!(found, Some(expected), "{completion:?}");
         }
     }
 

@@ -350,6 +350,27 @@ impl Rubric {
             .collect()
     }
 
+    /// What each component says of `sample`, and the total where all have a verdict; each component is asked once.
+    pub fn explain<'a>(
+        &'a self,
+        sample: &'a Sample,
+    ) -> (
+        Vec<(&'a str, Verdict)>,
+        Option<Result<RewardOutcome, RewardError>>,
+    ) {
+        let attempt = Attempt::unlimited();
+        let names = self.components.iter().map(Component::name);
+        let verdicts: Vec<_> = names
+            .zip(self.said(sample, &attempt).map(|(_, verdict)| verdict))
+            .collect();
+        let scores: Option<Vec<_>> = verdicts
+            .iter()
+            .map(|(_, verdict)| verdict.as_ref().ok().cloned())
+            .collect();
+        let outcome = scores.map(|scores| self.outcome(sample, scores));
+        (verdicts, outcome)
+    }
+
     fn weighted_sum(&self, task: &str, scores: &[Option<f64>]) -> Result<f64, RewardError> {
         if scores.iter().all(Option::is_none) {
             return Err(RewardError::NothingApplies {

@@ -70,6 +70,21 @@ pub enum Doubt {
     /// Both agree wherever both have a value, but one of them has a value more often.
     #[error("the two agree where both have a value, but their domains differ")]
     Domain,
+    /// Both agree at all points that were tried, which is no proof where a function has several pieces.
+    #[error("the two agree at all points tried, which does not decide it where {what} occur")]
+    Sampled {
+        /// What has several pieces: absolute values, floors, divisors, binomials or roots.
+        what: &'static str,
+    },
+    /// The predicted answer is only a rough one.
+    #[error("the predicted answer is a rough one")]
+    Rough,
+    /// The predicted text names several values, none of them as its answer.
+    #[error("the predicted text names several values, none of them as its answer")]
+    Unclear,
+    /// The two are the same if a logarithm without a base is a natural one, and differ if its base is ten.
+    #[error("a logarithm without a base may be one to the base of ten or a natural one")]
+    LogarithmBase,
     /// Two kinds of answers for whose comparison there is no rule.
     #[error("{left} and {right} cannot be compared")]
     Kinds {

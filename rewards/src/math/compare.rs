@@ -1,15 +1,20 @@
 //! Whether two answers of any kind are the same.
 
 mod collections;
+mod matrix;
 mod measures;
 mod relations;
+mod stated;
+mod words;
 
 use super::Verdict;
 use super::budget::{Doubt, MAX_DEPTH};
 use super::decide::Context;
-use super::expression::{Expression, Function, RelationKind};
+use super::expression::{CASES, Expression, Function};
 use super::realset::speaks_of_sets;
 use super::text::same_text;
+use stated::assigned;
+pub(super) use words::set_in_words;
 
 /// All verdicts together: one difference is enough, and one doubt is a doubt.
 fn all_of(verdicts: impl IntoIterator<Item = Result<Verdict, Doubt>>) -> Result<Verdict, Doubt> {
@@ -31,25 +36,6 @@ fn all_of(verdicts: impl IntoIterator<Item = Result<Verdict, Doubt>>) -> Result<
         Some(doubt) => Err(doubt),
         None => Ok(Verdict::Equal),
     }
-}
-
-/// The last side of a chain of equations that says what a name is: `x = 5`, `f(x) = x²`, `|AB| = 1`.
-fn assigned(expression: &Expression) -> Option<(&Expression, &Expression)> {
-    let Expression::Relation(first, rest) = expression else {
-        return None;
-    };
-    let says =
-        |kind: &RelationKind| matches!(kind, RelationKind::Equal | RelationKind::Approximately);
-    if !rest.iter().all(|(kind, _)| says(kind)) {
-        return None;
-    }
-    let (_, value) = rest.last()?;
-    let sides =
-        std::iter::once(first.as_ref()).chain(rest[..rest.len() - 1].iter().map(|(_, side)| side));
-    let name = sides
-        .into_iter()
-        .find(|side| is_derivative(side) || (is_name(side) && !shares_symbols(side, value)))?;
-    Some((name, value))
 }
 
 /// Whether a side of an equation is a name and no formula.
@@ -127,6 +113,26 @@ impl Context<'_> {
     }
 
     fn kinds(&self, gold: &Expression, pred: &Expression) -> Result<Verdict, Doubt> {
+        let has_rows =
+            |expression: &Expression| expression.any(&|part| matches!(part, Expression::Matrix(_)));
+        // Once, for all parts.
+        if self.depth.get() == 1 && (has_rows(gold) || has_rows(pred)) {
+            let left = matrix::folded(gold, self.budget)?;
+            let right = matrix::folded(pred, self.budget)?;
+            if left != *gold || right != *pred {
+                return self.answers(&left, &right);
+            }
+        }
+        if let Some(verdict) = self.of_cases(gold, pred)? {
+            return Ok(verdict);
+        }
+        match (measures::combined(gold), measures::combined(pred)) {
+            (None, None) => {}
+            (left, right) => {
+                let left = left.as_ref().unwrap_or(gold);
+                return self.answers(left, right.as_ref().unwrap_or(pred));
+            }
+        }
         if let Some(verdict) = self.texts(gold, pred) {
             return Ok(verdict);
         }
@@ -153,6 +159,15 @@ impl Context<'_> {
             _ => None,
         };
         match (gold, pred) {
+            (Expression::Text(words), other) | (other, Expression::Text(words))
+                if !matches!(other, Expression::Text(_)) && set_in_words(words).is_some() =>
+            {
+                let set = set_in_words(words)?;
+                Some(
+                    self.answers(&set, other)
+                        .unwrap_or_else(|why| Verdict::Undecided { why }),
+                )
+            }
             (Expression::Text(_), _) | (_, Expression::Text(_)) => {
                 Some(match (word(gold), word(pred)) {
                     (Some(gold), Some(pred)) => Verdict::of(same_text(&gold, &pred)),
@@ -166,6 +181,42 @@ impl Context<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Compares functions that are defined by cases: every case of the gold answer with the one of the same condition.
+    fn of_cases(&self, gold: &Expression, pred: &Expression) -> Result<Option<Verdict>, Doubt> {
+        let (Expression::Apply(left, gold_rows), Expression::Apply(right, pred_rows)) =
+            (gold, pred)
+        else {
+            return Ok(None);
+        };
+        if left != CASES || right != CASES {
+            return Ok(None);
+        }
+        let unknown = || {
+            Err(Doubt::Kinds {
+                left: "cases",
+                right: "other cases",
+            })
+        };
+        if gold_rows.len() != pred_rows.len() {
+            return unknown();
+        }
+        let mut verdicts = Vec::new();
+        for row in gold_rows.chunks_exact(2) {
+            let mut values = None;
+            for other in pred_rows.chunks_exact(2) {
+                if self.answers(&row[1], &other[1])? == Verdict::Equal {
+                    values = Some(&other[0]);
+                    break;
+                }
+            }
+            match values {
+                Some(value) => verdicts.push(self.answers(&row[0], value)),
+                None => return unknown(),
+            }
+        }
+        all_of(verdicts).map(Some)
     }
 
     /// Compares answers that are sets of real numbers, if both can be read as such.

@@ -19,22 +19,13 @@ use super::separation::separation_bits;
 use super::{MathOptions, Tolerance, Verdict};
 
 /// Precision of the first look, in bits.
-const FIRST_BITS: u64 = 128;
+pub(super) const FIRST_BITS: u64 = 128;
 
 /// Precision to which transcendental constants must agree to be called equal, in bits.
 const CONSTANT_BITS: u64 = 640;
 
 /// Largest precision, in bits.
 const MOST_BITS: u64 = 8192;
-
-/// Agreement at one point counts when it is known to so many bits.
-const POINT_BITS: u64 = 60;
-
-/// Points at which expressions with variables have to agree.
-const POINTS_NEEDED: usize = 5;
-
-/// Points that are tried.
-const POINTS_TRIED: u64 = 14;
 
 /// What comparisons share.
 pub(super) struct Context<'a> {
@@ -219,125 +210,6 @@ impl Context<'_> {
         })
     }
 
-    /// Compares expressions with variables.
-    fn functions(
-        &self,
-        left: &Expression,
-        right: &Expression,
-        names: &[String],
-    ) -> Result<Verdict, Doubt> {
-        let first = self.at_points(left, right, names, 0..2)?;
-        if first.differ {
-            return Ok(Verdict::Different);
-        }
-        if same_normal_form(left, right, self.budget)? {
-            return Ok(Verdict::Equal);
-        }
-        let mut seen = self.at_points(left, right, names, 2..POINTS_TRIED)?;
-        seen.agree += first.agree;
-        seen.one_sided += first.one_sided;
-        if seen.differ {
-            Ok(Verdict::Different)
-        } else if seen.agree >= POINTS_NEEDED {
-            match seen.one_sided {
-                0 => Ok(Verdict::Equal),
-                _ => Err(Doubt::Domain),
-            }
-        } else if seen.agree > 0 {
-            Err(Doubt::TooClose { bits: POINT_BITS })
-        } else {
-            Err(Doubt::NoValue { side: "one" })
-        }
-    }
-
-    /// Evaluates both at points chosen by a fixed seed.
-    fn at_points(
-        &self,
-        left: &Expression,
-        right: &Expression,
-        names: &[String],
-        rounds: std::ops::Range<u64>,
-    ) -> Result<Seen, Doubt> {
-        let has_i = |expression: &Expression| {
-            expression.any(&|part| matches!(part, Expression::Constant(Constant::I)))
-        };
-        let evaluator = Evaluator {
-            field: Field::new(FIRST_BITS),
-            real: !has_i(left) && !has_i(right),
-            budget: self.budget,
-        };
-        let discrete = wants_integers(left) || wants_integers(right);
-        let mut seen = Seen::default();
-        for round in rounds {
-            let mut scope = point(names, round, discrete);
-            let x = defined(evaluator.value(left, &mut scope))?;
-            let y = defined(evaluator.value(right, &mut scope))?;
-            match (x, y) {
-                (Some(x), Some(y)) => {
-                    if x.differs(&y) {
-                        seen.differ = true;
-                        return Ok(seen);
-                    }
-                    if x.is_precise(POINT_BITS) && y.is_precise(POINT_BITS) {
-                        seen.agree += 1;
-                    }
-                    if seen.agree >= POINTS_NEEDED {
-                        return Ok(seen);
-                    }
-                }
-                (None, None) => {}
-                _ => seen.one_sided += 1,
-            }
-        }
-        Ok(seen)
-    }
-
-    /// Whether `expression / other` has the same value at all points: the two are equal as equations `… = 0`.
-    /// `None` if that cannot be told.
-    pub(super) fn proportional(
-        &self,
-        left: &Expression,
-        right: &Expression,
-        names: &[String],
-    ) -> Result<Option<BallSign>, Doubt> {
-        let evaluator = Evaluator {
-            field: Field::new(FIRST_BITS),
-            real: true,
-            budget: self.budget,
-        };
-        let discrete = wants_integers(left) || wants_integers(right);
-        let mut ratio: Option<Complex> = None;
-        let mut agree = 0;
-        for round in 0..POINTS_TRIED {
-            let mut scope = point(names, round, discrete);
-            let Some(x) = defined(evaluator.value(left, &mut scope))? else {
-                continue;
-            };
-            let Some(y) = defined(evaluator.value(right, &mut scope))? else {
-                continue;
-            };
-            let Some(next) = x.divide(&y, evaluator.field) else {
-                continue;
-            };
-            if !next.is_precise(POINT_BITS) {
-                continue;
-            }
-            match &ratio {
-                Some(ratio) if ratio.differs(&next) => return Ok(Some(BallSign::Zero)),
-                Some(_) => agree += 1,
-                None => ratio = Some(next),
-            }
-        }
-        Ok(match ratio {
-            Some(ratio) if agree + 1 >= POINTS_NEEDED => match ratio.re.sign() {
-                // One side vanishes everywhere.
-                BallSign::Zero | BallSign::Unknown => None,
-                sign => Some(sign),
-            },
-            _ => None,
-        })
-    }
-
     /// The order of two real constants; `None` if it cannot be told.
     pub(super) fn order(
         &self,
@@ -387,15 +259,7 @@ impl Context<'_> {
     }
 }
 
-/// What evaluation at points has shown.
-#[derive(Default)]
-struct Seen {
-    agree: usize,
-    one_sided: usize,
-    differ: bool,
-}
-
-fn defined(value: Result<Complex, Missing>) -> Result<Option<Complex>, Doubt> {
+pub(super) fn defined(value: Result<Complex, Missing>) -> Result<Option<Complex>, Doubt> {
     match value {
         Ok(value) => Ok(Some(value)),
         Err(Missing::Undefined) => Ok(None),
@@ -423,60 +287,6 @@ pub(super) fn infinite(expression: &Expression) -> Option<bool> {
         Expression::Constant(Constant::Infinity) => Some(true),
         Expression::Negate(inner) => infinite(inner).map(|positive| !positive),
         _ => None,
-    }
-}
-
-/// Whether only integers make sense for the variables: they count something.
-fn wants_integers(expression: &Expression) -> bool {
-    expression.any(&|part| match part {
-        Expression::Indexed(..) | Expression::Bound { .. } => true,
-        Expression::Call(
-            Function::Factorial
-            | Function::DoubleFactorial
-            | Function::Binomial
-            | Function::Gcd
-            | Function::Lcm
-            | Function::Mod,
-            _,
-        ) => true,
-        // (−1)^n
-        Expression::Power(base, exponent) => {
-            matches!(base.as_ref(), Expression::Number(value) if value.is_negative())
-                && !exponent.symbols().is_empty()
-        }
-        _ => false,
-    })
-}
-
-/// Values for all names: the same in every run.
-fn point(names: &[String], round: u64, discrete: bool) -> Scope {
-    let values = names.iter().enumerate().map(|(index, name)| {
-        let draw = dunwu_datasets::derive_seed(0x6d61_7468, &[round, index as u64]);
-        let value = if discrete {
-            // Different in every round for the first name, so that no two points are one.
-            let value = if index == 0 {
-                2 + round
-            } else {
-                1 + draw % (4 + 2 * round)
-            };
-            BigRational::from_integer(BigInt::from(value))
-        } else {
-            let part = BigInt::from(draw % 1009 + 7);
-            let value = match round % 4 {
-                // About 0 to 2, 0 to 1/2, and both signs.
-                0 => BigRational::new(part, 512.into()),
-                1 => BigRational::new(part - BigInt::from(508), 128.into()),
-                2 => BigRational::new(part, 2048.into()),
-                _ => BigRational::new(part, 128.into()),
-            };
-            // No value is 0, nor the same for two names.
-            value + BigRational::new((1 + index as i64).into(), 10_007.into())
-        };
-        (name.clone(), value)
-    });
-    Scope {
-        values: values.collect(),
-        seed: round,
     }
 }
 

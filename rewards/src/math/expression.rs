@@ -5,6 +5,9 @@ use num_rational::BigRational;
 
 use super::units::Unit;
 
+/// The name under which a function by cases is kept as an [`Expression::Apply`]: value and condition of each case in turn.
+pub(crate) const CASES: &str = "\\cases";
+
 /// A constant with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Constant {

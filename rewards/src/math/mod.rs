@@ -3,7 +3,9 @@
 //! [`judge`] reads a gold answer and a predicted one, which may be a whole completion, and says [`Verdict::Equal`],
 //! [`Verdict::Different`] or [`Verdict::Undecided`] with a reason. Nothing is called equal because two floats are close:
 //! numbers are compared as exact fractions, algebraic numbers by a separation bound, everything else by canonical forms and
-//! by evaluation with guaranteed error bounds. Every step counts against a budget, so no input takes longer than a few
+//! by evaluation with guaranteed error bounds. Two answers with variables that no canonical form joins are called equal if
+//! they agree at points of all signs and magnitudes; where absolute values, floors, divisors, binomials or even roots may
+//! hide a piece that no point has seen, that is undecided. Every step counts against a budget, so no input takes longer than a few
 //! milliseconds.
 //!
 //! ```
@@ -17,13 +19,13 @@
 //! ```
 //!
 //! # Map
-//! - `read`: which part of a completion is the answer, and what kind of text it is
+//! - `read`: which part of a completion is the answer, and what kind of text it is; `prose`: what a sentence claims
 //! - `quick`: plain numbers, without building a tree
 //! - `token`, `parse`, `print`: between text and [`Expression`]
 //! - `compare`: kinds of answers: lists, sets, tuples, equations, units; `realset`: sets of real numbers
-//! - `decide`: two scalars; by `exact` fractions, `normal` forms, `separation` bounds, and `evaluate` with `numeric` balls
+//! - `decide`: two scalars, `points` those with variables; by `exact` fractions, `normal` forms, `separation` bounds, and `evaluate` with `numeric` balls
 //! - `text`: answers in words; `units`
-//! - `reward`: the rubric's component `math`
+//! - `golds`: several right answers, and what is wrong with one; `reward`: the rubric's component `math`
 //! - `budget`: what a decision may cost
 
 mod budget;
@@ -32,12 +34,15 @@ mod decide;
 mod evaluate;
 mod exact;
 mod expression;
+mod golds;
 mod normal;
 mod numeric;
 mod parse;
+mod points;
 mod print;
 #[cfg(test)]
 mod properties;
+mod prose;
 mod quick;
 mod read;
 mod realset;
@@ -58,6 +63,7 @@ pub use budget::{DEFAULT_STEPS, Doubt, MAX_ANSWER_BYTES, MAX_BITS, MAX_DEPTH};
 pub use expression::{
     Binder, Connective, Constant, Expression, Function, Half, RelationKind, SetOperation,
 };
+pub use golds::{gold_fault, judge_any, right_answers};
 pub use parse::{ParseError, parse};
 pub use reward::{Math, MathConfig, Undecided};
 pub use units::Unit;
@@ -149,7 +155,8 @@ pub struct MathOptions {
     pub tolerance: Option<Tolerance>,
     /// What a percent sign means.
     pub percent: PercentPolicy,
-    /// Whether units and brackets have to be there: `5` is not `5 cm`, and `1, 2` is not `(1, 2)`.
+    /// Whether units and brackets have to be there: `5` is not `5 cm`, and `x = 1, y = 2` is not `(1, 2)`. `1, 2` is never a
+    /// point.
     pub strict: bool,
     /// Steps that a decision may take.
     pub steps: u32,
@@ -212,7 +219,7 @@ impl Judgement {
 
 /// The answer in a predicted text, as [`judge`] would take it; `None` if there is none.
 pub fn answer_in<'a>(pred: &'a str, options: &MathOptions) -> Option<&'a str> {
-    read::predicted(pred, options).map(|(answer, _)| answer)
+    read::predicted(pred, options).map(|found| found.text)
 }
 
 /// Compares a predicted answer, or the answer of a completion, with the gold one. Never panics, and takes a bounded number

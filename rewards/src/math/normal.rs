@@ -528,6 +528,18 @@ impl<'a> Normalizer<'a> {
                 Ok(named.and_then(Fraction::inverse))
             }
             (Function::Residue, [value, _]) => self.fraction(value),
+            (Function::Gcd | Function::Lcm | Function::Min | Function::Max, [_, _]) => {
+                // Their arguments have no order.
+                let mut key = |part: &Expression| -> Maybe<String> {
+                    Ok(self.fraction(part)?.map(|part| part.key()))
+                };
+                let (left, right) = (key(&arguments[0])?, key(&arguments[1])?);
+                let mut ordered = arguments.to_vec();
+                if left > right {
+                    ordered.swap(0, 1);
+                }
+                self.named(&format!("{function:?}"), &ordered)
+            }
             _ => self.named(&format!("{function:?}"), arguments),
         }
     }

@@ -1,19 +1,29 @@
 //! Which part of a text is the answer, and what follows from that.
 
+mod comparison;
+mod prediction;
+mod second;
+
 use std::borrow::Cow;
 
 use super::budget::{Budget, Doubt, MAX_ANSWER_BYTES};
-use super::decide::Context;
+use super::compare::set_in_words;
 use super::expression::Expression;
 use super::parse::{ParseError, parse_with};
+use super::prose::{Hedge, bare, flat, hedge_before, said};
 use super::quick::same_number;
-use super::text::{is_letters_only, is_wordy, number_word, plain_words, same_text};
+use super::text::{
+    is_letters_only, is_wordy, lettered, number_word, plain_words, same_text, single_letter,
+};
 use super::token::Commas;
 use super::{Form, MathOptions, Verdict};
-use crate::extract::{Extraction, extract_from, visible_part};
+use crate::extract::{Extraction, extract_from, extract_with, visible_part};
 
 /// Texts up to this length may be bare answers, in bytes.
 const MAX_BARE: usize = 400;
+
+/// Completions up to this length may be bare answers if no word is in them, in bytes.
+const MAX_BARE_COMPLETION: usize = 80;
 
 /// An answer as it was read.
 #[derive(Clone, Debug, Default)]
@@ -70,24 +80,27 @@ pub(super) fn decide(gold: &str, pred: &str, options: &MathOptions, budget: &Bud
             pred,
         );
     }
-    let (found, bare) = match predicted(pred, options) {
-        Some(found) => found,
-        None => {
-            return (
-                Verdict::Different,
-                "no answer was found".into(),
-                Reading::of(gold),
-                Reading::default(),
-            );
-        }
+    let Some(found) = predicted(pred, options) else {
+        return (
+            Verdict::Different,
+            "no answer was found".into(),
+            Reading::of(gold),
+            Reading::default(),
+        );
     };
     let judge = Judge {
         options,
         budget,
         gold,
-        bare,
+        found,
     };
-    judge.run(found)
+    let decided = judge.run(found.text);
+    if decided.0 == Verdict::Different && judge.all_boxes_match(pred) {
+        // Each of several values has a box of its own, and only the last was taken.
+        let why = Doubt::Unclear;
+        return (Verdict::Undecided { why }, "".into(), decided.2, decided.3);
+    }
+    decided
 }
 
 /// The answer within a gold text, which is mostly all of it.
@@ -117,28 +130,116 @@ fn gold_answer(gold: &str) -> &str {
     gold
 }
 
-/// The answer within a predicted text, and whether it is all of a bare answer.
-pub(super) fn predicted<'a>(pred: &'a str, options: &MathOptions) -> Option<(&'a str, bool)> {
+/// An answer that was found in a predicted text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    /// The answer.
+    pub(super) text: &'a str,
+    /// What found it; `None` if the text is a bare answer.
+    by: Option<Extraction>,
+    /// The sentence in which it stands, up to it.
+    before: &'a str,
+    /// The sentence in which it stands.
+    sentence: &'a str,
+}
+
+impl Found<'_> {
+    fn is_bare(&self) -> bool {
+        self.by.is_none()
+    }
+
+    /// What found it.
+    fn by(&self) -> Option<Extraction> {
+        self.by
+    }
+
+    /// Whether only its place, and no word or mark, makes it the answer.
+    fn is_unmarked(&self) -> bool {
+        matches!(self.by, Some(Extraction::LastNumber))
+    }
+
+    /// Why the words right before it take it back.
+    fn hedge(&self) -> Option<Hedge> {
+        let hedge = hedge_before(self.before)?;
+        match self.by {
+            Some(Extraction::LastNumber | Extraction::LastMath | Extraction::Bold) => Some(hedge),
+            Some(Extraction::Boxed) if hedge == Hedge::Denied => Some(hedge),
+            _ => None,
+        }
+    }
+}
+
+/// The answer within a predicted text.
+pub(super) fn predicted<'a>(pred: &'a str, options: &MathOptions) -> Option<Found<'a>> {
     let whole = tidy(pred);
     let bare = match options.form {
         Form::Answer => true,
-        Form::Completion => false,
+        // A completion may be an answer and nothing else too.
+        Form::Completion => {
+            !options.truncated
+                && whole.len() <= MAX_BARE_COMPLETION
+                && looks_bare(whole)
+                && words_of_prose(whole) == 0
+                && !whole.chars().any(|c| c >= '\u{2e80}')
+        }
         Form::Auto => looks_bare(whole),
     };
     if bare {
-        return (!whole.is_empty()).then_some((whole, true));
+        return (!whole.is_empty()).then_some(Found {
+            text: whole,
+            by: None,
+            before: "",
+            sentence: whole,
+        });
     }
-    find(pred, options).map(|found| (tidy(found), false))
+    let (found, by) = find(pred, options)?;
+    let at = found.as_ptr() as usize - pred.as_ptr() as usize;
+    let (start, end) = sentence_around(pred, at, at + found.len());
+    Some(Found {
+        text: tidy(found),
+        by: Some(by),
+        before: &pred[start..at],
+        sentence: &pred[start..end],
+    })
+}
+
+/// Where the sentence begins and ends in which `from..to` stands: at a line break, or a full stop before white space.
+fn sentence_around(text: &str, from: usize, to: usize) -> (usize, usize) {
+    const FARTHEST: usize = 300;
+    let bytes = text.as_bytes();
+    let ends = |at: usize| match bytes[at] {
+        b'\n' => true,
+        b'.' | b'!' | b'?' => bytes
+            .get(at + 1)
+            .is_none_or(|next| next.is_ascii_whitespace()),
+        _ => false,
+    };
+    let mut start = from;
+    while start > 0 && from - start < FARTHEST && !ends(start - 1) {
+        start -= 1;
+    }
+    let mut end = to;
+    while end < bytes.len() && end - to < FARTHEST && !ends(end) {
+        end += 1;
+    }
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    (start, end)
 }
 
 /// Looks for the answer of a completion.
-fn find<'a>(pred: &'a str, options: &MathOptions) -> Option<&'a str> {
-    let visible = match options.search_thoughts {
-        true => pred,
-        false => visible_part(pred),
+fn find<'a>(pred: &'a str, options: &MathOptions) -> Option<(&'a str, Extraction)> {
+    let visible = if options.search_thoughts {
+        pred
+    } else {
+        visible_part(pred)
     };
     if !options.truncated {
-        return extract_from(visible, &options.extraction);
+        return extract_with(visible, &options.extraction);
     }
     let delimited: Vec<Extraction> = options
         .extraction
@@ -146,7 +247,7 @@ fn find<'a>(pred: &'a str, options: &MathOptions) -> Option<&'a str> {
         .copied()
         .filter(|extraction| extraction.is_delimited())
         .collect();
-    extract_from(visible, &delimited)
+    extract_with(visible, &delimited)
 }
 
 /// Whether a text may be an answer and nothing else.
@@ -161,23 +262,9 @@ fn looks_bare(text: &str) -> bool {
         .any(|marker| text.contains(marker))
 }
 
-/// A text without white space and markdown around it.
+/// A text without white space, markdown and other looks around it.
 fn tidy(text: &str) -> &str {
-    let mut text = text.trim();
-    loop {
-        let before = text.len();
-        for mark in ["**", "__", "`"] {
-            if let Some(inner) = text
-                .strip_prefix(mark)
-                .and_then(|rest| rest.strip_suffix(mark))
-            {
-                text = inner.trim();
-            }
-        }
-        if text.len() == before {
-            return text;
-        }
-    }
+    bare(text)
 }
 
 /// Both answers, and how to compare them.
@@ -185,30 +272,42 @@ struct Judge<'a> {
     options: &'a MathOptions,
     budget: &'a Budget,
     gold: &'a str,
-    /// Whether the predicted text is taken for a bare answer.
-    bare: bool,
+    /// The predicted answer, and where it was found.
+    found: Found<'a>,
 }
 
 impl Judge<'_> {
+    /// A verdict without a look at what the texts mean.
+    fn by_text(&self, pred: &str, verdict: Verdict, why: &'static str) -> Decided {
+        (
+            verdict,
+            Cow::Borrowed(why),
+            Reading::of(self.gold),
+            Reading::of(pred),
+        )
+    }
+
     fn run(&self, pred: &str) -> Decided {
         let gold = self.gold;
-        let texts = |verdict, why: &'static str| {
-            (
-                verdict,
-                Cow::Borrowed(why),
-                Reading::of(gold),
-                Reading::of(pred),
-            )
-        };
-        if gold == pred {
-            return texts(Verdict::Equal, "the same text");
+        let hedge = self.found.hedge();
+        if let Some(hedge) = hedge
+            && !is_wordy(gold)
+        {
+            return self.hedged(pred, hedge);
+        }
+        // The last number of a text is only an answer if its sentence says so.
+        let marked = !self.found.is_unmarked();
+        if gold == pred && marked {
+            return self.by_text(pred, Verdict::Equal, "the same text");
         }
         if let Some(same) = same_number(gold, pred)
+            && marked
             && (same || self.options.tolerance.is_none())
         {
-            return match same {
-                true => texts(Verdict::Equal, "the same number"),
-                false => texts(Verdict::Different, "two numbers"),
+            return if same {
+                self.by_text(pred, Verdict::Equal, "the same number")
+            } else {
+                self.by_text(pred, Verdict::Different, "two numbers")
             };
         }
         for (side, text) in [("gold", gold), ("predicted", pred)] {
@@ -218,14 +317,76 @@ impl Judge<'_> {
                     bytes: text.len(),
                     limit: MAX_ANSWER_BYTES,
                 };
-                return texts(Verdict::Undecided { why }, "");
+                return self.by_text(pred, Verdict::Undecided { why }, "");
             }
         }
         let letters = gold.bytes().any(|byte| byte.is_ascii_alphabetic()) || !gold.is_ascii();
         if letters && self.in_words(pred) {
-            return texts(Verdict::Equal, "the same words");
+            return self.by_text(pred, Verdict::Equal, "the same words");
+        }
+        if let Some(decided) = self.choices(pred) {
+            return decided;
         }
         self.by_meaning(pred)
+    }
+
+    /// What becomes of an answer that is taken back in the same breath.
+    fn hedged(&self, pred: &str, hedge: Hedge) -> Decided {
+        match hedge {
+            Hedge::Rough => self.by_text(pred, Verdict::Undecided { why: Doubt::Rough }, ""),
+            _ => self.by_text(pred, Verdict::Different, hedge.why()),
+        }
+    }
+
+    /// Letters of a choice with the values they stand for: `(C) 27` is `C`, and it is 27.
+    fn choices(&self, pred: &str) -> Option<Decided> {
+        if !may_be_lettered(self.gold) && !may_be_lettered(pred) {
+            return None;
+        }
+        let (gold_flat, pred_flat) = (flat(self.gold), flat(pred));
+        let (gold_parts, pred_parts) = (lettered(&gold_flat), lettered(&pred_flat));
+        if gold_parts.is_none() && pred_parts.is_none() {
+            return None;
+        }
+        let decided = |equal: bool| {
+            let why = if equal {
+                "the same choice"
+            } else {
+                "two choices"
+            };
+            Some(self.by_text(pred, Verdict::of(equal), why))
+        };
+        match (gold_parts, pred_parts) {
+            (Some((gold, value)), Some((letter, other))) => {
+                let values = self.instead(value).run(other);
+                if gold != letter || values.0 == Verdict::Different {
+                    return decided(false);
+                }
+                decided(true)
+            }
+            (Some((gold, value)), None) => {
+                let claim = said(pred);
+                if let Some(letter) = single_letter(&claim.claim) {
+                    return decided(letter == gold && claim.hedge.is_none());
+                }
+                Some(self.instead(value).run(pred))
+            }
+            (None, Some((letter, value))) => match single_letter(self.gold) {
+                Some(gold) => decided(gold == letter),
+                None => Some(self.run(value)),
+            },
+            (None, None) => None,
+        }
+    }
+
+    /// This judge with another gold answer.
+    fn instead<'b>(&'b self, gold: &'b str) -> Judge<'b> {
+        Judge {
+            options: self.options,
+            budget: self.budget,
+            gold,
+            found: self.found,
+        }
     }
 
     /// Whether both are the same words or the same letter of a choice.
@@ -244,7 +405,7 @@ impl Judge<'_> {
                 == pred.bytes().find(u8::is_ascii_alphabetic);
             return gold.is_ascii() && same_text(gold, pred) && (same_case || marked);
         }
-        if !is_wordy(gold) || !same_text(gold, pred) {
+        if !is_wordy(gold) || !(same_text(gold, pred) || same_predicate(gold, pred)) {
             return false;
         }
         // `AB` and `ab` may be products; `Yes` and `yes` are not.
@@ -255,6 +416,9 @@ impl Judge<'_> {
     }
 
     fn parse(&self, text: &str, commas: Commas) -> Result<Expression, ParseError> {
+        if let Some(set) = set_in_words(text) {
+            return Ok(set);
+        }
         if let Some(number) = number_word(text) {
             return parse_with(&number, commas, self.budget);
         }
@@ -263,205 +427,124 @@ impl Judge<'_> {
 
     fn by_meaning(&self, pred: &str) -> Decided {
         let gold = self.gold;
-        let left = match self.parse(gold, Commas::Thousands) {
-            Err(ParseError::Unexpected { .. }) if gold.contains(['$', '\\']) => {
-                let inner = extract_from(gold, &[Extraction::AnswerPhrase, Extraction::LastMath]);
-                self.parse(inner.unwrap_or(gold), Commas::Thousands)
-            }
-            read => read,
-        };
-        let (pred, right) = self.read_pred(pred);
+        let left = self.read_gold();
+        let read = self.read_pred(pred);
+        if let Some(hedge) = read.hedge
+            && left.is_ok()
+        {
+            return self.hedged(pred, hedge);
+        }
+        if read.text != pred && gold.chars().any(char::is_alphabetic) && self.in_words(&read.text) {
+            return self.by_text(&read.text, Verdict::Equal, "the same words");
+        }
         let reading = |text: &str, read: &Result<Expression, ParseError>| Reading {
             text: text.to_owned(),
             expression: read.as_ref().ok().cloned(),
         };
-        let (gold_reading, pred_reading) = (reading(gold, &left), reading(pred, &right));
-        let (verdict, why): (Verdict, &'static str) = match (&left, &right) {
-            (Ok(left), Ok(right)) => self.compare(left, right, pred),
-            _ => self.unreadable(&left, &right, pred),
+        let (verdict, why): (Verdict, &'static str) = match (&left, &read.expression) {
+            (Ok(left), Ok(right)) => self.compare(left, right, &read.text),
+            (left, right) => self.unreadable(left, right, &read.text),
         };
-        (verdict, Cow::Borrowed(why), gold_reading, pred_reading)
+        let weak = verdict == Verdict::Different
+            && read.others.iter().any(|other| {
+                self.parse(other, Commas::Thousands).is_ok_and(|other| {
+                    left.as_ref()
+                        .is_ok_and(|left| self.compare(left, &other, pred).0 == Verdict::Equal)
+                })
+            });
+        let verdict = if weak {
+            Verdict::Undecided {
+                why: Doubt::Unclear,
+            }
+        } else {
+            verdict
+        };
+        (
+            verdict,
+            Cow::Borrowed(why),
+            reading(gold, &left),
+            reading(&read.text, &read.expression),
+        )
     }
 
-    /// The predicted answer; prose around it is taken away if it does not read as it is.
-    fn read_pred<'p>(&self, pred: &'p str) -> (&'p str, Result<Expression, ParseError>) {
-        let prose = words_of_prose(pred) >= 3 || words_before_formula(pred);
-        if !prose {
-            let whole = self.parse(pred, Commas::Thousands);
-            match whole {
-                Err(ParseError::Unexpected { .. } | ParseError::Incomplete) => {}
-                read => return (pred, read),
-            }
-        }
-        let order: &[Extraction] = match self.bare {
-            // What looked like a bare answer is a sentence.
-            true => &[
-                Extraction::AnswerPhrase,
-                Extraction::Bold,
-                Extraction::LastMath,
-                Extraction::LastNumber,
-            ],
-            false => &[
-                Extraction::Boxed,
-                Extraction::LastMath,
-                Extraction::LastNumber,
-            ],
-        };
-        let starts_with_number = pred
-            .trim_start_matches(['$', '-', '\\', ' '])
-            .starts_with(|c: char| c.is_ascii_digit());
-        if prose && starts_with_number && !pred.contains("\\boxed") && !pred.starts_with('$') {
-            // `72 clips, since …`: the answer comes first.
-            let end = pred
-                .find(|c: char| {
-                    !(c.is_ascii_digit() || matches!(c, '-' | '$' | ',' | '.' | '/' | '%' | '\\'))
-                })
-                .unwrap_or(pred.len());
-            let first = pred[..end].trim_end_matches([',', '.', '\\', '/']);
-            if let Ok(read) = self.parse(first, Commas::Thousands) {
-                return (first, Ok(read));
-            }
-        }
-        let has_words = words_of_prose(pred) >= 1;
-        for extraction in order {
-            // Without words it is a formula that cannot be read; a number out of it would be a guess.
-            if *extraction == Extraction::LastNumber && !has_words {
-                continue;
-            }
-            let Some(found) = extract_from(pred, std::slice::from_ref(extraction)) else {
-                continue;
-            };
-            if found.len() < pred.len() || prose {
-                let read = self.parse(found, Commas::Thousands);
-                if read.is_ok() || *extraction == Extraction::LastMath {
-                    return (found, read);
+    /// The gold answer; prose around it is taken away if it does not read as it is.
+    fn read_gold(&self) -> Result<Expression, ParseError> {
+        let gold = self.gold;
+        match self.parse(gold, Commas::Thousands) {
+            Err(ParseError::Unexpected { .. }) if gold.contains(['$', '\\']) => {
+                let inner = extract_from(gold, &[Extraction::AnswerPhrase, Extraction::LastMath]);
+                match self.parse(inner.unwrap_or(gold), Commas::Thousands) {
+                    Err(ParseError::Unexpected { .. }) => {
+                        self.parse(&said(gold).claim, Commas::Thousands)
+                    }
+                    read => read,
                 }
             }
+            Err(ParseError::Unexpected { .. }) => self.parse(&said(gold).claim, Commas::Thousands),
+            read => read,
         }
-        (pred, self.parse(pred, Commas::Thousands))
     }
 
-    fn compare(
-        &self,
-        left: &Expression,
-        right: &Expression,
-        pred: &str,
-    ) -> (Verdict, &'static str) {
-        let context = Context {
-            options: self.options,
-            budget: self.budget,
-            depth: std::cell::Cell::new(0),
-        };
-        let answers = |left: &Expression, right: &Expression| {
-            context
-                .answers(left, right)
-                .unwrap_or_else(|why| Verdict::Undecided { why })
-        };
-        let verdict = answers(left, right);
-        if verdict == Verdict::Equal {
-            let word = |text: &str| is_letters_only(text) && plain_words(text).len() > 2;
-            if word(self.gold) && word(pred) && plain_words(self.gold) != plain_words(pred) {
-                // `odd` and `dod` are the same product of letters, and hardly the same answer.
-                let why = Doubt::Kinds {
-                    left: "letters that may be a word",
-                    right: "other letters",
-                };
-                return (Verdict::Undecided { why }, "");
-            }
-            return (verdict, "the same value");
+    /// Whether the boxes of a completion together are the gold answer, which is a list.
+    fn all_boxes_match(&self, pred: &str) -> bool {
+        const MOST: usize = 8;
+        if self.found.by != Some(Extraction::Boxed) || pred.matches("\\boxed{").count() < 2 {
+            return false;
         }
-        // `1,234` may be two numbers.
-        let (gold_again, pred_again) = (has_doubtful_comma(self.gold), has_doubtful_comma(pred));
-        if gold_again || pred_again {
-            let again = |text: &str, first: &Expression, doubtful: bool| match doubtful {
-                true => self
-                    .parse(text, Commas::Separators)
-                    .unwrap_or_else(|_| first.clone()),
-                false => first.clone(),
-            };
-            let lists = (
-                again(self.gold, left, gold_again),
-                again(pred, right, pred_again),
-            );
-            let tries = [(&lists.0, &lists.1), (left, &lists.1), (&lists.0, right)];
-            if tries
-                .iter()
-                .any(|(left, right)| answers(left, right) == Verdict::Equal)
-            {
-                return (Verdict::Equal, "the same values, with commas as separators");
-            }
+        if !self.gold.contains([',', ';']) && !self.gold.contains("and") {
+            return false;
         }
-        (verdict, "two values")
+        let boxes: Vec<&str> = pred
+            .match_indices("\\boxed{")
+            .take(MOST + 1)
+            .filter_map(|(at, _)| {
+                let inner = &pred[at + "\\boxed{".len()..];
+                inner.find('}').map(|end| &inner[..end])
+            })
+            .collect();
+        if boxes.len() > MOST {
+            return false;
+        }
+        let joined = boxes.join(", ");
+        self.run(&joined).0 == Verdict::Equal
     }
+}
 
-    /// One of the two is no mathematics that can be read.
-    fn unreadable(
-        &self,
-        left: &Result<Expression, ParseError>,
-        right: &Result<Expression, ParseError>,
-        pred: &str,
-    ) -> (Verdict, &'static str) {
-        let gold = self.gold;
-        if same_text(gold, pred)
-            && gold.len() > 3
-            && !gold
-                .bytes()
-                .any(|byte| byte.is_ascii_uppercase() && !is_wordy(gold))
-        {
-            return (Verdict::Equal, "the same words");
+/// Whether the letter of a choice with a bracket or point may stand at the beginning of `text`.
+fn may_be_lettered(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    match bytes.first() {
+        Some(b'(' | b'*' | b'$') => true,
+        Some(b'\\') => matches!(bytes.get(1), Some(b't' | b'm' | b' ' | b'(')),
+        Some(letter) => {
+            letter.is_ascii_alphabetic() && matches!(bytes.get(1), Some(b')' | b'.' | b':'))
         }
-        for (side, read) in [("gold", left), ("predicted", right)] {
-            if let Err(ParseError::Bound(doubt)) = read {
-                let why = match doubt {
-                    Doubt::TooLong { bytes, limit, .. } => Doubt::TooLong {
-                        side,
-                        bytes: *bytes,
-                        limit: *limit,
-                    },
-                    other => other.clone(),
-                };
-                return (Verdict::Undecided { why }, "");
-            }
-        }
-        let wordless = |text: &str| {
-            text.bytes()
-                .any(|byte| byte.is_ascii_digit() || matches!(byte, b'\\' | b'=' | b'^'))
-        };
-        let (gold_math, pred_math) = (wordless(gold), wordless(pred));
-        match (left, right) {
-            // Words against words, or words against a number.
-            (Err(_), Err(_)) if !gold_math && !pred_math => {
-                (Verdict::Different, "two answers in words")
-            }
-            (Err(_), _) if !gold_math => (Verdict::Different, "words and a value"),
-            (_, Err(_)) if !pred_math => (Verdict::Different, "a value and words"),
-            (Err(error), _) => {
-                let reason = error.to_string();
-                (
-                    Verdict::Undecided {
-                        why: Doubt::Unreadable {
-                            side: "gold",
-                            reason,
-                        },
-                    },
-                    "",
-                )
-            }
-            (_, Err(error)) => {
-                let reason = error.to_string();
-                (
-                    Verdict::Undecided {
-                        why: Doubt::Unreadable {
-                            side: "predicted",
-                            reason,
-                        },
-                    },
-                    "",
-                )
-            }
-            (Ok(_), Ok(_)) => (Verdict::Different, "two values"),
-        }
+        None => false,
     }
+}
+
+/// Whether a sentence says of its subject what the other answer says: `The sequence is convergent.` and `convergent`.
+fn same_predicate(gold: &str, pred: &str) -> bool {
+    let tail = |text: &str| -> Option<String> {
+        let words = plain_words(text);
+        let (_, tail) = words
+            .rsplit_once(" is ")
+            .or_else(|| words.rsplit_once(" are "))?;
+        (!tail.starts_with("not ")).then(|| tail.to_owned())
+    };
+    match (tail(gold), tail(pred)) {
+        (Some(tail), None) => same_text(&tail, pred),
+        (None, Some(tail)) => same_text(gold, &tail),
+        _ => false,
+    }
+}
+
+/// Whether a text is a decimal with a comma that may as well part two numbers: `0,5`.
+fn has_short_decimals(text: &str) -> bool {
+    let digits = text.trim_matches(['$', ' ', '-']).strip_prefix("0,");
+    digits.is_some_and(|digits| {
+        (1..3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// Whether a comma in `text` may part thousands or two numbers: `1,234`.

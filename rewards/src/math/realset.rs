@@ -1,6 +1,9 @@
-//! Sets of real numbers as unions of intervals: `x > 5`, `(5, ∞)`, `ℝ ∖ {5}`.
+//! Sets of real numbers as unions of intervals: `x > 5`, `|x| < 5`, `(5, ∞)`, `ℝ ∖ {5}`.
 
 use std::cmp::Ordering;
+
+use num_rational::BigRational;
+use num_traits::{One, Signed, Zero};
 
 use super::budget::Doubt;
 use super::decide::{Context, infinite};
@@ -58,6 +61,57 @@ fn subject(expression: &Expression) -> Option<String> {
                     .all(|factor| matches!(factor, Expression::Symbol(_))) =>
             {
                 Some(expression.to_string())
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The letter, factor and summand of `2x + 1`.
+fn linear(expression: &Expression) -> Option<(String, BigRational, BigRational)> {
+    let none = || (None, BigRational::zero(), BigRational::zero());
+    let parts = |terms: &[Expression]| {
+        let mut whole = none();
+        for term in terms {
+            let (name, scale, shift) = linear_term(term)?;
+            match (&whole.0, name) {
+                (Some(known), Some(name)) if *known != name => return None,
+                (None, Some(name)) => whole.0 = Some(name),
+                _ => {}
+            }
+            whole.1 += scale;
+            whole.2 += shift;
+        }
+        Some(whole)
+    };
+    let (name, scale, shift) = match expression {
+        Expression::Sum(terms) => parts(terms)?,
+        other => linear_term(other)?,
+    };
+    let name = name.filter(|_| !scale.is_zero())?;
+    Some((name, scale, shift))
+}
+
+/// A term of [`linear`]: a number, a letter, or a number times a letter.
+fn linear_term(term: &Expression) -> Option<(Option<String>, BigRational, BigRational)> {
+    let (one, zero) = (BigRational::one(), BigRational::zero());
+    match term {
+        Expression::Number(value) => Some((None, zero, value.clone())),
+        Expression::Symbol(name) => Some((Some(name.clone()), one, zero)),
+        Expression::Negate(inner) => {
+            let (name, scale, shift) = linear_term(inner)?;
+            Some((name, -scale, -shift))
+        }
+        Expression::Product(factors) => match factors.as_slice() {
+            [Expression::Number(scale), Expression::Symbol(name)] => {
+                Some((Some(name.clone()), scale.clone(), zero))
+            }
+            _ => None,
+        },
+        Expression::Quotient(above, below) => match (linear_term(above)?, below.as_ref()) {
+            ((name, scale, shift), Expression::Number(value)) if !value.is_zero() => {
+                Some((name, scale / value, shift / value))
             }
             _ => None,
         },
@@ -186,6 +240,11 @@ impl Context<'_> {
                 ..set
             }));
         }
+        if let [(kind, right)] = rest
+            && let Some(set) = self.distance_set(first, *kind, right)?
+        {
+            return Ok(Some(set));
+        }
         let mut result: Option<RealSet> = None;
         let mut left = first;
         for (kind, right) in rest {
@@ -242,6 +301,74 @@ impl Context<'_> {
             left = right;
         }
         Ok(result)
+    }
+
+    /// The set of `|x − a| < r` and its kin, of one letter with rational numbers.
+    fn distance_set(
+        &self,
+        left: &Expression,
+        kind: RelationKind,
+        right: &Expression,
+    ) -> Maybe<RealSet> {
+        let distance = |side: &Expression| match side {
+            Expression::Call(Function::Abs, parts) => match parts.as_slice() {
+                [inner] => linear(inner),
+                _ => None,
+            },
+            _ => None,
+        };
+        let (name, scale, shift, kind, bound) = if let Some((name, scale, shift)) =
+            distance(left).filter(|_| is_constant(right))
+        {
+            (name, scale, shift, kind, right)
+        } else if let Some((name, scale, shift)) = distance(right).filter(|_| is_constant(left)) {
+            (name, scale, shift, kind.flipped(), left)
+        } else {
+            return Ok(None);
+        };
+        let zero = Expression::integer(0);
+        if self.order(bound, &zero)? != Some(Ordering::Greater) {
+            return Ok(None);
+        }
+        // |s·x + t| = r where x = (±r − t) / s.
+        let end = |upper: bool| {
+            let radius = if upper == scale.is_positive() {
+                bound.clone()
+            } else {
+                bound.clone().negated()
+            };
+            let sum = Expression::Sum(vec![radius, Expression::Number(-shift.clone())]);
+            Expression::Quotient(Box::new(sum), Box::new(Expression::Number(scale.clone())))
+        };
+        let closed = matches!(kind, RelationKind::LessEqual | RelationKind::GreaterEqual);
+        let (lower, upper) = (end(false), end(true));
+        let pieces = match kind {
+            RelationKind::Less | RelationKind::LessEqual => vec![Piece {
+                lower,
+                lower_closed: closed,
+                upper,
+                upper_closed: closed,
+            }],
+            RelationKind::Greater | RelationKind::GreaterEqual => vec![
+                Piece {
+                    lower: infinity(false),
+                    lower_closed: false,
+                    upper: lower,
+                    upper_closed: closed,
+                },
+                Piece {
+                    lower: upper,
+                    lower_closed: closed,
+                    upper: infinity(true),
+                    upper_closed: false,
+                },
+            ],
+            _ => return Ok(None),
+        };
+        Ok(Some(RealSet {
+            pieces,
+            variable: Some(name),
+        }))
     }
 
     fn list_set(&self, connective: Connective, items: &[Expression]) -> Maybe<RealSet> {

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Form, MathOptions, PercentPolicy, Tolerance, Verdict, answer_in, judge};
+use super::{
+    Form, MathOptions, PercentPolicy, Tolerance, Verdict, answer_in, gold_fault, judge, judge_any,
+    right_answers,
+};
 use crate::error::{Fault, RewardError};
 use crate::extract::Extraction;
 use crate::option::{OptionError, check_finite};
@@ -10,14 +13,15 @@ use crate::reward::Reward;
 use crate::sample::Sample;
 use crate::vote::Answers;
 
-/// What becomes of an answer about which nothing can be said.
+/// What becomes of an answer about which nothing can be said, and whose own doing that is. Where the task's answer is at fault,
+/// which can be compared with nothing, there is no reward whatever is chosen here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Undecided {
     /// The completion gets no reward and is left out of training; it is counted.
-    #[default]
     Exclude,
-    /// The answer counts as wrong.
+    /// The answer counts as wrong: an answer that cannot be read, or uses up its budget, is no way out.
+    #[default]
     Wrong,
 }
 
@@ -69,8 +73,11 @@ impl Default for MathConfig {
 
 /// `correct` if the completion's answer equals the task's by [`judge`], `wrong` if it differs or there is none.
 ///
-/// An undecided answer is [`RewardError::Undecided`] unless the config makes it wrong. In a truncated completion only answers
-/// whose end is marked count. It does not apply to a task without an answer.
+/// The task's answer may be a JSON array of several right ones, see [`right_answers`].
+///
+/// An answer that cannot be decided is wrong unless the config leaves it out; if the task's answer is at fault, the judgement is
+/// [`RewardError::Undecided`] in any case. In a truncated completion only answers whose end is marked count. It does not apply
+/// to a task without an answer.
 #[derive(Clone, Debug)]
 pub struct Math {
     name: String,
@@ -145,16 +152,20 @@ impl Math {
 }
 
 impl Math {
-    /// Whose doing an undecided comparison with `gold` is: the task's if `gold` is not even known to equal itself.
-    fn fault_of(&self, gold: &str) -> Fault {
-        let options = MathOptions {
-            form: Form::Answer,
-            ..self.options.clone()
-        };
-        if judge(gold, gold, &options).verdict == Verdict::Equal {
-            Fault::Completion
-        } else {
+    /// How this judge reads and compares answers: those of completions, with the settings of its config.
+    pub fn options(&self) -> &MathOptions {
+        &self.options
+    }
+
+    /// Whose doing an undecided comparison with these right answers is: the task's if one of them can be compared with nothing.
+    fn fault_of(&self, golds: &[String]) -> Fault {
+        let broken = golds
+            .iter()
+            .any(|gold| gold_fault(gold, &self.options).is_some());
+        if broken {
             Fault::Task
+        } else {
+            Fault::Completion
         }
     }
 }
@@ -168,27 +179,27 @@ impl Reward for Math {
         if sample.task.answer.trim().is_empty() {
             return Ok(None);
         }
-        let judgement = match sample.truncated {
-            false => judge(&sample.task.answer, sample.completion, &self.options),
-            true => {
-                let options = MathOptions {
-                    truncated: true,
-                    ..self.options.clone()
-                };
-                judge(&sample.task.answer, sample.completion, &options)
-            }
+        let options = MathOptions {
+            truncated: sample.truncated,
+            ..self.options.clone()
         };
-        match (judgement.verdict, self.undecided) {
-            (Verdict::Equal, _) => Ok(Some(self.correct)),
-            (Verdict::Different, _) | (Verdict::Undecided { .. }, Undecided::Wrong) => {
-                Ok(Some(self.wrong))
-            }
-            (Verdict::Undecided { why }, Undecided::Exclude) => {
-                let fault = self.fault_of(&sample.task.answer);
-                let reason = why.to_string();
-                Err(RewardError::undecided(fault, sample, &self.name, reason))
-            }
+        let golds = right_answers(&sample.task.answer);
+        let judgement = judge_any(&golds, sample.completion, &options);
+        let why = match judgement.verdict {
+            Verdict::Equal => return Ok(Some(self.correct)),
+            Verdict::Different => return Ok(Some(self.wrong)),
+            Verdict::Undecided { why } => why,
+        };
+        let fault = self.fault_of(&golds);
+        if fault == Fault::Completion && self.undecided == Undecided::Wrong {
+            return Ok(Some(self.wrong));
         }
+        Err(RewardError::undecided(
+            fault,
+            sample,
+            &self.name,
+            why.to_string(),
+        ))
     }
 
     fn answers(&self) -> Option<&dyn Answers> {
@@ -249,18 +260,44 @@ mod tests {
         assert_eq!(value("1/2", "no idea", false), Some(0.0));
         assert_eq!(value("12", "it is 12", true), Some(0.0));
         assert_eq!(value(" ", "it is 12", false), None);
-        let error = score(&config, "5", r"\boxed{5^{5^{5^5}}}", false).unwrap_err();
-        assert!(error.is_undecided(), "{error}");
-        assert_eq!(error.fault(), Fault::Completion);
+        assert_eq!(
+            value(r#"["1/3", "0.5"]"#, r"so \boxed{1/2}", false),
+            Some(1.0)
+        );
+        assert_eq!(
+            value(r#"["1/3", "0.5"]"#, r"so \boxed{2}", false),
+            Some(0.0)
+        );
+    }
+
+    #[test]
+    fn the_undecided_is_wrong_unless_the_task_is_at_fault() {
         let wrong = MathConfig {
-            undecided: Undecided::Wrong,
             wrong: -1.0,
             ..MathConfig::default()
         };
-        assert_eq!(
-            score(&wrong, "5", r"\boxed{5^{5^{5^5}}}", false).unwrap(),
-            Some(-1.0)
-        );
+        let exclude = MathConfig {
+            undecided: Undecided::Exclude,
+            ..wrong.clone()
+        };
+        for completion in [r"\boxed{5^{5^{5^5}}}", r"\boxed{\begin{}", r"\boxed{1/0}"] {
+            assert_eq!(
+                score(&wrong, "5", completion, false).unwrap(),
+                Some(-1.0),
+                "{completion}"
+            );
+        }
+        let tower = r"\boxed{5^{5^{5^5}}}";
+        let error = score(&exclude, "5", tower, false).unwrap_err();
+        assert!(error.is_undecided(), "{error}");
+        assert_eq!(error.fault(), Fault::Completion);
+        for config in [&wrong, &exclude] {
+            for gold in ["5^{5^{5^5}}", r"\begin{"] {
+                let error = score(config, gold, r"\boxed{3}", false).unwrap_err();
+                assert!(error.is_undecided(), "{error}");
+                assert_eq!(error.fault(), Fault::Task);
+            }
+        }
     }
 
     #[test]

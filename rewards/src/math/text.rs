@@ -68,7 +68,7 @@ pub(super) fn plain_words(text: &str) -> String {
     }
     for article in ARTICLES {
         if let Some(rest) = plain.strip_prefix(article)
-            && rest.len() > 1
+            && is_word(rest.split(' ').next().unwrap_or_default())
         {
             plain = rest.to_owned();
         }
@@ -76,27 +76,84 @@ pub(super) fn plain_words(text: &str) -> String {
     plain
 }
 
-/// The letter of a multiple choice: `C`, `(C)`, `C.`, `option C`, `(C) 12`.
+/// Whether this is a word of a language and no variable or function: `a sin x` has no article.
+fn is_word(word: &str) -> bool {
+    word.chars().filter(|c| c.is_alphabetic()).count() >= 3
+        && super::vocabulary::function_named(word).is_none()
+}
+
+/// Letters of choices.
+const CHOICES: std::ops::RangeInclusive<char> = 'a'..='j';
+
+/// The letter of a multiple choice and whether it is marked as one: `C`, `(C)`, `C.`, `option C`, `(C) 12`.
 fn choice(words: &str) -> Option<(char, bool)> {
-    let stripped = ["option ", "choice ", "answer "]
+    let stripped = ["option ", "choice ", "answer ", "letter "]
         .iter()
         .find_map(|prefix| words.strip_prefix(prefix));
     let named = stripped.is_some();
     let words = stripped.unwrap_or(words);
-    let inner = words.strip_prefix('(').unwrap_or(words);
+    let inner = words.strip_prefix(['(', '[']).unwrap_or(words);
     let bracketed = inner.len() < words.len();
     let letter = inner
         .chars()
         .next()
         .filter(|letter| letter.is_ascii_alphabetic())?;
     let after = &inner[1..];
-    let marked = match after.chars().next() {
+    let rest = match after.chars().next() {
         None => return Some((letter, bracketed || named)),
-        Some(')') => true,
-        Some('.' | ':') => after[1..].is_empty() || after[1..].starts_with(' '),
-        _ => false,
+        Some(')' | ']') => &after[1..],
+        Some('.' | ':') if after[1..].is_empty() || after[1..].starts_with(' ') => &after[1..],
+        _ => return None,
     };
-    marked.then_some((letter, true))
+    // `(B) or (C)` chooses nothing.
+    let rest = rest.trim_start();
+    let goes_on = ["or", "and", "oder", "ou", "o", "y", "und", "et", "或"]
+        .iter()
+        .any(|joint| {
+            rest.strip_prefix(joint)
+                .is_some_and(|rest| rest.starts_with([' ', '(']))
+        });
+    (!goes_on && !rest.starts_with(['/', ',', '(', '&'])).then_some((letter, true))
+}
+
+/// The letter of a choice and the value it stands for: `(C) 27`, `\textbf{(C)}\ 27`, `b. 4`.
+pub(super) fn lettered(flat: &str) -> Option<(char, &str)> {
+    let bracketed = flat.strip_prefix('(');
+    let inner = bracketed.unwrap_or(flat);
+    let letter = inner.chars().next()?;
+    if !CHOICES.contains(&letter.to_ascii_lowercase()) {
+        return None;
+    }
+    let after = &inner[1..];
+    let value = match after.chars().next()? {
+        ')' if bracketed.is_some() || letter.is_ascii_uppercase() => &after[1..],
+        '.' | ':' if bracketed.is_none() && after[1..].starts_with(' ') => &after[1..],
+        _ => return None,
+    };
+    let value = value.trim_start_matches([' ', ':', '$', '.']);
+    let value = value.trim_end_matches(['$', ' ']);
+    // `(a)(b+c)`, `(a) + 1` and `(B) or (C)` are something else.
+    let operator = value.starts_with([
+        '(', '[', '+', '-', '−', '*', '/', '=', '^', '<', '>', '!', ',', '_', '\'',
+    ]) && !value.starts_with("-")
+        || [
+            "\\cdot", "\\times", "\\le", "\\ge", "\\in", "or ", "and ", "\\cup",
+        ]
+        .iter()
+        .any(|sign| value.starts_with(sign));
+    let minus = value.strip_prefix(['-', '−']);
+    let difference = minus.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
+    let spaced = after[1..].starts_with([' ', ':']);
+    (!value.is_empty() && !operator && !difference && (spaced || minus.is_none()))
+        .then_some((letter.to_ascii_lowercase(), value))
+}
+
+/// The letter of an answer that is a letter of a choice and nothing else: `C`, `(C)`, `C.`.
+pub(super) fn single_letter(text: &str) -> Option<char> {
+    let plain = plain_words(text);
+    let inner = plain.trim_matches(['(', ')', '[', ']', '.', ':']);
+    let letter = inner.chars().next()?;
+    (inner.len() == 1 && CHOICES.contains(&letter)).then_some(letter)
 }
 
 /// Whether two answers in words are the same.
@@ -114,8 +171,7 @@ pub(super) fn same_text(gold: &str, pred: &str) -> bool {
     }
     if let (Some((left, _)), Some((right, marked))) = (choice(&gold), choice(&pred)) {
         // The gold answer is a letter and nothing else, and no formula follows the predicted one.
-        let bare =
-            gold.trim_matches(['(', ')', '.', ' ']).len() == 1 && ('a'..='j').contains(&left);
+        let bare = gold.trim_matches(['(', ')', '.', ' ']).len() == 1 && CHOICES.contains(&left);
         let after = pred.trim_start_matches(|c: char| {
             c.is_ascii_alphabetic() || matches!(c, '(' | ')' | '.' | ':' | ' ')
         });
@@ -124,9 +180,28 @@ pub(super) fn same_text(gold: &str, pred: &str) -> bool {
         ]);
         return bare && left == right && !formula && (marked || pred.len() <= 3);
     }
-    // Spaces and hyphens inside: `twenty-five`, `twenty five`.
-    let squeezed = |words: &str| words.replace([' ', '-', '‐', '–'], "");
-    squeezed(&gold) == squeezed(&pred) && !gold.bytes().any(|byte| byte.is_ascii_digit())
+    same_but_for_spelling(&gold, &pred)
+}
+
+/// Whether words differ only in hyphens, spaces between words, and the `s` of a plural: `twenty-five`, `no solutions`.
+fn same_but_for_spelling(gold: &str, pred: &str) -> bool {
+    // A hyphen stands between two words; before one, or between letters, it is a minus.
+    let words = |text: &str| -> Option<Vec<String>> {
+        let parts: Vec<&str> = text.split([' ', '-', '‐', '–']).collect();
+        let proper = parts.iter().all(|part| {
+            let letters = part.chars().filter(|c| c.is_alphabetic()).count();
+            letters >= 2 && !part.bytes().any(|byte| byte.is_ascii_digit())
+        });
+        let singular = |word: &&str| match word.strip_suffix('s') {
+            Some(stem) if stem.len() >= 4 && !stem.ends_with('s') => stem.to_owned(),
+            _ => (*word).to_owned(),
+        };
+        proper.then(|| parts.iter().map(singular).collect())
+    };
+    match (words(gold), words(pred)) {
+        (Some(gold), Some(pred)) => gold == pred || gold.concat() == pred.concat(),
+        _ => false,
+    }
 }
 
 /// Whether an answer is words: letters and no sign of a formula.
@@ -186,7 +261,9 @@ mod tests {
             (r"\textbf{(C)}", "c"),
             ("C", "(C) 12 apples"),
             ("C", "C."),
+            ("C", "C: a long story"),
             ("B", "Option B"),
+            ("no solutions", "no solution"),
             ("yes", "Yes."),
             ("true", "Yes"),
             ("the red one", "Red one"),
@@ -200,6 +277,12 @@ mod tests {
             ("C", "B"),
             ("C", "cat"),
             ("C", "A or C"),
+            ("B", "(B) or (C)"),
+            ("i", "-i"),
+            ("x", "-x"),
+            ("a sin x", "sin x"),
+            ("x y z", "x-y-z"),
+            ("gas", "ga"),
             ("yes", "no"),
             ("Evelyn", "Evelina"),
             ("", ""),

@@ -12,7 +12,8 @@ use num_traits::Zero;
 
 use super::budget::{Budget, Doubt};
 use tables::{
-    FONTS, GREEK, LOOKS, SIGNS, SKIPPED_ARGUMENT, SPACES, SUBSCRIPTS, SUPERSCRIPTS, TEXTS, VULGAR,
+    FONTS, GLUED, GREEK, LOOKS, SIGNS, SKIPPED_ARGUMENT, SPACES, SUBSCRIPTS, SUPERSCRIPTS, TEXTS,
+    VULGAR,
 };
 
 /// A piece of an answer.
@@ -105,6 +106,7 @@ impl<'a> Lexer<'a> {
             self.budget.spend(4)?;
             self.start = self.at;
             match byte {
+                b'0'..=b'9' | b'A'..=b'Z' if self.high_base() => {}
                 b'0'..=b'9' => self.number()?,
                 b'.' if self.peek(1).is_some_and(|next| next.is_ascii_digit()) => self.number()?,
                 b'a'..=b'z' | b'A'..=b'Z' => self.word(),
@@ -172,7 +174,65 @@ impl<'a> Lexer<'a> {
             )
     }
 
+    /// Reads digits of a base above ten, which are letters too: `2A_{16}`.
+    fn high_base(&mut self) -> bool {
+        if matches!(
+            self.found.last().map(|last| &last.token),
+            Some(Token::Word(_))
+        ) && !self.spaced
+        {
+            return false;
+        }
+        let rest = &self.bytes[self.at..];
+        let length = rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+            .count();
+        let below = match rest.get(length..) {
+            Some([b'_', b'{', tens, ones, b'}', ..]) | Some([b'_', tens, ones, ..]) => {
+                [*tens, *ones]
+            }
+            _ => return false,
+        };
+        let digits = &self.text[self.at..self.at + length];
+        let base = std::str::from_utf8(&below)
+            .ok()
+            .and_then(|base| base.parse::<u32>().ok());
+        let valid = base.is_some_and(|base| {
+            (11..=36).contains(&base) && digits.chars().all(|digit| digit.is_digit(base))
+        });
+        let lettered = digits.bytes().any(|byte| byte.is_ascii_uppercase());
+        // `AB_{12}` may be the name of something; `FF_{16}` is not.
+        let plain = digits.bytes().any(|byte| byte.is_ascii_digit()) || base == Some(16);
+        if !valid || !lettered || !plain || length < 2 {
+            return false;
+        }
+        let digits = digits.to_owned();
+        self.at += length;
+        // The value is that of its base, which the parser reads.
+        self.push(Token::Number {
+            value: BigRational::zero(),
+            digits: Some(digits),
+        });
+        true
+    }
+
     fn word(&mut self) {
+        // `3.2x10^4`, `3.2 x 10^4`: a sign of multiplication.
+        let sign = matches!(self.bytes[self.at], b'x' | b'X')
+            && matches!(
+                self.found.last().map(|last| &last.token),
+                Some(Token::Number { .. })
+            )
+            && self.bytes[self.at + 1..]
+                .iter()
+                .find(|byte| **byte != b' ')
+                .is_some_and(u8::is_ascii_digit);
+        if sign {
+            self.at += 1;
+            self.push(Token::Sign('*'));
+            return;
+        }
         let rest = &self.bytes[self.at..];
         let length = rest
             .iter()
@@ -204,13 +264,19 @@ impl<'a> Lexer<'a> {
             });
             return Ok(());
         }
-        for (digits, sign) in [(SUPERSCRIPTS, '^'), (SUBSCRIPTS, '_')] {
-            if digits.contains(character) {
-                self.script(digits, sign);
-                return Ok(());
+        for (table, sign) in [(SUPERSCRIPTS, '^'), (SUBSCRIPTS, '_')] {
+            if table.iter().any(|(small, _)| *small == character) {
+                return self.script(table, sign);
             }
         }
         let sign = match character {
+            '℃' | '℉' => {
+                self.at += length;
+                self.push(Token::Sign('°'));
+                let letter = if character == '℃' { "C" } else { "F" };
+                self.push(Token::Word(letter.to_owned()));
+                return Ok(());
+            }
             '\u{a0}'
             | '\u{2002}'..='\u{200b}'
             | '\u{202f}'
@@ -277,25 +343,41 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// A run of small raised or lowered digits.
-    fn script(&mut self, digits: &str, sign: char) {
+    /// A run of small raised or lowered characters: `⁻³`, `ⁿ⁺¹`.
+    fn script(&mut self, table: &[(char, char)], sign: char) -> Result<(), Doubt> {
         let mut written = String::new();
-        let mut negative = false;
         for character in self.text[self.at..].chars() {
-            match digits.chars().position(|digit| digit == character) {
-                Some(value) => written.push(char::from(b'0' + (value % 10) as u8)),
-                None if character == '⁻' && written.is_empty() => negative = true,
+            match table.iter().find(|(small, _)| *small == character) {
+                Some((_, plain)) => written.push(*plain),
                 None => break,
             }
             self.at += character.len_utf8();
         }
-        let value: BigInt = written.parse().unwrap_or_else(|_| BigInt::zero());
-        let value = if negative { -value } else { value };
         self.push(Token::Sign(sign));
-        self.push(Token::Number {
-            value: BigRational::from_integer(value),
-            digits: Some(written),
-        });
+        if written.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.push(Token::Number {
+                value: BigRational::from_integer(
+                    written.parse().unwrap_or_else(|_| BigInt::zero()),
+                ),
+                digits: Some(written),
+            });
+            return Ok(());
+        }
+        self.push(Token::Sign('{'));
+        for character in written.chars() {
+            self.budget.spend(4)?;
+            let token = match character.to_digit(10) {
+                Some(digit) => Token::Number {
+                    value: BigRational::from_integer(digit.into()),
+                    digits: Some(character.to_string()),
+                },
+                None if character.is_alphabetic() => Token::Word(character.to_string()),
+                None => Token::Sign(character),
+            };
+            self.push(token);
+        }
+        self.push(Token::Sign('}'));
+        Ok(())
     }
 
     fn backslash(&mut self) -> Result<(), Doubt> {
@@ -409,14 +491,25 @@ impl<'a> Lexer<'a> {
                 self.spaced = true;
             } else if name == "begin" {
                 self.matrices += 1;
-                if environment == "array" && self.peek(0) == Some(b'{') {
-                    self.group();
+                if environment == "array" {
+                    let gap = self.text[self.at..].len() - self.text[self.at..].trim_start().len();
+                    if self.peek(gap) == Some(b'{') {
+                        self.group();
+                    }
                 }
                 self.push(Token::Begin(environment));
             } else {
                 self.matrices = self.matrices.saturating_sub(1);
                 self.push(Token::End(environment));
             }
+        } else if let Some(known) = GLUED.iter().find(|known| {
+            name.strip_prefix(**known)
+                .is_some_and(|rest| rest.len() == 1)
+        }) && !super::vocabulary::is_known_command(name)
+        {
+            // `\quadx`: the space was forgotten.
+            self.at -= name.len() - known.len();
+            return self.command(known);
         } else {
             self.push(Token::Command(name.to_owned()));
         }
@@ -425,7 +518,8 @@ impl<'a> Lexer<'a> {
 
     /// What `\text{…}` says. With digits in it, it is more of the answer.
     fn words(&mut self, content: &'a str) -> Result<(), Doubt> {
-        let trimmed = content.trim();
+        let trimmed = content.trim_matches(|c: char| c.is_whitespace() || c == '~');
+        let trimmed = trimmed.strip_prefix("\\ ").unwrap_or(trimmed);
         let inner_spaced = content.starts_with([' ', '~']);
         self.spaced |= inner_spaced;
         let mathematical = trimmed

@@ -6,7 +6,7 @@ use num_rational::BigRational;
 use num_traits::One;
 
 /// Base quantities, in the order of [`Unit::dimensions`].
-const BASES: usize = 8;
+const BASES: usize = 10;
 const LENGTH: usize = 0;
 const MASS: usize = 1;
 const TIME: usize = 2;
@@ -15,6 +15,9 @@ const CURRENT: usize = 4;
 const DATA: usize = 5;
 const MONEY: usize = 6;
 const ANGLE: usize = 7;
+/// Months: how many days they have is not said.
+const CALENDAR: usize = 8;
+const AMOUNT: usize = 9;
 
 /// A unit or a label after a number.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,42 +38,82 @@ impl fmt::Display for Unit {
     }
 }
 
-/// Name, base, exponent, numerator and denominator of the factor to metre, gram, second, kelvin, ampere, bit, dollar,
-/// degree. Names are lower case unless case matters.
+/// A row of [`TABLE`]: names, base quantities with their exponents, numerator and denominator of the factor.
+type Row = (&'static [&'static str], &'static [(usize, i8)], u64, u64);
+
+/// Units that take no prefix: names, what they measure, and the factor to metre, gram, second, kelvin, ampere, bit, dollar,
+/// degree, mole. Names are lower case unless case matters.
 #[rustfmt::skip]
-const TABLE: &[(&[&str], usize, i8, u64, u64)] = &[
-    (&["m", "meter", "meters", "metre", "metres"], LENGTH, 1, 1, 1),
-    (&["km", "kilometer", "kilometers", "kilometre", "kilometres"], LENGTH, 1, 1000, 1),
-    (&["cm", "centimeter", "centimeters", "centimetre", "centimetres"], LENGTH, 1, 1, 100),
-    (&["dm", "decimeter", "decimeters", "decimetre", "decimetres"], LENGTH, 1, 1, 10),
-    (&["mm", "millimeter", "millimeters", "millimetre", "millimetres"], LENGTH, 1, 1, 1000),
-    (&["inch", "inches", "in."], LENGTH, 1, 254, 10_000),
-    (&["ft", "foot", "feet"], LENGTH, 1, 3048, 10_000),
-    (&["yd", "yard", "yards"], LENGTH, 1, 9144, 10_000),
-    (&["mi", "mile", "miles"], LENGTH, 1, 1_609_344, 1000),
-    (&["kg", "kilogram", "kilograms", "kilo", "kilos"], MASS, 1, 1000, 1),
-    (&["g", "gram", "grams", "gm"], MASS, 1, 1, 1),
-    (&["mg", "milligram", "milligrams"], MASS, 1, 1, 1000),
-    (&["lb", "lbs", "pound", "pounds"], MASS, 1, 45_359_237, 100_000),
-    (&["oz", "ounce", "ounces"], MASS, 1, 45_359_237, 1_600_000),
-    (&["ton", "tons"], MASS, 1, 90_718_474, 100),
-    (&["tonne", "tonnes"], MASS, 1, 1_000_000, 1),
-    (&["s", "sec", "secs", "second", "seconds"], TIME, 1, 1, 1),
-    (&["ms", "millisecond", "milliseconds"], TIME, 1, 1, 1000),
-    (&["min", "mins", "minute", "minutes"], TIME, 1, 60, 1),
-    (&["h", "hr", "hrs", "hour", "hours"], TIME, 1, 3600, 1),
-    (&["day", "days"], TIME, 1, 86_400, 1),
-    (&["week", "weeks"], TIME, 1, 604_800, 1),
-    (&["l", "liter", "liters", "litre", "litres"], LENGTH, 3, 1, 1000),
-    (&["ml", "milliliter", "milliliters", "millilitre", "millilitres"], LENGTH, 3, 1, 1_000_000),
-    (&["gallon", "gallons", "gal"], LENGTH, 3, 3_785_411_784, 1_000_000_000_000),
-    (&["acre", "acres"], LENGTH, 2, 40_468_564_224, 10_000_000),
-    (&["hectare", "hectares"], LENGTH, 2, 10_000, 1),
-    (&["kelvin"], TEMPERATURE, 1, 1, 1),
-    (&["ampere", "amperes", "amps", "amp"], CURRENT, 1, 1, 1),
-    (&["bit", "bits"], DATA, 1, 1, 1),
-    (&["byte", "bytes"], DATA, 1, 8, 1),
-    (&["degree", "degrees", "deg"], ANGLE, 1, 1, 1),
+const TABLE: &[Row] = &[
+    (&["inch", "inches", "in."], &[(LENGTH, 1)], 254, 10_000),
+    (&["ft", "foot", "feet"], &[(LENGTH, 1)], 3048, 10_000),
+    (&["yd", "yard", "yards"], &[(LENGTH, 1)], 9144, 10_000),
+    (&["mi", "mile", "miles"], &[(LENGTH, 1)], 1_609_344, 1000),
+    (&["kilo", "kilos", "公斤"], &[(MASS, 1)], 1000, 1),
+    (&["gm"], &[(MASS, 1)], 1, 1),
+    (&["lb", "lbs", "pound", "pounds"], &[(MASS, 1)], 45_359_237, 100_000),
+    (&["oz", "ounce", "ounces"], &[(MASS, 1)], 45_359_237, 1_600_000),
+    (&["ton", "tons"], &[(MASS, 1)], 90_718_474, 100),
+    (&["tonne", "tonnes", "吨"], &[(MASS, 1)], 1_000_000, 1),
+    (&["sec", "secs"], &[(TIME, 1)], 1, 1),
+    (&["min", "mins", "minute", "minutes", "分钟"], &[(TIME, 1)], 60, 1),
+    (&["h", "hr", "hrs", "hour", "hours", "小时", "时"], &[(TIME, 1)], 3600, 1),
+    (&["day", "days", "天"], &[(TIME, 1)], 86_400, 1),
+    (&["week", "weeks", "周"], &[(TIME, 1)], 604_800, 1),
+    (&["month", "months", "mo", "个月"], &[(CALENDAR, 1)], 1, 1),
+    (&["year", "years", "yr", "yrs", "年"], &[(CALENDAR, 1)], 12, 1),
+    (&["decade", "decades"], &[(CALENDAR, 1)], 120, 1),
+    (&["century", "centuries"], &[(CALENDAR, 1)], 1200, 1),
+    (&["gallon", "gallons", "gal"], &[(LENGTH, 3)], 3_785_411_784, 1_000_000_000_000),
+    (&["quart", "quarts"], &[(LENGTH, 3)], 3_785_411_784, 4_000_000_000_000),
+    (&["pint", "pints"], &[(LENGTH, 3)], 3_785_411_784, 8_000_000_000_000),
+    (&["acre", "acres"], &[(LENGTH, 2)], 40_468_564_224, 10_000_000),
+    (&["hectare", "hectares", "公顷"], &[(LENGTH, 2)], 10_000, 1),
+    (&["degree", "degrees", "deg", "度"], &[(ANGLE, 1)], 1, 1),
+    (&["公里"], &[(LENGTH, 1)], 1000, 1),
+    (&["atm"], &[(MASS, 1), (LENGTH, -1), (TIME, -2)], 101_325_000, 1),
+    (&["cal", "calorie", "calories"], &[(MASS, 1), (LENGTH, 2), (TIME, -2)], 4184, 1),
+    (&["kcal"], &[(MASS, 1), (LENGTH, 2), (TIME, -2)], 4_184_000, 1),
+];
+
+/// Units that take SI prefixes: symbols, names, what they measure, and the factor.
+type Prefixed = (
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static [(usize, i8)],
+    u64,
+    u64,
+);
+
+#[rustfmt::skip]
+const PREFIXED: &[Prefixed] = &[
+    (&["m"], &["meter", "meters", "metre", "metres", "米"], &[(LENGTH, 1)], 1, 1),
+    (&["g"], &["gram", "grams", "克"], &[(MASS, 1)], 1, 1),
+    (&["s"], &["second", "seconds", "秒"], &[(TIME, 1)], 1, 1),
+    (&["K"], &["kelvin", "kelvins"], &[(TEMPERATURE, 1)], 1, 1),
+    (&["A"], &["ampere", "amperes", "amp", "amps"], &[(CURRENT, 1)], 1, 1),
+    (&["mol"], &["mole", "moles"], &[(AMOUNT, 1)], 1, 1),
+    (&["L", "l"], &["liter", "liters", "litre", "litres", "升"], &[(LENGTH, 3)], 1, 1000),
+    (&["Hz"], &["hertz"], &[(TIME, -1)], 1, 1),
+    (&["N"], &["newton", "newtons"], &[(MASS, 1), (LENGTH, 1), (TIME, -2)], 1000, 1),
+    (&["Pa"], &["pascal", "pascals"], &[(MASS, 1), (LENGTH, -1), (TIME, -2)], 1000, 1),
+    (&["J"], &["joule", "joules"], &[(MASS, 1), (LENGTH, 2), (TIME, -2)], 1000, 1),
+    (&["W"], &["watt", "watts"], &[(MASS, 1), (LENGTH, 2), (TIME, -3)], 1000, 1),
+    (&["C"], &["coulomb", "coulombs"], &[(CURRENT, 1), (TIME, 1)], 1, 1),
+    (&["V"], &["volt", "volts"], &[(MASS, 1), (LENGTH, 2), (TIME, -3), (CURRENT, -1)], 1000, 1),
+    (&["Ω"], &["ohm", "ohms"], &[(MASS, 1), (LENGTH, 2), (TIME, -3), (CURRENT, -2)], 1000, 1),
+    (&["F"], &["farad", "farads"], &[(MASS, -1), (LENGTH, -2), (TIME, 4), (CURRENT, 2)], 1, 1000),
+    (&["T"], &["tesla"], &[(MASS, 1), (TIME, -2), (CURRENT, -1)], 1000, 1),
+    (&["bit"], &["bit", "bits"], &[(DATA, 1)], 1, 1),
+    (&["B"], &["byte", "bytes"], &[(DATA, 1)], 8, 1),
+];
+
+/// SI prefixes: symbol, name, and the power of ten.
+#[rustfmt::skip]
+const PREFIXES: &[(&str, &str, i32)] = &[
+    ("da", "deca", 1), ("h", "hecto", 2), ("k", "kilo", 3), ("M", "mega", 6), ("G", "giga", 9), ("T", "tera", 12), ("P", "peta", 15),
+    ("d", "deci", -1), ("c", "centi", -2), ("m", "milli", -3), ("μ", "micro", -6), ("µ", "micro", -6), ("u", "micro", -6), ("n", "nano", -9),
+    ("p", "pico", -12), ("f", "femto", -15), ("千", "千", 3), ("厘", "厘", -2), ("分", "分", -1), ("毫", "毫", -3), ("微", "微", -6), ("纳", "纳", -9),
 ];
 
 /// Currencies: names, which one, and the factor to its main unit.
@@ -82,7 +125,8 @@ const CURRENCIES: &[(&[&str], u8, u64, u64)] = &[
     (&["pound sterling", "gbp", "£"], 3, 1, 1),
     (&["pence"], 3, 1, 100),
     (&["yen", "jpy", "¥"], 4, 1, 1),
-    (&["yuan", "rmb", "cny"], 5, 1, 1),
+    (&["yuan", "rmb", "cny", "元"], 5, 1, 1),
+    (&["jiao", "角"], 5, 1, 10),
     (&["rupee", "rupees", "rs", "inr", "₹"], 6, 1, 1),
     (&["ruble", "rubles", "rub", "₽"], 7, 1, 1),
 ];
@@ -98,25 +142,46 @@ impl Unit {
         }
     }
 
-    /// The unit of one word, singular or plural; single letters keep their case.
+    fn measuring(
+        name: &str,
+        measures: &[(usize, i8)],
+        (numerator, denominator): (u64, u64),
+        power: i32,
+    ) -> Self {
+        let mut dimensions = [0; BASES];
+        for (base, exponent) in measures {
+            dimensions[*base] = *exponent;
+        }
+        let ten = BigRational::from_integer(10.into());
+        Self {
+            name: name.to_owned(),
+            dimensions,
+            currency: 0,
+            factor: BigRational::new(numerator.into(), denominator.into())
+                * num_traits::Pow::pow(&ten, power),
+        }
+    }
+
+    /// The unit of one word, singular or plural; symbols keep their case.
     pub(crate) fn word(word: &str) -> Option<Self> {
-        let lower = word.to_ascii_lowercase();
-        let key = if word.chars().count() == 1 && word != "L" && word != "l" {
+        let lower = word.to_lowercase();
+        let key = if word.chars().count() == 1 && word != "H" {
             word
         } else {
             lower.as_str()
         };
-        for (names, base, exponent, numerator, denominator) in TABLE {
+        for (names, measures, numerator, denominator) in TABLE {
             if names.contains(&key) {
-                let mut dimensions = [0; BASES];
-                dimensions[*base] = *exponent;
-                return Some(Self {
-                    name: key.to_owned(),
-                    dimensions,
-                    currency: 0,
-                    factor: BigRational::new((*numerator).into(), (*denominator).into()),
-                });
+                return Some(Self::measuring(
+                    key,
+                    measures,
+                    (*numerator, *denominator),
+                    0,
+                ));
             }
+        }
+        if let Some(unit) = Self::prefixed(word, &lower) {
+            return Some(unit);
         }
         for (names, currency, numerator, denominator) in CURRENCIES {
             if names.contains(&key) {
@@ -133,9 +198,52 @@ impl Unit {
         let compound = match key {
             "mph" => "mile / hour",
             "kph" | "kmh" => "km / hour",
+            "平方米" => "m^2",
+            "平方厘米" => "cm^2",
+            "平方千米" | "平方公里" => "km^2",
+            "立方米" => "m^3",
+            "立方厘米" => "cm^3",
             _ => return None,
         };
         Self::parse(compound)
+    }
+
+    /// A unit of the SI and its kin with a prefix or none: `mm`, `MPa`, `kilograms`. Symbols keep their case: `mW` and `MW`
+    /// are two; where only one reading exists, any case will do, as in `KM`.
+    fn prefixed(word: &str, lower: &str) -> Option<Self> {
+        let whole = word.chars().count();
+        for (symbols, names, measures, numerator, denominator) in PREFIXED {
+            let factor = (*numerator, *denominator);
+            let sloppy = whole > 1 && symbols.iter().any(|symbol| symbol.len() <= 1);
+            for (short, long, power) in PREFIXES {
+                let by_name = lower
+                    .strip_prefix(long)
+                    .is_some_and(|rest| names.contains(&rest));
+                let by_symbol = word
+                    .strip_prefix(short)
+                    .is_some_and(|rest| symbols.contains(&rest));
+                if by_name || by_symbol {
+                    return Some(Self::measuring(word, measures, factor, *power));
+                }
+            }
+            if symbols.contains(&word) || names.contains(&lower) {
+                return Some(Self::measuring(word, measures, factor, 0));
+            }
+            // `CM`, `Km`, `ML`: of lengths, masses and volumes only, whose large multiples nobody writes.
+            let everyday = matches!(measures, [(LENGTH | MASS, _)]);
+            if sloppy && everyday {
+                for (short, _, power) in [("k", "", 3), ("c", "", -2), ("d", "", -1), ("m", "", -3)]
+                {
+                    let matches = lower.strip_prefix(short).is_some_and(|rest| {
+                        symbols.iter().any(|symbol| symbol.to_lowercase() == rest)
+                    });
+                    if matches && !word.starts_with('M') {
+                        return Some(Self::measuring(word, measures, factor, power));
+                    }
+                }
+            }
+        }
+        None
     }
 
     /// A unit as it is printed, or as people write one: `cm^2`, `miles per hour`, `square feet`, `km / h`.
@@ -143,7 +251,12 @@ impl Unit {
         let mut result: Option<Self> = None;
         let mut divides = false;
         let mut power_next = 1;
-        let spaced = text.replace('/', " / ").replace(['*', '·'], " ");
+        let spaced = text
+            .replace('/', " / ")
+            .replace(['*', '·', '⋅', '~'], " ")
+            .replace("\\cdot", " ")
+            .replace("\\ ", " ")
+            .replace("\\,", " ");
         for word in spaced.split_whitespace().take(12) {
             let word = word.trim_end_matches([',', ';']);
             let lower = word.to_ascii_lowercase();
@@ -235,6 +348,52 @@ impl Unit {
         }
     }
 
+    /// Whether two labels such as `apples` and `red apples` may be one: all words of one are words of the other.
+    pub(crate) fn same_label(&self, other: &Self) -> bool {
+        let words = |name: &str| -> Vec<String> {
+            name.split(|c: char| !c.is_alphanumeric() && c != '°')
+                .filter(|word| !word.is_empty())
+                .map(|word| {
+                    let lower = word.to_lowercase();
+                    match lower.strip_suffix('s') {
+                        Some(stem) if stem.len() >= 3 => stem.to_owned(),
+                        _ => lower,
+                    }
+                })
+                .collect()
+        };
+        let (left, right) = (words(&self.name), words(&other.name));
+        let within = |some: &[String], all: &[String]| {
+            !some.is_empty() && some.iter().all(|word| all.contains(word))
+        };
+        within(&left, &right) || within(&right, &left)
+    }
+
+    /// Whether this is a word for any unit of its kind: `units`, `square units`.
+    pub(crate) fn is_generic(&self) -> bool {
+        let words = self.name.to_lowercase();
+        words.split([' ', '^']).next_back().is_some_and(|word| {
+            matches!(word, "unit" | "units")
+                || words.starts_with("units^")
+                || words.starts_with("unit^")
+        })
+    }
+
+    /// Whether this is a part of a currency's main unit, such as a cent.
+    pub(crate) fn is_subdivision(&self) -> bool {
+        self.currency != 0 && self.factor < BigRational::one()
+    }
+
+    /// How many main units one of these is.
+    pub(crate) fn in_main_unit(&self) -> BigRational {
+        self.factor.clone()
+    }
+
+    /// Whether this is a scale of temperatures, which do not convert by a factor.
+    pub(crate) fn is_temperature(&self) -> bool {
+        self.name.starts_with('°')
+    }
+
     /// Whether this measures something known.
     pub(crate) fn is_known(&self) -> bool {
         self.dimensions != [0; BASES]
@@ -280,6 +439,17 @@ mod tests {
             ("m^3", "1000", "liters"),
             ("cubic centimeters", "1", "mL"),
             ("feet squared", "1", "ft^{2}"),
+            ("MPa", "1000000", "Pa"),
+            ("kW", "1000", "W"),
+            ("GB", "1000000", "kB"),
+            ("N m", "1", "J"),
+            ("J / s", "1", "W"),
+            ("kilograms", "1000", "grams"),
+            ("years", "12", "months"),
+            ("厘米", "10", "毫米"),
+            ("μm", "1000", "nm"),
+            ("mol", "1000", "mmol"),
+            ("KM", "1000", "m"),
         ];
         for (left, factor, right) in same {
             let units = (Unit::parse(left).unwrap(), Unit::parse(right).unwrap());
@@ -296,12 +466,15 @@ mod tests {
             ("m", "m^2"),
             ("dollars", "euros"),
             ("kg", "liters"),
+            ("years", "seconds"),
+            ("mW", "m"),
         ] {
             assert_eq!(
                 Unit::parse(left).unwrap().to(&Unit::parse(right).unwrap()),
                 None
             );
         }
+        assert_ne!(Unit::parse("mW"), Unit::parse("MW"));
         for text in ["", "apples", "per", "square", "m^99", "m per"] {
             assert_eq!(Unit::parse(text), None, "{text}");
         }

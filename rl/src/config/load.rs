@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use dunwu_rewards::RubricConfig;
 use regex::Regex;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -64,6 +65,54 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<RunConfig, ConfigError>
         message,
     })?;
     Ok(config.resolved())
+}
+
+/// What a config says of its rubric, whatever else is in it.
+#[derive(serde::Deserialize)]
+struct RubricOnly {
+    reward: RewardOnly,
+}
+
+#[derive(serde::Deserialize)]
+struct RewardOnly {
+    rubric: RubricConfig,
+}
+
+/// Reads the rubric of a config, which needs no other section, and applies `overrides`, each `reward.rubric.a=value`; those of
+/// other sections change nothing.
+///
+/// # Errors
+/// [`ConfigError`] if there is no rubric, or anything in it is not what it should be.
+pub fn load_rubric(path: &Path, overrides: &[String]) -> Result<RubricConfig, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut table: Table = parse(&text, path)?;
+    let section = table.get("reward").and_then(|reward| reward.get("rubric"));
+    if section.is_none() && overrides.is_empty() {
+        return Err(ConfigError::Invalid {
+            place: path.display().to_string(),
+            message:
+                "there is no [reward.rubric]\nhint: a config that judges needs one, with components"
+                    .to_owned(),
+        });
+    }
+    if overrides.is_empty() {
+        return parse::<RubricOnly>(&text, path).map(|config| config.reward.rubric);
+    }
+    let mut last = String::new();
+    for given in overrides {
+        apply(&mut table, given)?;
+        last.clone_from(given);
+    }
+    let config: Result<RubricOnly, toml::de::Error> = Value::Table(table).try_into();
+    config
+        .map(|config| config.reward.rubric)
+        .map_err(|error| ConfigError::Override {
+            given: last,
+            message: with_hint(error.message()),
+        })
 }
 
 /// Reads a small table written in the program, with overrides.

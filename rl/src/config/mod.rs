@@ -27,7 +27,7 @@ use crate::{
     tasks::DataSection,
 };
 
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, load, load_rubric};
 
 /// What a caller brings instead of what a config says.
 #[derive(Debug, Clone, Default)]

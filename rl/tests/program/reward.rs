@@ -101,15 +101,30 @@ fn reward_math_has_options_and_names_bad_lines() {
         "different"
     );
 
+    // A bad line keeps its place and ends nothing; golds may be numbers and lists.
     let output = with_input(
         dir.path(),
         &["reward", "math"],
-        "{\"gold\": \"1\", \"pred\": \"1\"}\n\n{\"gold\": 1}\n",
+        "{\"gold\": 1, \"pred\": \"1\"}\n\n{\"gold\": 1}\n{\"gold\": [\"2\", 3], \"pred\": \"3\"}\n",
     );
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(message.contains("standard input:3"), "{message}");
-    assert_eq!(lines_of(&output).len(), 1);
+    let lines = lines_of(&output);
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["verdict"], "equal");
+    let error = lines[1]["error"].as_str().unwrap();
+    assert!(
+        error.contains("standard input:3") && error.contains("pred"),
+        "{error}"
+    );
+    assert_eq!(lines[2]["verdict"], "equal");
+    let fault = verdict(&[], r#"{"gold": "\\begin{", "pred": "5"}"#);
+    assert_eq!(
+        (&fault["verdict"], &fault["fault"]),
+        (&"undecided".into(), &"gold".into())
+    );
+    assert_eq!(undecided["fault"], "pred");
     fails(
         dir.path(),
         &["reward", "math", "none.jsonl"],
@@ -143,6 +158,8 @@ components = [
         serde_json::json!({"prompt": "1/2 = ?", "completion": "<think>half</think><answer>0.5</answer>", "answer": "1/2", "tokens": 75}),
         serde_json::json!({"prompt": "?", "completion": r"\boxed{5^{5^{5^5}}}", "answer": "5"}),
         serde_json::json!({"prompt": "?", "completion": "<answer>6*4</answer>", "answer": "24", "numbers": [4, 6], "target": 24}),
+        serde_json::json!({"prompt": "?", "completion": r"\boxed{5}", "answer": r"\begin{"}),
+        serde_json::json!({"prompt": "?", "completion": r"\boxed{5}", "answer": ["4", 5]}),
     ];
     let input: String = rows.iter().map(|row| format!("{row}\n")).collect();
     let path = path.to_str().unwrap();
@@ -160,14 +177,38 @@ components = [
     assert_eq!(judged[0]["components"]["english"], 1.0);
     assert_eq!(judged[0]["components"]["countdown"], Value::Null);
     assert_eq!(judged[0]["total"], 0.9);
-    assert_eq!(judged[1]["total"], Value::Null);
-    assert_eq!(judged[1]["undecided"], true);
-    assert!(
-        judged[1]["components"]["math"]["error"]
-            .as_str()
-            .unwrap()
-            .contains("undecided")
-    );
+    assert_eq!(judged[0]["answers"]["math"]["text"], "0.5");
+    assert_eq!(judged[0]["answers"]["math"]["read"], r"\frac{1}{2}");
+    // What a completion makes undecidable is wrong.
+    assert_eq!(judged[1]["components"]["math"], 0.0);
     assert_eq!(judged[2]["components"]["countdown"], 1.0);
+    // What only the task's answer is to blame for is no verdict.
+    assert_eq!(judged[3]["total"], Value::Null);
+    assert_eq!(judged[3]["undecided"], true);
+    assert_eq!(judged[3]["fault"], "task");
+    let error = judged[3]["components"]["math"]["error"].as_str().unwrap();
+    assert!(error.contains("undecided"), "{error}");
+    assert_eq!(judged[4]["components"]["math"], 1.0);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!said.contains("countdown applies to none"), "{said}");
+
+    // The rubric is all that is needed of a config, and a component without its column is named.
+    let alone = dir.path().join("rubric.toml");
+    fs::write(
+        &alone,
+        rubric.replace("0.2 * overlong", "0.2 * overlong * 0"),
+    )
+    .unwrap();
+    let alone = alone.to_str().unwrap();
+    let output = with_input(dir.path(), &["reward", alone], &format!("{}\n", rows[0]));
+    assert_eq!(lines_of(&output)[0]["total"], 1.0);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("countdown applies to none of 1 lines"),
+        "{said}"
+    );
+    let pair = r#"{"gold": 0.5, "pred": "it is \\boxed{1/2}"}"#;
+    let output = with_input(dir.path(), &["reward", "math", "--config", alone], pair);
+    assert_eq!(lines_of(&output)[0]["verdict"], "equal");
     fails(dir.path(), &["reward", "none.toml"], 2, &["none.toml"]);
 }

@@ -1,6 +1,7 @@
 //! Lists, sets, tuples, intervals and matrices.
 
-use super::{all_of, assigned, has_two_signs, with_signs};
+use super::stated::assigned;
+use super::{all_of, has_two_signs, with_signs};
 use crate::math::Verdict;
 use crate::math::budget::Doubt;
 use crate::math::decide::Context;
@@ -75,6 +76,9 @@ impl Context<'_> {
         use Expression::{List, Matrix, Set, Tuple};
         if let (Matrix(_), _) | (_, Matrix(_)) = (gold, pred) {
             return self.matrices(gold, pred);
+        }
+        if let Some(verdict) = self.residues(gold, pred)? {
+            return Ok(verdict);
         }
         if let (Tuple(left), Tuple(right)) = (gold, pred) {
             return self.ordered(left, right);

@@ -1,13 +1,94 @@
 //! Scalars with what they are measured in: units, percent, degrees, ratios, times.
 
+use num_rational::BigRational;
+use num_traits::{One, Signed};
+
 use super::all_of;
 use crate::math::budget::Doubt;
 use crate::math::decide::Context;
-use crate::math::expression::{Expression, Half};
+use crate::math::exact::{Scope, exact, whole};
+use crate::math::expression::{Connective, Expression, Function, Half};
 use crate::math::units::Unit;
 use crate::math::{PercentPolicy, Verdict};
 
+/// Several measures of one kind as one: `2 h 30 min`, `5 feet and 10 inches`; `None` for other expressions.
+pub(super) fn combined(expression: &Expression) -> Option<Expression> {
+    let parts = match expression {
+        Expression::Sum(parts) => parts,
+        // `5 m, 3 m` are two answers; `5 m, 30 cm` is one.
+        Expression::List(Connective::Comma | Connective::And, parts) => parts,
+        _ => return None,
+    };
+    let unit_of = |part: &Expression| match part {
+        Expression::Quantity(_, unit) if unit.is_known() => Some(unit.clone()),
+        _ => None,
+    };
+    let units = parts.iter().map(unit_of).collect::<Option<Vec<_>>>()?;
+    let largest = units.first()?;
+    let descending = units.windows(2).all(|pair| {
+        pair[1]
+            .to(&pair[0])
+            .is_some_and(|factor| factor < BigRational::one())
+    });
+    if !descending {
+        return None;
+    }
+    let converted = parts.iter().map(|part| match part {
+        Expression::Quantity(value, unit) => {
+            let factor = unit.to(largest).unwrap_or_else(BigRational::one);
+            Expression::Product(vec![Expression::Number(factor), (**value).clone()])
+        }
+        other => other.clone(),
+    });
+    let sum = Expression::Sum(converted.collect());
+    Some(Expression::Quantity(Box::new(sum), largest.clone()))
+}
+
+/// Whether a ratio of written numbers may be a time of day: `2:30`.
+fn looks_like_a_time(parts: &[Expression]) -> bool {
+    let within = |part: &Expression, range: std::ops::RangeInclusive<i64>| match part {
+        Expression::Number(value) => whole(value).is_some_and(|value| range.contains(&value)),
+        _ => false,
+    };
+    (2..=3).contains(&parts.len())
+        && within(&parts[0], 0..=24)
+        && parts[1..].iter().all(|part| within(part, 10..=59))
+}
+
 impl Context<'_> {
+    /// Residue classes: of one modulus, and the same modulo it. `None` if neither is one.
+    pub(super) fn residues(
+        &self,
+        gold: &Expression,
+        pred: &Expression,
+    ) -> Result<Option<Verdict>, Doubt> {
+        let parts = |expression: &Expression| match expression {
+            Expression::Call(Function::Residue, parts) => match parts.as_slice() {
+                [value, modulus] => Some((value.clone(), modulus.clone())),
+                _ => None,
+            },
+            _ => None,
+        };
+        match (parts(gold), parts(pred)) {
+            (Some((left, modulus)), Some((right, other))) => {
+                let same = self.answers(&modulus, &other)?;
+                if same != Verdict::Equal {
+                    return Ok(Some(same));
+                }
+                let difference = Expression::Sum(vec![left.clone(), right.clone().negated()]);
+                let quotient = Expression::Quotient(Box::new(difference), Box::new(modulus));
+                let mut scope = Scope::default();
+                match exact(&quotient, &mut scope, self.budget)? {
+                    Some(quotient) => Ok(Some(Verdict::of(quotient.is_integer()))),
+                    None => self.answers(&left, &right).map(Some),
+                }
+            }
+            (Some((value, _)), None) => self.answers(&value, pred).map(Some),
+            (None, Some((value, _))) => self.answers(gold, &value).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
     pub(super) fn ratios_and_times(
         &self,
         gold: &Expression,
@@ -42,7 +123,16 @@ impl Context<'_> {
                     };
                     self.scalars(&product(first, b), &product(a, others))
                 });
-                all_of(cross.collect::<Vec<_>>())
+                let verdict = all_of(cross.collect::<Vec<_>>())?;
+                let times = looks_like_a_time(left) && looks_like_a_time(right);
+                if verdict == Verdict::Equal && times && left != right {
+                    // 2:30 is 1:15 as a ratio, and not as a time.
+                    return Err(Doubt::Kinds {
+                        left: "a ratio or a time",
+                        right: "another",
+                    });
+                }
+                Ok(verdict)
             }
             (Expression::Clock { .. }, _) | (_, Expression::Clock { .. }) => {
                 match (clock(gold), clock(pred)) {
@@ -68,6 +158,13 @@ impl Context<'_> {
     /// Scalars with what they are measured in.
     pub(super) fn measures(&self, gold: &Expression, pred: &Expression) -> Result<Verdict, Doubt> {
         use Expression::{Degrees, Percent, Quantity};
+        match (sign_inside(gold), sign_inside(pred)) {
+            (None, None) => {}
+            (left, right) => {
+                let left = left.as_ref().unwrap_or(gold);
+                return self.measures(left, right.as_ref().unwrap_or(pred));
+            }
+        }
         let percent_of = |expression: &Expression| match expression {
             Percent(inner) => Some((**inner).clone()),
             // `−28\%`
@@ -100,10 +197,10 @@ impl Context<'_> {
         }
         // `5 m` is a product until the other side has a unit.
         if let (Quantity(..), Some((value, unit))) = (gold, letter_unit(pred)) {
-            return self.measures(gold, &Quantity(Box::new(value.clone()), unit));
+            return self.measures(gold, &Quantity(Box::new(value), unit));
         }
         if let (Some((value, unit)), Quantity(..)) = (letter_unit(gold), pred) {
-            return self.measures(&Quantity(Box::new(value.clone()), unit), pred);
+            return self.measures(&Quantity(Box::new(value), unit), pred);
         }
         match (gold, pred) {
             (Quantity(_, unit), other) | (other, Quantity(_, unit))
@@ -121,6 +218,21 @@ impl Context<'_> {
                 self.scalars(left, right)
             }
             // A unit that only one of them names.
+            (Quantity(part, unit), other) | (other, Quantity(part, unit))
+                if unit.is_subdivision() && other.is_scalar() && plain(other) =>
+            {
+                let verdict = self.answers(part, other)?;
+                let factor = Expression::Number(unit.in_main_unit());
+                let whole = Expression::Product(vec![factor, (**part).clone()]);
+                if verdict == Verdict::Different && self.scalars(&whole, other)? == Verdict::Equal {
+                    // 75 cents may be meant by 0.75.
+                    return Err(Doubt::Kinds {
+                        left: "a sum of money",
+                        right: "a number without a currency",
+                    });
+                }
+                Ok(verdict)
+            }
             (Quantity(left, _), right) if !right.is_scalar() || !matches!(right, Degrees(_)) => {
                 self.answers(left, right)
             }
@@ -149,7 +261,13 @@ impl Context<'_> {
         };
         let hundredths = || compare(percent, number);
         let points = || compare(inner, number);
+        // `0.5%` for 0.5 is a percent too many; for 28 it may be what was asked for.
+        let below_one = match exact(number, &mut Scope::default(), self.budget)? {
+            Some(value) => value.abs() < BigRational::one(),
+            None => false,
+        };
         match self.options.percent {
+            PercentPolicy::Either if below_one && !percent_is_gold => hundredths(),
             PercentPolicy::Hundredths => hundredths(),
             PercentPolicy::Unit => points(),
             PercentPolicy::Either => match hundredths()? {
@@ -185,7 +303,21 @@ impl Context<'_> {
             return Ok(Verdict::Different);
         }
         if !left_unit.is_known() || !right_unit.is_known() {
-            return self.answers(left, right);
+            let verdict = self.answers(left, right)?;
+            if verdict != Verdict::Equal
+                || left_unit.same_label(right_unit)
+                || left_unit.is_generic()
+                || right_unit.is_generic()
+            {
+                return Ok(verdict);
+            }
+            if left_unit.is_temperature() && right_unit.is_temperature() {
+                return Ok(Verdict::Different);
+            }
+            return Err(Doubt::Kinds {
+                left: "a quantity",
+                right: "one of another unit",
+            });
         }
         match right_unit.to(left_unit) {
             Some(factor) => {
@@ -204,38 +336,81 @@ impl Context<'_> {
             return verdict;
         }
         match letter_unit(pred) {
-            Some((number, _)) if !self.options.strict => self.scalars(gold, number),
+            Some((number, _)) if !self.options.strict => self.scalars(gold, &number),
             _ => verdict,
         }
     }
 }
 
-/// The number and the unit of `5m` or `5m²`, whose unit could be a variable.
-fn letter_unit(expression: &Expression) -> Option<(&Expression, Unit)> {
-    let Expression::Product(factors) = expression else {
+/// `−40°` as −40 in degrees, `−3 cm` as −3 in centimetres.
+fn sign_inside(expression: &Expression) -> Option<Expression> {
+    let Expression::Negate(inner) = expression else {
         return None;
     };
-    let [number, unit] = factors.as_slice() else {
-        return None;
-    };
-    let (letter, exponent) = match unit {
-        Expression::Power(base, exponent) => match exponent.as_ref() {
-            Expression::Number(value) => (
-                base.as_ref(),
-                crate::math::exact::whole(value).filter(|exponent| (1..=3).contains(exponent))?,
-            ),
-            _ => return None,
-        },
-        other => (other, 1),
-    };
-    match letter {
-        Expression::Symbol(name)
-            if number.symbols().is_empty()
-                && matches!(name.as_str(), "m" | "g" | "s" | "h" | "L" | "l") =>
-        {
-            Some((number, Unit::word(name)?.power(exponent as i8)))
+    match inner.as_ref() {
+        Expression::Degrees(value) => {
+            Some(Expression::Degrees(Box::new((**value).clone().negated())))
         }
+        Expression::Quantity(value, unit) => Some(Expression::Quantity(
+            Box::new((**value).clone().negated()),
+            unit.clone(),
+        )),
         _ => None,
+    }
+}
+
+/// The number and the unit of `5m`, `5m²` or `5 m/s`, whose unit could be variables.
+fn letter_unit(expression: &Expression) -> Option<(Expression, Unit)> {
+    let (number, unit) = split_letters(expression)?;
+    Some((number, unit?))
+}
+
+/// The number in an expression and the unit that its letters make; `None` if a letter is no unit.
+fn split_letters(expression: &Expression) -> Option<(Expression, Option<Unit>)> {
+    const LETTERS: [&str; 9] = ["m", "g", "s", "h", "L", "l", "N", "J", "W"];
+    match expression {
+        Expression::Symbol(name) if LETTERS.contains(&name.as_str()) => {
+            Some((Expression::integer(1), Some(Unit::word(name)?)))
+        }
+        Expression::Power(base, exponent) => match (base.as_ref(), exponent.as_ref()) {
+            (Expression::Symbol(_), Expression::Number(value)) => {
+                let exponent = whole(value).filter(|exponent| (1..=3).contains(exponent))?;
+                let (_, unit) = split_letters(base)?;
+                Some((Expression::integer(1), Some(unit?.power(exponent as i8))))
+            }
+            _ if expression.symbols().is_empty() => Some((expression.clone(), None)),
+            _ => None,
+        },
+        Expression::Product(factors) if factors.len() <= 4 => {
+            let mut numbers = Vec::new();
+            let mut unit: Option<Unit> = None;
+            for factor in factors {
+                let (number, more) = split_letters(factor)?;
+                numbers.push(number);
+                unit = match (unit, more) {
+                    (Some(unit), Some(more)) => Some(unit.times(&more)),
+                    (unit, more) => unit.or(more),
+                };
+            }
+            numbers.retain(|number| *number != Expression::integer(1));
+            if numbers.is_empty() {
+                numbers.push(Expression::integer(1));
+            }
+            Some((Expression::product(numbers), unit))
+        }
+        Expression::Quotient(above, below) if !below.symbols().is_empty() => {
+            let (number, unit) = split_letters(above)?;
+            match split_letters(below)? {
+                (divisor, Some(more)) if divisor == Expression::integer(1) => {
+                    Some((number, Some(unit?.times(&more.power(-1)))))
+                }
+                _ => None,
+            }
+        }
+        other => {
+            let plain = other.symbols().is_empty() && !matches!(other, Expression::Quantity(..));
+            plain.then(|| (other.clone(), None))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Equations and inequalities.
 
-use super::{all_of, assigned, has_two_signs, is_name};
+use super::stated::{Stated, assigned};
+use super::{all_of, has_two_signs, is_name};
 use crate::math::Verdict;
 use crate::math::budget::Doubt;
 use crate::math::decide::Context;
@@ -20,8 +21,10 @@ impl Context<'_> {
             true => self.answers(part, value),
             false => self.answers(value, part),
         };
-        if let Some((_, part)) = assigned(relation) {
-            return compare(part);
+        match self.stated(relation)? {
+            Stated::Value(part) => return compare(part),
+            Stated::Contradiction => return Ok(Verdict::Different),
+            Stated::Nothing => {}
         }
         match relation {
             Expression::Relation(first, rest) => match rest.as_slice() {
@@ -51,10 +54,12 @@ impl Context<'_> {
         if let (Some((left_name, left)), Some((right_name, right))) =
             (assigned(gold), assigned(pred))
         {
+            if let (Expression::Apply(f, of), Expression::Apply(g, at)) = (left_name, right_name) {
+                return self.named_functions((f, of, left), (g, at, right));
+            }
             let functions = |expression: &Expression| matches!(expression, Expression::Apply(..));
             let labels = |expression: &Expression| matches!(expression, Expression::Text(_));
             let alike = left_name == right_name
-                || (functions(left_name) && functions(right_name))
                 || labels(left_name)
                 || labels(right_name)
                 || (functions(left_name) != functions(right_name)
@@ -76,6 +81,32 @@ impl Context<'_> {
             return self.single_relations(a, b);
         }
         self.chains(gold, pred)
+    }
+
+    /// `f(x) = …` and `f(t) = …`: a function keeps its name, and values keep their place; the letter of the argument is free.
+    fn named_functions(
+        &self,
+        (f, of, left): (&str, &[Expression], &Expression),
+        (g, at, right): (&str, &[Expression], &Expression),
+    ) -> Result<Verdict, Doubt> {
+        if f != g || of.len() != at.len() {
+            return Ok(Verdict::Different);
+        }
+        let mut renamed = right.clone();
+        for (here, there) in of.iter().zip(at) {
+            match (here, there) {
+                (Expression::Symbol(to), Expression::Symbol(from)) => {
+                    if to != from {
+                        renamed = renamed.substitute(from, &|| Expression::Symbol(to.clone()));
+                    }
+                }
+                _ => match self.answers(here, there)? {
+                    Verdict::Equal => {}
+                    verdict => return Ok(verdict),
+                },
+            }
+        }
+        self.answers(left, &renamed)
     }
 
     /// `l₁ ∘ r₁` and `l₂ ∘ r₂`: the same up to a factor, which flips an inequality if it is negative.

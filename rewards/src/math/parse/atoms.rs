@@ -241,12 +241,23 @@ impl Parser<'_> {
         if self.peek_sign() == Some('(') && !self.spaced() {
             let named = FUNCTION_LETTERS.contains(&letter);
             // `W(n) = …` defines a function, whatever its letter.
-            let defined = matches!(self.peek_at(1), Some(Token::Word(_) | Token::Number { .. }))
-                && self.peek_at(2) == Some(&Token::Sign(')'))
-                && self.peek_at(3) == Some(&Token::Sign('='))
-                && constant_named(letter).is_none();
+            // `2W(n) = 6` is an equation, `W(n) = 6` defines.
+            let first = match self
+                .at
+                .checked_sub(2)
+                .map(|before| &self.lexemes[before].token)
+            {
+                None | Some(Token::Sign(',' | ';' | '∧' | '∨' | '{') | Token::Break) => true,
+                Some(Token::Text(_)) => true,
+                Some(Token::Word(word)) => word.len() > 1,
+                _ => self.lexemes[self.at - 1].spaced,
+            };
+            let defined = first && self.defines_function() && constant_named(letter).is_none();
             if named || defined {
                 return self.applied(Expression::Symbol(letter.to_owned()));
+            }
+            if let Some(chosen) = self.chosen(letter)? {
+                return Ok(chosen);
             }
         }
         if self.peek_sign() == Some('_') {
@@ -255,8 +266,39 @@ impl Parser<'_> {
         Ok(self.plain_letter(letter))
     }
 
+    /// Whether a bracket begins here after which an equals sign follows: `(x, +0, z) =`.
+    fn defines_function(&self) -> bool {
+        const LONGEST: usize = 24;
+        let close = (1..LONGEST).find(|ahead| self.peek_at(*ahead) == Some(&Token::Sign(')')));
+        close.is_some_and(|close| self.peek_at(close + 1) == Some(&Token::Sign('=')))
+    }
+
+    /// `C(10, 3)` and `P(10, 3)` of written numbers: combinations.
+    fn chosen(&mut self, letter: &str) -> Result<Option<Expression>, super::ParseError> {
+        let number = |ahead: usize| {
+            matches!(
+                self.peek_at(ahead),
+                Some(Token::Number {
+                    digits: Some(_),
+                    ..
+                })
+            )
+        };
+        let written = number(1)
+            && matches!(self.peek_at(2), Some(Token::Sign(',')))
+            && number(3)
+            && self.peek_at(4) == Some(&Token::Sign(')'));
+        if letter != "C" || !written {
+            return Ok(None);
+        }
+        self.expect('(')?;
+        let arguments = self.items(')')?;
+        self.expect(')')?;
+        Ok(Some(Expression::Call(Function::Binomial, arguments)))
+    }
+
     /// A name with its subscript.
-    fn subscripted(&mut self, name: String) -> Parsed {
+    pub(super) fn subscripted(&mut self, name: String) -> Parsed {
         if self.peek_sign() != Some('_') {
             return Ok(match name.as_str() {
                 "varepsilon" => Expression::Symbol("epsilon".to_owned()),

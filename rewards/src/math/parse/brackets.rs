@@ -1,6 +1,6 @@
 //! Brackets of all kinds: groups, tuples, intervals, sets, absolute values, matrices.
 
-use super::super::expression::{Constant, Expression, Function};
+use super::super::expression::{CASES, Connective, Constant, Expression, Function};
 use super::super::token::Token;
 use super::functions::root;
 use super::operators::quotient;
@@ -27,6 +27,12 @@ impl Parser<'_> {
         self.expect('}')?;
         self.bars = bars;
         self.bar_stops = bar_stops;
+        if let Expression::Symbol(name) = &inner
+            && self.peek_sign() == Some('_')
+        {
+            // `{g}_{k}`
+            return self.subscripted(name.clone());
+        }
         Ok(match inner {
             Expression::List(_, items) => Expression::Set(items),
             other => other,
@@ -198,8 +204,12 @@ impl Parser<'_> {
                 "array",
                 "vmatrix",
                 "Vmatrix",
+                "cases",
+                "dcases",
+                "rcases",
             ];
             let (name, determinant) = (name.clone(), name == "vmatrix");
+            let by_cases = name.ends_with("cases");
             if !known.contains(&name.as_str()) {
                 return Err(parser.unexpected());
             }
@@ -217,7 +227,13 @@ impl Parser<'_> {
                     }
                     Some(Token::Sign('&')) => parser.at += 1,
                     _ => {
+                        if by_cases {
+                            parser.skip_condition_word();
+                        }
                         let cell = parser.relation()?;
+                        if by_cases && matches!(parser.peek_sign(), Some(',' | ';' | '.')) {
+                            parser.at += 1;
+                        }
                         if let Some(row) = rows.last_mut() {
                             row.push(cell);
                         }
@@ -235,11 +251,39 @@ impl Parser<'_> {
                 rows.pop();
             }
             let width = rows.first().map_or(0, Vec::len);
-            if width == 0 || determinant || rows.iter().any(|row| row.len() != width) {
+            if width == 0 || rows.iter().any(|row| row.len() != width) {
                 return Err(parser.unexpected());
             }
-            Ok(Expression::Matrix(rows))
+            if by_cases {
+                let cells: Vec<Expression> = rows.into_iter().flatten().collect();
+                return match width {
+                    // A system of equations.
+                    1 => Ok(Expression::List(Connective::And, cells)),
+                    2 => Ok(Expression::Apply(CASES.to_owned(), cells)),
+                    _ => Err(parser.unexpected()),
+                };
+            }
+            let matrix = Expression::Matrix(rows);
+            Ok(if determinant {
+                Expression::Call(Function::Abs, vec![matrix])
+            } else {
+                matrix
+            })
         })
+    }
+
+    /// Leaves out `if` and its kin before the condition of a case.
+    fn skip_condition_word(&mut self) {
+        let Some(Token::Text(text) | Token::Word(text)) = self.peek() else {
+            return;
+        };
+        let word = text.trim_matches([',', ' ', ':']);
+        if matches!(
+            word,
+            "if" | "for" | "when" | "where" | "当" | "si" | "falls"
+        ) {
+            self.at += 1;
+        }
     }
 }
 

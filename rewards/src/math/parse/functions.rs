@@ -20,6 +20,12 @@ impl Parser<'_> {
                 exponent = Some(self.exponent()?);
             }
         }
+        if function == Function::Log
+            && base.is_none()
+            && let Some(written) = self.glued_base()
+        {
+            base = Some(written);
+        }
         let arguments = self.function_arguments()?;
         let (function, exponent) = match &exponent {
             Some(Expression::Number(value))
@@ -49,6 +55,23 @@ impl Parser<'_> {
             Some(exponent) => Expression::Power(Box::new(call), Box::new(exponent)),
             None => call,
         })
+    }
+
+    /// The base of `log2(7)`, which nothing separates from the name.
+    fn glued_base(&mut self) -> Option<Expression> {
+        let Some(Token::Number {
+            value,
+            digits: Some(_),
+        }) = self.peek()
+        else {
+            return None;
+        };
+        if self.spaced() || self.peek_at(1) != Some(&Token::Sign('(')) {
+            return None;
+        }
+        let base = Expression::Number(value.clone());
+        self.at += 1;
+        Some(base)
     }
 
     /// The base of a logarithm: braces, or a whole number.

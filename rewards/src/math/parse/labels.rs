@@ -15,13 +15,27 @@ const MAX_WORDS: usize = 8;
 impl Parser<'_> {
     /// Reads a unit or a label, and puts it on the product so far. `false` if there is none here.
     pub(super) fn label(&mut self, factors: &mut Vec<Expression>) -> Result<bool, ParseError> {
-        let (words, length) = match self.label_words(factors.last()) {
+        let (mut words, mut length) = match self.label_words(factors.last()) {
             Some(found) => found,
             None => return Ok(false),
         };
         self.budget.spend(40 + words.len() as u64)?;
         let lower = words.to_ascii_lowercase();
+        if changes_meaning(&lower) {
+            return Err(self.unexpected());
+        }
+        while let Some((more, tokens)) = self.further_unit(length) {
+            words.push_str(&more);
+            length += tokens;
+            self.budget.spend(20)?;
+        }
+        let lower = words.to_ascii_lowercase();
         let (first, rest) = lower.split_once(' ').unwrap_or((lower.as_str(), ""));
+        if matches!(first, "dozen" | "dozens") {
+            factors.push(Expression::integer(12));
+            self.at += 1;
+            return Ok(true);
+        }
         if let Some(digits) = power_of_ten(first) {
             // Only this word is used up; a unit may follow.
             factors.push(Expression::Number(BigRational::from_integer(
@@ -58,11 +72,31 @@ impl Parser<'_> {
                 Some(based) => based,
                 None => {
                     let unit = Unit::parse(&words).unwrap_or_else(|| Unit::label(&words));
+                    if !unit.is_known() && self.multiplies() {
+                        // `5 to 9`, `2 boys 3 girls`: words between two values are no product.
+                        return Err(self.unexpected());
+                    }
                     Expression::Quantity(Box::new(value), unit)
                 }
             },
         });
         Ok(true)
+    }
+
+    /// `/h` or `\cdot m` after a unit, and how many tokens it takes.
+    fn further_unit(&self, ahead: usize) -> Option<(String, usize)> {
+        let sign = match self.peek_at(ahead)? {
+            Token::Sign('/') => " / ",
+            Token::Sign('*') => " ",
+            _ => return None,
+        };
+        let (Token::Text(word) | Token::Word(word)) = self.peek_at(ahead + 1)? else {
+            return None;
+        };
+        Unit::parse(word)?;
+        let mut more = format!("{sign}{word}");
+        let exponent = self.unit_exponent(ahead + 2, &mut more);
+        Some((more, 2 + exponent))
     }
 
     /// The words of a unit or label here, and how many tokens they take.
@@ -76,7 +110,17 @@ impl Parser<'_> {
                     return None;
                 }
                 let mut words = text.trim_matches([',', ' ']).to_owned();
-                let length = 1 + self.unit_exponent(1, &mut words);
+                let mut length = 1 + self.unit_exponent(1, &mut words);
+                // `\text{kg} \text{ m}`
+                while let Some(Token::Text(next)) = self.peek_at(length)
+                    && connective_word(next.trim_matches([',', ' '])).is_none()
+                    && length < MAX_WORDS
+                {
+                    words.push(' ');
+                    words.push_str(next.trim());
+                    length += 1;
+                    length += self.unit_exponent(length, &mut words);
+                }
                 Some((words, length))
             }
             Token::Word(word) if matches!(word.as_str(), "base" | "in") => {
@@ -93,6 +137,8 @@ impl Parser<'_> {
                 };
                 base.then(|| (format!("base {name}"), skipped + 2))
             }
+            // `1 h 15 min`: a letter between two numbers, the second of which has a unit of the same kind.
+            Token::Word(word) if numeric && self.begins_compound(word) => Some((word.clone(), 1)),
             Token::Word(word) if self.is_label_word(word, numeric) => {
                 let (mut words, mut length) = (word.clone(), 1);
                 length += self.unit_exponent(length, &mut words);
@@ -124,6 +170,26 @@ impl Parser<'_> {
         }
     }
 
+    /// Whether `word` is the letter of a unit after which a number with a smaller unit of the same kind follows.
+    fn begins_compound(&self, word: &str) -> bool {
+        let (Some(Token::Number { .. }), Some(Token::Word(next) | Token::Text(next))) =
+            (self.peek_at(1), self.peek_at(2))
+        else {
+            return false;
+        };
+        let next = if word == "h" && next == "m" {
+            "min"
+        } else {
+            next.as_str()
+        };
+        match (Unit::word(word), Unit::word(next)) {
+            (Some(larger), Some(smaller)) if word.chars().count() == 1 => smaller
+                .to(&larger)
+                .is_some_and(|factor| factor < BigRational::from_integer(1.into())),
+            _ => false,
+        }
+    }
+
     /// Reads `^2` or `^{2}` of a unit; the number of tokens.
     fn unit_exponent(&self, ahead: usize, words: &mut String) -> usize {
         if self.peek_at(ahead) != Some(&Token::Sign('^')) {
@@ -148,11 +214,25 @@ impl Parser<'_> {
         if connective_word(word).is_some() || glued_connective(word).is_some() {
             return false;
         }
+        // `75 min` measures something, `min(2, 3)` is a function.
+        let minutes = word == "min"
+            && numeric
+            && !matches!(
+                self.peek_at(1),
+                Some(Token::Sign('(' | '{' | '⦃' | '[' | '_'))
+            );
+        if minutes {
+            return true;
+        }
         if function_named(word).is_some() || constant_named(word).is_some() || is_letter_name(word)
         {
             return false;
         }
         let long = word.chars().count();
+        if numeric && !word.is_ascii() && word.chars().all(|c| c.is_alphabetic()) {
+            // 12个, 12元
+            return true;
+        }
         if long <= 1 {
             // `1,000.99m²`: a letter glued to a number with decimals could be a variable; it stays one.
             return false;
@@ -172,6 +252,23 @@ impl Parser<'_> {
     }
 }
 
+/// Whether words after a value make it another value, or begin a condition: `5 squared`, `1 over 2`, `cx for any c`.
+fn changes_meaning(words: &str) -> bool {
+    #[rustfmt::skip]
+    const CHANGING: &[&str] = &[
+        "to", "over", "squared", "cubed", "times", "plus", "minus", "divided", "choose", "factorial", "mod", "modulo", "through", "for",
+        "where", "with", "when", "if", "whenever", "provided", "because", "since", "until", "not", "is", "or", "and", "maybe", "less", "more",
+        "raised", "then", "but", "otherwise", "unless", "at", "到", "至", "或", "且", "和", "however", "so", "which", "as", "half", "hence",
+    ];
+    let first = words.split([' ', ',', '~']).next().unwrap_or_default();
+    CHANGING.contains(&first)
+        || [
+            " and", " or", " to", " plus", " minus", " times", " over", " squared",
+        ]
+        .iter()
+        .any(|end| words.ends_with(end) && Unit::parse(words).is_none())
+}
+
 /// `sinx`: a function and its argument without a space.
 pub(super) fn function_prefix(word: &str) -> bool {
     [
@@ -182,7 +279,7 @@ pub(super) fn function_prefix(word: &str) -> bool {
 }
 
 /// Whether an operand is made of numbers, so that a word after it measures something.
-fn is_numeric(operand: &Expression) -> bool {
+pub(super) fn is_numeric(operand: &Expression) -> bool {
     match operand {
         Expression::Number(_)
         | Expression::Constant(_)

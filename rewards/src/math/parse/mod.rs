@@ -99,6 +99,7 @@ pub(super) fn parse_with(
         budget,
     };
     parser.trim_end();
+    parser.name_letter_unit();
     if parser.lexemes.is_empty() {
         return Err(ParseError::Empty);
     }
@@ -200,6 +201,22 @@ impl Parser<'_> {
         }
     }
 
+    /// Takes the letter of `13 g`, where nothing else is written, for a unit.
+    fn name_letter_unit(&mut self) {
+        const UNITS: [&str; 9] = ["m", "g", "s", "h", "L", "N", "J", "W", "V"];
+        let number =
+            |lexeme: &Lexeme| matches!(lexeme.token, Token::Number { .. } | Token::Sign('-'));
+        if let [before @ .., last] = self.lexemes.as_mut_slice()
+            && (1..=2).contains(&before.len())
+            && before.iter().all(number)
+            && last.spaced
+            && let Token::Word(word) = &last.token
+            && UNITS.contains(&word.as_str())
+        {
+            last.token = Token::Text(word.clone());
+        }
+    }
+
     /// Leaves out the full stop of a sentence and its kin.
     fn trim_end(&mut self) {
         while let Some(Lexeme { token, .. }) = self.lexemes.last() {
@@ -242,8 +259,12 @@ impl Parser<'_> {
     /// What stands between two items: commas, `and`, `or`, or several of them.
     fn separator(&mut self) -> Option<Connective> {
         let mut found = None;
+        if self.condition_ahead() {
+            return Some(Connective::Comma);
+        }
         loop {
             let next = match self.peek()? {
+                Token::Text(text) if self.condition_word(text) => Connective::Comma,
                 Token::Sign(',' | ';') => Connective::Comma,
                 Token::Sign('∧') => Connective::And,
                 Token::Sign('∨') => Connective::Or,
@@ -279,10 +300,32 @@ impl Parser<'_> {
         }
     }
 
+    /// Whether a word introduces a condition such as `k ∈ ℤ`: `where`, `for any`.
+    fn condition_word(&self, text: &str) -> bool {
+        let word = text.trim_matches([',', ' ']);
+        matches!(
+            word,
+            "where"
+                | "for"
+                | "with"
+                | "for all"
+                | "for any"
+                | "for every"
+                | "for each"
+                | "for some"
+                | "for integer"
+                | "当"
+        ) && matches!(self.peek_at(1), Some(Token::Word(_) | Token::Command(_)))
+            && self.peek_at(2) == Some(&Token::Sign('∈'))
+    }
+
     fn at_separator(&self) -> bool {
         match self.peek() {
             Some(Token::Sign(',' | ';' | '∧' | '∨') | Token::Break) => true,
-            Some(Token::Text(text)) => connective_word(text.trim_matches([',', ' '])).is_some(),
+            Some(Token::Text(text)) => {
+                connective_word(text.trim_matches([',', ' '])).is_some()
+                    || self.condition_word(text)
+            }
             Some(Token::Word(word)) => connective_word(word).is_some(),
             _ => false,
         }
@@ -310,7 +353,18 @@ impl Parser<'_> {
                     }
                     (kind, _) => kind,
                 };
-                rest.push((kind, parser.ratio()?));
+                let side = parser.ratio()?;
+                rest.push((
+                    kind,
+                    match (kind, side) {
+                        // `x ≡ 3 mod 5` speaks of a residue class.
+                        (
+                            RelationKind::Other("≡"),
+                            Expression::Call(super::expression::Function::Mod, parts),
+                        ) => Expression::Call(super::expression::Function::Residue, parts),
+                        (_, side) => side,
+                    },
+                ));
             }
             Ok(match rest.is_empty() {
                 true => first,
@@ -337,7 +391,31 @@ impl Parser<'_> {
                 .clock(start, Some(half))
                 .ok_or_else(|| self.unexpected());
         }
+        if self.is_clock(start) {
+            return self.clock(start, None).ok_or_else(|| self.unexpected());
+        }
         Ok(Expression::Ratio(parts))
+    }
+
+    /// Whether what was read from `start` on can only be a time: a part is written with a leading zero, as in `6:00`.
+    fn is_clock(&self, start: usize) -> bool {
+        let lexemes = &self.lexemes[start..self.at];
+        let digits = |lexeme: &Lexeme| match &lexeme.token {
+            Token::Number {
+                digits: Some(digits),
+                ..
+            } => Some(digits.clone()),
+            _ => None,
+        };
+        let parts: Vec<String> = lexemes.iter().step_by(2).filter_map(digits).collect();
+        let whole = lexemes.len() % 2 == 1 && parts.len() == lexemes.len().div_ceil(2);
+        let two = parts.iter().skip(1).all(|part| part.len() == 2);
+        let padded = parts.iter().any(|part| part.starts_with('0'));
+        whole
+            && two
+            && padded
+            && (2..=3).contains(&parts.len())
+            && self.clock(start, None).is_some()
     }
 
     /// Reads `am` or `p.m.`.
@@ -442,19 +520,40 @@ pub(super) fn is_set(expression: &Expression) -> bool {
 
 fn connective_word(word: &str) -> Option<Connective> {
     match word.to_ascii_lowercase().as_str() {
-        "and" | "und" | "&" => Some(Connective::And),
-        "or" => Some(Connective::Or),
+        "and" | "und" | "&" | "et" | "和" | "且" => Some(Connective::And),
+        "or" | "oder" | "ou" | "或" | "或者" => Some(Connective::Or),
         "," | ";" => Some(Connective::Comma),
         _ => None,
     }
 }
 
 fn glued_connective(word: &str) -> Option<(Connective, &str)> {
+    if !word.is_ascii() {
+        return glued_foreign(word);
+    }
     let (connective, rest) = match word.strip_prefix("or") {
         Some(rest) => (Connective::Or, rest),
         None => (Connective::And, word.strip_prefix("and")?),
     };
     (rest.len() == 1).then_some((connective, rest))
+}
+
+/// `或x`: a connective without a space, and the letters after it.
+fn glued_foreign(word: &str) -> Option<(Connective, &str)> {
+    for (joint, connective) in [
+        ("或者", Connective::Or),
+        ("或", Connective::Or),
+        ("和", Connective::And),
+        ("且", Connective::And),
+    ] {
+        if let Some(rest) = word.strip_prefix(joint)
+            && !rest.is_empty()
+            && rest.is_ascii()
+        {
+            return Some((connective, rest));
+        }
+    }
+    None
 }
 
 fn relation_kind(sign: char) -> Option<RelationKind> {

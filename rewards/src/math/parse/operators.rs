@@ -7,6 +7,7 @@ use super::super::expression::{Expression, Function};
 use super::super::token::Token;
 use super::super::units::Unit;
 use super::super::vocabulary::function_named;
+use super::labels::is_numeric;
 use super::{Parsed, Parser, connective_word, glued_connective, is_set};
 
 impl Parser<'_> {
@@ -104,12 +105,27 @@ impl Parser<'_> {
                     let value = Expression::product(std::mem::take(&mut factors));
                     factors.push(Expression::Call(function, vec![value, modulus]));
                 }
+                Some(Token::Word(word)) if word == "mod" => {
+                    self.chain()?;
+                    self.at += 1;
+                    let modulus = self.power()?;
+                    let value = Expression::product(std::mem::take(&mut factors));
+                    factors.push(Expression::Call(Function::Mod, vec![value, modulus]));
+                }
+                Some(Token::Sign('(')) if self.modulus_ahead() => {
+                    self.chain()?;
+                    self.at += 2;
+                    let modulus = self.sum()?;
+                    self.expect(')')?;
+                    let value = Expression::product(std::mem::take(&mut factors));
+                    factors.push(Expression::Call(Function::Residue, vec![value, modulus]));
+                }
                 _ if self.half_ahead().is_some() => break,
                 _ => {
                     if self.label(&mut factors)? {
                         continue;
                     }
-                    if !self.multiplies() {
+                    if !self.multiplies() || self.condition_ahead() {
                         break;
                     }
                     let factor = self.power()?;
@@ -117,7 +133,38 @@ impl Parser<'_> {
                 }
             }
         }
-        Ok(Expression::product(factors))
+        let measured = Expression::product(factors);
+        if matches!(&measured, Expression::Quantity(_, unit) if unit.is_known())
+            && matches!(self.peek(), Some(Token::Number { .. }))
+        {
+            return self.compound(measured);
+        }
+        Ok(measured)
+    }
+
+    /// `2 h 30 min`, of which the first part has been read.
+    fn compound(&mut self, first: Expression) -> Parsed {
+        self.deeper(|parser| {
+            let next = parser.term()?;
+            let same = match (&first, &next) {
+                (Expression::Quantity(_, left), Expression::Quantity(_, right)) => {
+                    left.to(right).is_some()
+                }
+                (Expression::Quantity(_, left), Expression::Sum(parts)) => {
+                    matches!(parts.first(), Some(Expression::Quantity(_, right)) if left.to(right).is_some())
+                }
+                _ => false,
+            };
+            if !same {
+                return Err(parser.unexpected());
+            }
+            let mut parts = vec![first];
+            match next {
+                Expression::Sum(more) => parts.extend(more),
+                one => parts.push(one),
+            }
+            Ok(Expression::Sum(parts))
+        })
     }
 
     /// A power that may have a sign of its own, as after `*` or `^`.
@@ -132,6 +179,23 @@ impl Parser<'_> {
             parser.accept('+');
             parser.power()
         })
+    }
+
+    /// Whether `(mod …)` follows.
+    fn modulus_ahead(&self) -> bool {
+        match self.peek_at(1) {
+            Some(Token::Word(word) | Token::Command(word) | Token::Text(word)) => {
+                matches!(word.trim(), "mod" | "bmod")
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a condition in brackets follows, such as `(k ∈ ℤ)`.
+    pub(super) fn condition_ahead(&self) -> bool {
+        self.peek_sign() == Some('(')
+            && matches!(self.peek_at(1), Some(Token::Word(_) | Token::Command(_)))
+            && self.peek_at(2) == Some(&Token::Sign('∈'))
     }
 
     /// Whether what follows is multiplied without a sign.
@@ -175,12 +239,15 @@ impl Parser<'_> {
     /// `base` to the exponent that follows.
     pub(super) fn raise(&mut self, base: Expression) -> Parsed {
         if self.degree_sign() {
-            return Ok(Expression::Degrees(Box::new(base)));
+            return Ok(self.degrees(base));
         }
         if self.ordinal() {
             return Ok(base);
         }
         let exponent = self.exponent()?;
+        if let Some(chosen) = arrangements(&base, &exponent) {
+            return self.after_operand(chosen);
+        }
         let power = Expression::Power(Box::new(base), Box::new(exponent));
         self.after_operand(power)
     }
@@ -283,7 +350,7 @@ impl Parser<'_> {
     fn degrees(&mut self, operand: Expression) -> Expression {
         if let Some(Token::Word(word) | Token::Text(word)) = self.peek()
             && matches!(word.as_str(), "C" | "F")
-            && !self.spaced()
+            && is_numeric(&operand)
         {
             let label = Unit::label(&format!("°{word}"));
             self.at += 1;
@@ -326,6 +393,31 @@ impl Parser<'_> {
     /// Whether a number follows the `/`, as in `\sin \pi/6`.
     fn plain_divisor(&self) -> bool {
         matches!(self.peek_at(1), Some(Token::Number { .. }))
+    }
+}
+
+/// `C_{12}^{3}` and `A_{12}^{3}` of written numbers: combinations and permutations, as they are written in many countries.
+fn arrangements(base: &Expression, exponent: &Expression) -> Option<Expression> {
+    let (Expression::Symbol(name), Expression::Number(chosen)) = (base, exponent) else {
+        return None;
+    };
+    let (letter, all) = name.strip_suffix('}')?.split_once("_{")?;
+    let all: i64 = all.parse().ok().filter(|all| (3..=1000).contains(all))?;
+    let all_number = BigRational::from_integer(all.into());
+    if !chosen.is_integer() || chosen.is_negative() || *chosen > all_number {
+        return None;
+    }
+    let choose = Expression::Call(
+        Function::Binomial,
+        vec![Expression::integer(all), exponent.clone()],
+    );
+    match letter {
+        "C" => Some(choose),
+        "A" => Some(Expression::Product(vec![
+            choose,
+            Expression::Call(Function::Factorial, vec![exponent.clone()]),
+        ])),
+        _ => None,
     }
 }
 

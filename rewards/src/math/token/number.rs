@@ -12,12 +12,13 @@ impl Lexer<'_> {
         let mut digits = self.digits();
         let whole = digits.len();
         let mut plain = true;
-        // `0,111` has a decimal comma.
+        // `0,111` has a decimal comma; `-1,0,1` is a list.
         let decimal_comma = digits == "0"
             && self.commas == Commas::Thousands
             && self.depth == 0
             && self.peek(0) == Some(b',')
-            && self.peek(1).is_some_and(|next| next.is_ascii_digit());
+            && self.peek(1).is_some_and(|next| next.is_ascii_digit())
+            && self.bytes.iter().filter(|byte| **byte == b',').count() == 1;
         if !decimal_comma && (1..=3).contains(&whole) && !digits.starts_with('0') {
             while let Some(length) = self.separator() {
                 self.at += length;
@@ -36,7 +37,10 @@ impl Lexer<'_> {
             digits.push_str(&fraction);
             plain = false;
         }
-        let repeating = self.repeating(decimals > 0);
+        let repeating = match self.repeating(decimals > 0) {
+            Some(period) => Some(period),
+            None => self.trailing_period(&mut digits, &mut decimals),
+        };
         // Reducing takes as many passes over the digits as there are bits.
         let longest = 4 * digits.len() as u64;
         if decimals > 0 {
@@ -114,6 +118,31 @@ impl Lexer<'_> {
         (three && !fourth).then_some(length)
     }
 
+    /// The period of decimals that go on: `0.3636\ldots`. The digits lose the repetitions; there must be three digits of them.
+    fn trailing_period(&mut self, digits: &mut String, decimals: &mut usize) -> Option<String> {
+        let rest = &self.text[self.at..];
+        let dots = ["\\ldots", "\\dots", "\\cdots", "...", "…"]
+            .iter()
+            .find(|dots| rest.starts_with(**dots))?;
+        let fraction = digits[digits.len() - *decimals..].as_bytes();
+        for length in 1..=(fraction.len() / 2).min(24) {
+            let period = &fraction[fraction.len() - length..];
+            let times = fraction
+                .rchunks_exact(length)
+                .take_while(|chunk| *chunk == period)
+                .count();
+            let repeated = times * length;
+            if times >= 2 && repeated >= 3 {
+                let period = String::from_utf8_lossy(period).into_owned();
+                digits.truncate(digits.len() - repeated);
+                *decimals -= repeated;
+                self.at += dots.len();
+                return Some(period);
+            }
+        }
+        None
+    }
+
     /// The period of a repeating decimal here: `\overline{3}`, `\bar{3}`, `\dot{3}`, or `(3)` after decimals.
     fn repeating(&mut self, after_decimals: bool) -> Option<String> {
         let rest = &self.text[self.at..];
@@ -122,6 +151,22 @@ impl Lexer<'_> {
             _ if after_decimals => (0, rest),
             _ => return None,
         };
+        // `0.\dot{1}4\dot{2}`: the dots stand over the ends of the period.
+        if let Some(after) = rest.strip_prefix("\\dot{")
+            && let Some((first, after)) = after.split_once('}')
+            && let Some((middle, last)) = after.split_once("\\dot{")
+            && let Some((last, tail)) = last.split_once('}')
+            && [first, middle, last]
+                .iter()
+                .all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+            && first.len() == 1
+            && last.len() == 1
+            && middle.len() <= 200
+        {
+            let period = format!("{first}{middle}{last}");
+            self.at += dot + rest.len() - tail.len();
+            return Some(period);
+        }
         let (open, close) = ["\\overline{", "\\bar{", "\\dot{"]
             .iter()
             .find(|open| rest.starts_with(**open))

@@ -62,6 +62,22 @@ pub(super) const VULGAR: &[(char, i64, i64)] = &[
     ('⅙', 1, 6), ('⅚', 5, 6), ('⅐', 1, 7), ('⅛', 1, 8), ('⅜', 3, 8), ('⅝', 5, 8), ('⅞', 7, 8), ('⅑', 1, 9), ('⅒', 1, 10),
 ];
 
-pub(super) const SUPERSCRIPTS: &str = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+/// Raised characters and what they raise.
+#[rustfmt::skip]
+pub(super) const SUPERSCRIPTS: &[(char, char)] = &[
+    ('⁰', '0'), ('¹', '1'), ('²', '2'), ('³', '3'), ('⁴', '4'), ('⁵', '5'), ('⁶', '6'), ('⁷', '7'), ('⁸', '8'), ('⁹', '9'), ('⁻', '-'),
+    ('⁺', '+'), ('ⁿ', 'n'), ('ⁱ', 'i'), ('ᵏ', 'k'), ('ᵐ', 'm'), ('ˣ', 'x'), ('ʸ', 'y'), ('ᵃ', 'a'), ('ᵇ', 'b'), ('ᵗ', 't'), ('ᵖ', 'p'),
+    ('⁽', '('), ('⁾', ')'), ('ᵀ', 'T'),
+];
 
-pub(super) const SUBSCRIPTS: &str = "₀₁₂₃₄₅₆₇₈₉";
+/// Lowered characters and what they lower.
+#[rustfmt::skip]
+pub(super) const SUBSCRIPTS: &[(char, char)] = &[
+    ('₀', '0'), ('₁', '1'), ('₂', '2'), ('₃', '3'), ('₄', '4'), ('₅', '5'), ('₆', '6'), ('₇', '7'), ('₈', '8'), ('₉', '9'), ('₋', '-'),
+    ('₊', '+'), ('ₙ', 'n'), ('ᵢ', 'i'), ('ₖ', 'k'), ('ₘ', 'm'), ('ₓ', 'x'), ('ₐ', 'a'), ('ⱼ', 'j'), ('ₜ', 't'),
+];
+
+/// Commands after which a space is forgotten at times: `\\quadx`.
+pub(super) const GLUED: &[&str] = &[
+    "qquad", "quad", "cdot", "times", "pi", "ldots", "cdots", "dots", "le", "ge", "in",
+];

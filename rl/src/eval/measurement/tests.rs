@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use dunwu_datasets::Prompt;
-use dunwu_rewards::{ComponentConfig, RewardError, Rubric, RubricConfig, math::MathConfig};
+use dunwu_rewards::math::{MathConfig, Undecided};
+use dunwu_rewards::{ComponentConfig, RewardError, Rubric, RubricConfig};
 
 use super::*;
 use crate::{
@@ -15,7 +16,10 @@ use crate::{
 
 fn rubric() -> Rubric {
     Rubric::from_config(&RubricConfig::new(vec![
-        ComponentConfig::Math(MathConfig::default()),
+        ComponentConfig::Math(MathConfig {
+            undecided: Undecided::Exclude,
+            ..MathConfig::default()
+        }),
         ComponentConfig::Format(Default::default()),
     ]))
     .unwrap()

@@ -88,7 +88,7 @@ metrics! {
                 unit: "completions",
                 formula: "completions of which a judge, such as `math`, could tell neither right nor wrong; they are left out of training and are not in `failed_judgements`",
                 healthy: "near 0",
-                otherwise: "read `judge_error` in `completions.jsonl`; look at the pairs with `dunwu reward math`; set the component's `undecided = \"wrong\"` if the model plays for them",
+                otherwise: "read `judge_error` in `completions.jsonl`; look at the pairs with `dunwu reward math`: a gold answer may be unusable; if the component says `undecided = \"exclude\"`, the model may play for them",
             }
             completions: usize {
                 unit: "completions",

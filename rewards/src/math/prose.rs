@@ -1,0 +1,637 @@
+//! Answers within sentences, read as a person reads them: what is claimed, and whether it is claimed at all.
+
+use std::borrow::Cow;
+
+/// Why a sentence claims no single answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hedge {
+    /// It denies one: `not 8`.
+    Denied,
+    /// It names several, or calls one a guess: `7 or maybe 8`.
+    Several,
+    /// It only bounds one: `less than 8`, `at least 8`.
+    Bounded,
+    /// It says one roughly: `about 8`.
+    Rough,
+}
+
+impl Hedge {
+    /// For messages.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::Denied => "the answer is denied",
+            Self::Several => "several answers, or a guess",
+            Self::Bounded => "a bound and no answer",
+            Self::Rough => "a rough answer",
+        }
+    }
+}
+
+/// Words before a value that make it no answer.
+#[rustfmt::skip]
+const HEDGES: &[(&str, Hedge)] = &[
+    ("not", Hedge::Denied), ("isn't", Hedge::Denied), ("isn’t", Hedge::Denied), ("aren't", Hedge::Denied), ("cannot be", Hedge::Denied),
+    ("can't be", Hedge::Denied), ("never", Hedge::Denied), ("neither", Hedge::Denied), ("不是", Hedge::Denied), ("并非", Hedge::Denied),
+    ("no es", Hedge::Denied), ("nicht", Hedge::Denied), ("n'est pas", Hedge::Denied), ("anything but", Hedge::Denied),
+    ("rules out", Hedge::Denied), ("rule out", Hedge::Denied), ("excludes", Hedge::Denied), ("unlikely", Hedge::Denied),
+    ("maybe", Hedge::Several), ("perhaps", Hedge::Several), ("possibly", Hedge::Several), ("probably", Hedge::Several),
+    ("could be", Hedge::Several), ("might be", Hedge::Several), ("may be", Hedge::Several), ("can be", Hedge::Several),
+    ("either", Hedge::Several), ("可能", Hedge::Several), ("也许", Hedge::Several), ("或许", Hedge::Several), ("vielleicht", Hedge::Several),
+    ("peut-être", Hedge::Several), ("quizás", Hedge::Several), ("tal vez", Hedge::Several), ("unsure", Hedge::Several),
+    ("less than", Hedge::Bounded), ("more than", Hedge::Bounded), ("greater than", Hedge::Bounded), ("fewer than", Hedge::Bounded),
+    ("larger than", Hedge::Bounded), ("smaller than", Hedge::Bounded), ("bigger than", Hedge::Bounded), ("higher than", Hedge::Bounded),
+    ("lower than", Hedge::Bounded), ("at least", Hedge::Bounded), ("at most", Hedge::Bounded), ("up to", Hedge::Bounded),
+    ("between", Hedge::Bounded), ("below", Hedge::Bounded), ("above", Hedge::Bounded), ("under", Hedge::Bounded),
+    ("exceeds", Hedge::Bounded), ("close to", Hedge::Rough), ("小于", Hedge::Bounded), ("大于", Hedge::Bounded), ("至少", Hedge::Bounded),
+    ("至多", Hedge::Bounded), ("不超过", Hedge::Bounded), ("不少于", Hedge::Bounded), ("mindestens", Hedge::Bounded),
+    ("höchstens", Hedge::Bounded), ("al menos", Hedge::Bounded), ("au moins", Hedge::Bounded),
+    ("about", Hedge::Rough), ("approximately", Hedge::Rough), ("around", Hedge::Rough), ("roughly", Hedge::Rough),
+    ("nearly", Hedge::Rough), ("almost", Hedge::Rough), ("大约", Hedge::Rough), ("大概", Hedge::Rough), ("约为", Hedge::Rough),
+];
+
+/// What begins a reason, a remark or a condition after an answer.
+#[rustfmt::skip]
+const REASONS: &[&str] = &[
+    " because", " since ", ", since", ", as ", ", which", ", so ", ", where", " where ", ", not ", " (not ", " rather than ",
+    " instead of ", ", and not", ", but not", ", leaving", " whenever ", " provided ", " for all ", " for any ", " for every ",
+    " for each ", " for some ", " with equality", "; ", " — ", " – ", " - ", ", hence", ", therefore", ", thus", ". ",
+    "，因为", "，不是", "，而不是", "，所以", "，其中", " weil ", ", weil", " parce que", ", car ", " porque", " （", "（",
+    ", i.e.", ", that is", ", namely", " as required", " as desired", ", given ", " in total", ", the ", ", it ", ", we ", ", a ",
+    ", this ", ", there ", ", after ", ", when ", " when ", ", if ", " if ", ", for ", ", by ", ", using ", ", assuming ", ", obtained ",
+];
+
+/// What stands before an answer without changing it.
+#[rustfmt::skip]
+const LEAD_INS: &[&str] = &[
+    "i think it is ", "i think ", "i believe it is ", "i believe ", "it is ", "it's ", "that is ", "there are ", "there is ", "they are ",
+    "we get ", "we have ", "simply ", "exactly ", "just ", "only ", "equal to ", "equals ", "is ", "are ", "thus ", "so ", "hence ",
+    "therefore ", "indeed ", "clearly ", "option ", "choice ", "letter ", "a total of ", "the number ", "the answer is ", "the answer: ",
+    "answer: ", "answer is ", "given by ", "then ", "now ", "of ", "the letter ", "the value ", "the final answer is ", "final answer: ",
+    "the final answer is: ", "here is ",
+];
+
+/// What is said of a text that is more than a formula.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Said<'a> {
+    /// The words and formulas that are claimed, without reasons and lead-ins.
+    pub(super) claim: Cow<'a, str>,
+    /// Why nothing is claimed.
+    pub(super) hedge: Option<Hedge>,
+}
+
+/// The claim of a phrase or sentence in which an answer stands.
+pub(super) fn said(text: &str) -> Said<'_> {
+    let plain = flat(text);
+    let head = match &plain {
+        Cow::Borrowed(plain) => Cow::Borrowed(without_reason(plain)),
+        Cow::Owned(plain) => Cow::Owned(without_reason(plain).to_owned()),
+    };
+    let hedge = hedged(&head);
+    let claim = match head {
+        Cow::Borrowed(head) => without_lead_in(head),
+        Cow::Owned(head) => Cow::Owned(without_lead_in(&head).into_owned()),
+    };
+    Said { claim, hedge }
+}
+
+/// A text without what only concerns looks around it: bold type, quotation marks, ticks, full stops.
+pub(super) fn bare(text: &str) -> &str {
+    let looks = |c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '`' | '"'
+                    | '“'
+                    | '”'
+                    | '。'
+                    | '✅'
+                    | '✓'
+                    | '✔'
+                    | '☑'
+                    | '🎉'
+                    | '\u{fe0f}'
+                    | '■'
+                    | '□'
+                    | '∎'
+                    | '👍'
+                    | '！'
+            )
+    };
+    let mut text = text;
+    loop {
+        let before = text.len();
+        text = text.trim_matches(looks);
+        for mark in ["**", "__"] {
+            text = text.strip_prefix(mark).unwrap_or(text);
+            text = text.strip_suffix(mark).unwrap_or(text);
+        }
+        if let Some(rest) = text.strip_suffix('!')
+            && rest.ends_with("**")
+        {
+            text = rest;
+        }
+        for end in [".**", ".__", "*"] {
+            if let Some(rest) = text.strip_suffix(end)
+                && !rest.ends_with('*')
+            {
+                text = rest;
+            }
+        }
+        if text.len() == before {
+            return text;
+        }
+    }
+}
+
+/// Words out of `\text{…}`, without dollar signs, bold marks and list bullets: as the sentence would be read aloud.
+pub(super) fn flat(text: &str) -> Cow<'_, str> {
+    let text = bare(text);
+    // Commands, bold marks, ties and line breaks are all there is to take away.
+    let needs = text
+        .bytes()
+        .any(|byte| matches!(byte, b'\\' | b'*' | b'~' | b'\n'));
+    if !needs {
+        return Cow::Borrowed(text);
+    }
+    let mut flat = String::with_capacity(text.len());
+    let mut rest = text;
+    // For every open brace, whether it was one of a command for words and is left out.
+    let mut open: Vec<bool> = Vec::new();
+    while let Some(character) = rest.chars().next() {
+        let command = [
+            "\\textbf{",
+            "\\textit{",
+            "\\textrm{",
+            "\\text{",
+            "\\mbox{",
+            "\\mathrm{",
+            "\\mathbf{",
+        ]
+        .iter()
+        .find(|command| rest.starts_with(**command));
+        if let Some(command) = command {
+            open.push(true);
+            rest = &rest[command.len()..];
+            continue;
+        }
+        let skipped = ["\\qquad", "\\quad", "\\ ", "\\,", "\\;", "\\\n", "~"]
+            .iter()
+            .find(|space| rest.starts_with(**space));
+        if let Some(space) = skipped {
+            flat.push(' ');
+            rest = &rest[space.len()..];
+            continue;
+        }
+        let power = flat.ends_with(|c: char| c.is_alphanumeric() || c == ')')
+            && rest
+                .strip_prefix("**")
+                .is_some_and(|after| after.starts_with(|c: char| c.is_alphanumeric() || c == '('));
+        if rest.starts_with("**") && !power {
+            rest = &rest[2..];
+            continue;
+        }
+        match character {
+            '{' => {
+                open.push(false);
+                flat.push('{');
+            }
+            '}' => {
+                if open.pop() != Some(true) {
+                    flat.push('}');
+                }
+            }
+            '\n' => {
+                let next = rest[1..].trim_start();
+                let bullet = ["- ", "* ", "• "]
+                    .iter()
+                    .find(|mark| next.starts_with(**mark));
+                match bullet {
+                    Some(bullet) => {
+                        flat.push_str(", ");
+                        rest = &next[bullet.len()..];
+                        continue;
+                    }
+                    None => flat.push(' '),
+                }
+            }
+            other => flat.push(other),
+        }
+        rest = &rest[character.len_utf8()..];
+    }
+    let trimmed = bare(&flat);
+    let trimmed = ["- ", "* ", "• "]
+        .iter()
+        .find_map(|mark| trimmed.strip_prefix(mark))
+        .filter(|_| text.contains('\n'))
+        .unwrap_or(trimmed);
+    Cow::Owned(trimmed.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// The text up to its first reason, remark or condition, outside of formulas and brackets.
+fn without_reason(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let (mut depth, mut math) = (0usize, false);
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if matches!(bytes.get(at + 1), Some(b'(' | b'[')) => math = true,
+            b'\\' if matches!(bytes.get(at + 1), Some(b')' | b']')) => math = false,
+            b'$' => math = !math && text[at + 1..].contains('$'),
+            b'(' if depth == 0 && !math && at > 0 && is_remark(text, at) => {
+                return text[..at].trim_end();
+            }
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b' ' | b',' | b';' | b'.' | 0xef if depth == 0 && !math && at > 0 => {
+                if let Some(reason) = reason_at(text, at) {
+                    let _ = reason;
+                    return text[..at].trim_end_matches([' ', ',']);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    text
+}
+
+/// The reason that begins at `at`.
+fn reason_at(text: &str, at: usize) -> Option<&'static str> {
+    let rest = &text[at..];
+    let found = REASONS.iter().find(|reason| {
+        let head = rest.get(..reason.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(reason))
+    })?;
+    let dash = matches!(*found, " - " | " – " | " — ");
+    if dash {
+        // `x - 1` is a difference, `D - none of these` is not.
+        let after = &rest[found.len()..];
+        let first = after.chars().take_while(|c| c.is_alphabetic()).count();
+        let words = after
+            .split(|c: char| !c.is_alphabetic())
+            .filter(|word| word.len() >= 3)
+            .count();
+        if first == 0 || words == 0 || (first == 1 && words < 2) {
+            return None;
+        }
+    }
+    let consequence = matches!(*found, ", so " | ", hence" | ", therefore" | ", thus");
+    if consequence && !begins_with_value(&text[..at]) {
+        // `It costs $4 and $6, so $10`: the answer comes after it.
+        return None;
+    }
+    if *found == ". " && rest[2..].starts_with(|c: char| !c.is_uppercase()) {
+        return None;
+    }
+    Some(found)
+}
+
+/// Whether a text begins with a value, or is little more than one word.
+fn begins_with_value(head: &str) -> bool {
+    head.split_whitespace().count() <= 2 || leading_value(&without_lead_in(head)).is_some()
+}
+
+/// Whether the bracket at `at` holds a remark: words, and no list of values.
+fn is_remark(text: &str, at: usize) -> bool {
+    let spaced = text[..at].ends_with(' ');
+    let inside = text[at + 1..].split(')').next().unwrap_or_default();
+    let words = inside
+        .split(|c: char| !c.is_alphabetic())
+        .filter(|word| word.len() >= 2 && word.is_ascii())
+        .count();
+    let reason = [
+        "since", "because", "from", "see", "note", "i.e", "e.g", "or ",
+    ]
+    .iter()
+    .any(|word| inside.to_ascii_lowercase().starts_with(word));
+    spaced && (words >= 2 || reason) && !inside.contains('\\')
+}
+
+/// Why `head` claims no single answer: by a word before its first value, or by a further one after it.
+fn hedged(head: &str) -> Option<Hedge> {
+    let lower = head.to_lowercase();
+    if let Some(hedge) = hedge_word(&lower) {
+        return Some(hedge);
+    }
+    None
+}
+
+/// The first hedging word that a value follows.
+fn hedge_word(lower: &str) -> Option<Hedge> {
+    for (word, hedge) in HEDGES {
+        let mut from = 0;
+        while let Some(found) = lower[from..].find(word) {
+            let (start, end) = (from + found, from + found + word.len());
+            let boundary = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+            let whole = !word.is_ascii()
+                || (boundary(lower[..start].chars().next_back())
+                    && boundary(lower[end..].chars().next()));
+            let near = if *hedge == Hedge::Denied { 2 } else { 4 };
+            let corrected = *hedge == Hedge::Denied
+                && [" but ", " it's ", " it is ", "而是"].iter().any(|turn| {
+                    lower[end..]
+                        .split_once(turn)
+                        .is_some_and(|(_, after)| value_follows(after, 2))
+                });
+            if whole && !corrected && value_follows(&lower[end..], near) {
+                return Some(*hedge);
+            }
+            from = end;
+        }
+    }
+    let rough = ["≈", "~", "\\approx"]
+        .iter()
+        .any(|sign| lower.starts_with(sign));
+    rough.then_some(Hedge::Rough)
+}
+
+/// Whether a number, a formula or a letter of a choice is among the first `near` words of `rest`.
+fn value_follows(rest: &str, near: usize) -> bool {
+    rest.split_whitespace().take(near).any(|word| {
+        let word = word.trim_start_matches(['(', '"', '-', '−']);
+        let letter = word.trim_end_matches([')', '.', ',', '"']);
+        word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '$' | '\\'))
+            || (letter.len() == 1
+                && letter != "a"
+                && letter != "i"
+                && letter.as_bytes()[0].is_ascii_alphabetic())
+            || NUMBER_WORDS.contains(&letter)
+    })
+}
+
+/// Numbers in words that a hedge may stand before.
+const NUMBER_WORDS: [&str; 12] = [
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "zero", "twelve",
+];
+
+/// The words that end right before a value, and make it no answer: `7 or`, `not`, `less than the`.
+pub(super) fn hedge_before(before: &str) -> Option<Hedge> {
+    const NEAR: usize = 48;
+    let start = (before.len().saturating_sub(NEAR)..=before.len())
+        .find(|at| before.is_char_boundary(*at))
+        .unwrap_or(before.len());
+    let before = before[start..].trim_end_matches([' ', '$', '*', '(', '"', '\\']);
+    if !before.ends_with(|c: char| c.is_alphabetic()) {
+        return None;
+    }
+    let mut lower: &str = &before.to_lowercase();
+    loop {
+        let trimmed = lower.trim_end_matches([' ', '$', '*', '(', '"', '\\']);
+        let trimmed = ["the", "exactly", "only", "a", "just"]
+            .iter()
+            .find_map(|word| {
+                trimmed
+                    .strip_suffix(*word)
+                    .filter(|rest| rest.is_empty() || rest.ends_with(' '))
+            })
+            .unwrap_or(trimmed);
+        if trimmed.len() == lower.len() {
+            break;
+        }
+        lower = trimmed;
+    }
+    for (word, hedge) in HEDGES {
+        if let Some(rest) = lower.strip_suffix(word)
+            && (!word.is_ascii() || !rest.ends_with(|c: char| c.is_alphanumeric()))
+        {
+            return Some(*hedge);
+        }
+    }
+    if lower.ends_with("n't be") || lower.ends_with("n’t be") || lower.ends_with("not be") {
+        return Some(Hedge::Denied);
+    }
+    for joint in ["or", "或", "oder", "ou", "to"] {
+        if let Some(rest) = lower.strip_suffix(joint) {
+            let value = rest
+                .trim_end()
+                .ends_with(|c: char| c.is_ascii_digit() || c == '$');
+            if value && rest.ends_with([' ', '$']) {
+                return Some(Hedge::Several);
+            }
+        }
+    }
+    None
+}
+
+/// The claim without `I think it is`, and with `negative` as a sign.
+fn without_lead_in(head: &str) -> Cow<'_, str> {
+    let mut claim = head.trim();
+    loop {
+        let lead = LEAD_INS.iter().find(|lead| {
+            claim
+                .get(..lead.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(lead))
+        });
+        match lead {
+            Some(lead) => claim = claim[lead.len()..].trim_start_matches([' ', ':', '*']),
+            None => break,
+        }
+    }
+    let claim = bare(claim);
+    for sign in ["negative ", "minus "] {
+        if let Some(rest) = claim
+            .get(..sign.len())
+            .filter(|head| head.eq_ignore_ascii_case(sign))
+            .map(|_| &claim[sign.len()..])
+            && rest.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '$' | '\\' | '.'))
+        {
+            let unsigned = rest.trim_start_matches('$');
+            return Cow::Owned(format!("-{unsigned}"));
+        }
+    }
+    Cow::Borrowed(claim)
+}
+
+/// The value at the beginning of a claim and the words after it: `72` of `72 clips in May`, `$x=5$` of `$x=5$ in all`.
+pub(super) fn leading_value(claim: &str) -> Option<(&str, &str)> {
+    for (open, close) in [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")] {
+        if let Some(rest) = claim.strip_prefix(open)
+            && let Some(end) = rest.find(close)
+        {
+            let inner = &rest[..end];
+            // A dollar sign of money opens no formula.
+            let money = open == "$"
+                && inner.contains(' ')
+                && inner.starts_with(|c: char| c.is_ascii_digit());
+            if !money && !inner.trim().is_empty() {
+                let end = open.len() + end + close.len();
+                return Some((&claim[..end], &claim[end..]));
+            }
+        }
+    }
+    let end = number_end(claim)?;
+    Some((&claim[..end], &claim[end..]))
+}
+
+/// Where the number at the beginning of `claim` ends.
+fn number_end(claim: &str) -> Option<usize> {
+    let bytes = claim.as_bytes();
+    let mut at = claim.len()
+        - claim
+            .trim_start_matches(['-', '−', '+', '$', '€', '£', '\\'])
+            .len();
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    if !digit(at) && !(bytes.get(at) == Some(&b'.') && digit(at + 1)) {
+        return None;
+    }
+    loop {
+        while digit(at) {
+            at += 1;
+        }
+        let joined = match bytes.get(at) {
+            Some(b'.' | b'/' | b':') => digit(at + 1),
+            Some(b',') => digit(at + 1) && digit(at + 2) && digit(at + 3) && !digit(at + 4),
+            // `2 1/2`
+            Some(b' ') => {
+                let digits = bytes[at + 1..]
+                    .iter()
+                    .take_while(|b| b.is_ascii_digit())
+                    .count();
+                digits > 0 && bytes.get(at + 1 + digits) == Some(&b'/') && digit(at + 2 + digits)
+            }
+            _ => false,
+        };
+        if !joined {
+            break;
+        }
+        at += 1;
+    }
+    for sign in ["\\%", "%", " %", "^\\circ", "°"] {
+        if claim[at..].starts_with(sign) {
+            at += sign.len();
+            break;
+        }
+    }
+    for scale in [" million", " billion", " trillion", " thousand", " hundred"] {
+        if claim[at..].starts_with(scale) {
+            at += scale.len();
+        }
+    }
+    Some(at)
+}
+
+/// Whether the words after a value put another in its place: `10, which is 7`, `not 10, it's 7`.
+pub(super) fn corrected(rest: &str) -> bool {
+    let lower = format!(" {}", rest.trim_start_matches([' ', ',']).to_lowercase());
+    [" which is ", " it is ", " it's ", " rather "]
+        .iter()
+        .any(|turn| {
+            lower.split_once(turn).is_some_and(|(_, after)| {
+                after.starts_with(|c: char| c.is_ascii_digit() || c == '$')
+            })
+        })
+}
+
+/// Whether the words after a value leave it what it is: `clips in May`, and not `to 9`, `squared` or `boys and 3 girls`.
+pub(super) fn harmless(rest: &str) -> bool {
+    let lower = rest.trim_start_matches([' ', '-', ',']).to_lowercase();
+    if rest.trim().is_empty() {
+        return true;
+    }
+    #[rustfmt::skip]
+    const CHANGING: &[&str] = &[
+        "to", "or", "over", "squared", "cubed", "times", "plus", "minus", "divided", "choose", "factorial", "mod", "modulo", "and", "less",
+        "more", "fewer", "out", "through", "until", "point", "th", "st", "nd", "rd", "by", "raised", "percent", "或", "到", "至", "oder", "ou",
+    ];
+    let first: String = lower.chars().take_while(|c| c.is_alphabetic()).collect();
+    if first.is_empty() || CHANGING.contains(&first.as_str()) {
+        return false;
+    }
+    // A second value that is joined to the first, or corrects it.
+    let joined = [
+        " which is ",
+        " it is ",
+        " it's ",
+        " and ",
+        " or ",
+        " to ",
+        " by ",
+        " plus ",
+        " times ",
+        "或",
+        " minus ",
+    ];
+    for joint in joined {
+        for (at, _) in lower.match_indices(joint) {
+            let after = lower[at + joint.len()..].trim_start();
+            let after = after.trim_start_matches("maybe ").trim_start_matches('$');
+            if after.starts_with(|c: char| c.is_ascii_digit() || c == '\\') {
+                return false;
+            }
+        }
+    }
+    !lower.contains(['=', '^', '+', '*', '<', '>'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_are_read_without_reasons_and_lead_ins() {
+        let cases = [
+            ("42, not 43", "42", None),
+            ("D - none of these", "D", None),
+            ("x - 1", "x - 1", None),
+            ("I think it is C", "C", None),
+            ("12, because 3 times 4 is 12", "12", None),
+            ("negative 3", "-3", None),
+            ("42 (that is, 6 times 7)", "42", None),
+            ("f(x) = 2 (x+1)", "f(x) = 2 (x+1)", None),
+            ("12，因为 3×4=12", "12", None),
+            (r"\text{The answer is } 42", "42", None),
+            ("**42** ✅", "42", None),
+            ("x**2", "x**2", None),
+            ("- x = 3\n- y = 4", "x = 3, y = 4", None),
+            ("not 8", "not 8", Some(Hedge::Denied)),
+            ("7 or maybe 8", "7 or maybe 8", Some(Hedge::Several)),
+            ("less than 8", "less than 8", Some(Hedge::Bounded)),
+            ("about 8", "about 8", Some(Hedge::Rough)),
+            ("notably 8", "notably 8", None),
+            ("12，不是15", "12", None),
+            ("不是15", "不是15", Some(Hedge::Denied)),
+        ];
+        for (text, claim, hedge) in cases {
+            let found = said(text);
+            assert_eq!(
+                (found.claim.as_ref(), found.hedge),
+                (claim, hedge),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn hedges_right_before_a_value() {
+        let cases = [
+            ("There are 7 or ", Some(Hedge::Several)),
+            ("It isn't ", Some(Hedge::Denied)),
+            ("less than the ", Some(Hedge::Bounded)),
+            ("Not so: it is ", None),
+            ("more than enough, so ", None),
+            ("from 1 ", None),
+        ];
+        for (before, expected) in cases {
+            assert_eq!(hedge_before(before), expected, "{before}");
+        }
+    }
+
+    #[test]
+    fn values_at_the_beginning() {
+        let cases = [
+            ("72 clips in May", Some(("72", true))),
+            ("5 to 9", Some(("5", false))),
+            ("2 boys and 3 girls", Some(("2", false))),
+            ("5 squared", Some(("5", false))),
+            ("$x=5$ in all", Some(("$x=5$", true))),
+            ("$5,000 a year", Some(("$5,000", true))),
+            ("2 1/2 hours", Some(("2 1/2", true))),
+            ("1:30 in the morning", Some(("1:30", true))),
+            ("clips", None),
+        ];
+        for (claim, expected) in cases {
+            let found = leading_value(claim).map(|(value, rest)| (value, harmless(rest)));
+            assert_eq!(found, expected, "{claim}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Answers in sentences, by kind: what a person reads as the answer, and what claims none.
+
+use super::check_kind;
+use crate::math::Form;
+#[test]
+fn words_between_values() {
+    check_kind(
+        Form::Completion,
+        &[
+            ("12", r"\boxed{12 \text{ marbles}}"),
+            ("f(n)=2n", r"\boxed{f(n)=2n \text{ for every } n}"),
+            ("x+1", r"\boxed{x+1 \text{ where } x>0}"),
+            ("7", r"\boxed{\text{Total: } 7}"),
+            ("24", r"\boxed{\text{There are } 24 \text{ ways}}"),
+            ("1/6", r"\boxed{\text{probability } = \frac16}"),
+        ],
+        &[
+            ("12", r"\boxed{3 \text{ by } 4}"),
+            ("36", r"\boxed{6 \text{ squared}}"),
+            ("6", r"\boxed{2 \text{ times as many as } 3}"),
+            ("20", r"\boxed{4 \text{ through } 5}"),
+            ("12", r"\boxed{3 \text{ dogs and } 4 \text{ cats}}"),
+            ("3", r"\boxed{6 \text{ over } 2}"),
+            ("8", r"\boxed{2 \text{ cubed}}"),
+            ("n^2", r"\boxed{f(n) = n \text{ for all } n}"),
+            ("14", r"\boxed{7 \text{ or } 2}"),
+            ("10", r"\boxed{5 \text{ choose } 2}"),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn hedges() {
+    check_kind(
+        Form::Completion,
+        &[
+            ("-6", "The answer is minus 6."),
+            ("15", "The answer is 15, not 51."),
+            ("B", "Answer: B, not A"),
+            ("9", "I think the answer is 9."),
+            ("4", "The answer is exactly 4."),
+            ("12", "答案是12，而不是21。"),
+            ("5", "It is not 4 but 5. The answer is 5."),
+        ],
+        &[
+            ("15", "The answer is not 15."),
+            ("15", "The answer is definitely not 15"),
+            ("15", "The answer is 14 or 15."),
+            ("15", "The answer is either 14 or 15."),
+            ("15", "The answer is maybe 15 or 16."),
+            ("15", "The answer is less than 15."),
+            ("15", "The answer is at least 15."),
+            ("15", "The answer is at most 15"),
+            ("15", "The answer is between 10 and 15."),
+            ("15", "The answer can't be 15."),
+            ("15", "Possibly 14, possibly 15."),
+            ("15", "It could be 14 or 15."),
+            ("15", "There were 14 or 15."),
+            ("15", "答案是14或15。"),
+            ("15", "答案不是15。"),
+            ("B", "Answer: A or B"),
+            ("B", "The answer is not B."),
+            ("B", "The answer is (A) or (B)."),
+            ("6", "The answer is negative 6."),
+            ("15", r"\boxed{\text{not } 15}"),
+            ("15", r"\boxed{14 \text{ or } 15}"),
+            ("15", r"\boxed{\text{more than } 15}"),
+            ("15", r"\boxed{<15}"),
+            ("15", "Die Antwort ist nicht 15."),
+            ("15", "The answer is more than 15."),
+            ("7", "The final answer is 6, 7, or 8."),
+            ("15", "The answer isn't 15, it is 16."),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn free_text() {
+    check_kind(
+        Form::Completion,
+        &[
+            ("42", "The answer is **42**."),
+            ("42", "**Answer:** 42."),
+            ("42", "## Answer\n\n**42**"),
+            ("42", "So, the final answer is: **42** ✅"),
+            ("1250", "**Answer: $1,250**"),
+            ("5/8", "He ate 5/8 of the cake."),
+            ("0.75", "She used 3/4 cup of sugar."),
+            ("3.5", "The trip takes 3 1/2 hours."),
+            ("7:45", "They leave at 7:45."),
+            ("36", "The area is 36 cm^2."),
+            ("2500000", "It has 2.5 million inhabitants."),
+            ("18", "The total is 18 (that is, 3 × 6)."),
+            ("80", "He drove 80 miles."),
+            ("12%", "It rose by 12%."),
+            ("1024", "There are 2^{10} of them."),
+            ("45000", "Total: $45,000."),
+            ("60000", "$90,000 - $30,000 = $60,000"),
+            ("20", "So 4*5 = 20 apples are left."),
+            ("7", "The answer is 7 because 3+4 = 7."),
+            ("7", "Answer: 7 (since 3 + 4 = 7)"),
+            ("x=2", "Answer: x = 2, since 2^3 = 8."),
+            (
+                r"\frac{2}{3}",
+                r"The probability is $\frac{2}{3}$, as computed above.",
+            ),
+            (
+                "17",
+                "Final Answer: The final answer is 17. I hope it is correct.",
+            ),
+            ("6", "Antwort: 6"),
+            ("6", "Die Antwort lautet 6."),
+            ("6", "La respuesta es 6."),
+            ("6", "La réponse est 6."),
+            ("6", "Réponse finale : 6"),
+            ("6", "答：6个"),
+            ("C", "故选C。"),
+            ("6", "Risposta: 6"),
+            ("6", "A resposta é 6."),
+            (
+                "6",
+                "The answer is 6.<|im_end|>\n<|im_start|>user\nWhat is 7?",
+            ),
+            ("6", "Answer: 6</s>"),
+            ("6", "The answer is 6.<end_of_turn>"),
+            ("6", "#### 6\n\nQuestion: How many?\nAnswer: 8\n#### 8"),
+            ("A", "Final answer: (A)"),
+            ("8", "\\boxed{5} was my first guess.\n\nFinal answer: 8"),
+            ("3", "<answer>3</answer>"),
+            ("9", "Thus **x = 9**."),
+        ],
+        &[
+            ("8", "He ate 5/8 of the cake."),
+            ("4", "She used 3/4 cup of sugar."),
+            ("45", "They leave at 7:45."),
+            ("2", "The area is 36 cm^2."),
+            ("2.5", "It has 2.5 million inhabitants."),
+            ("10", "There are 2^{10} of them."),
+            ("5", "\\boxed{5} was my first guess.\n\nFinal answer: 8"),
+            ("8", "#### 6\n\nQuestion: How many?\nAnswer: 8\n#### 8"),
+            (
+                "7",
+                "The answer is 6.<|im_end|>\n<|im_start|>user\nWhat is 7?",
+            ),
+            ("12", "It rose by 0.12%."),
+            ("36", "The volume is 6^36."),
+            ("3", "So 4*5 = 20 apples for 3 people."),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn last_numbers() {
+    check_kind(
+        Form::Completion,
+        &[
+            ("0.25", "There is a 1/4 chance."),
+            ("4/7", "So the ratio is 4/7."),
+            ("2.75", "He walked 2 3/4 miles."),
+            ("64", "The volume is 64 m^3."),
+            ("64", "The volume is 64m³."),
+            ("3:45", "It is 3:45 now."),
+            ("3:45 PM", "They arrive at 3:45 PM."),
+            ("1000000", "He has 1 million dollars."),
+            ("0.05", "The rate is 5%."),
+            ("-40", "It was -40 degrees."),
+            ("1e6", "about what we said, 1e6."),
+            ("12.5", "She paid $12.50."),
+            ("300", "In total, 3 × 100 = 300 m."),
+            ("5", "x equals 5"),
+            ("2:3", "The ratio is 2:3."),
+            ("29", "Total = 29"),
+            ("6", "6"),
+            ("6", "6."),
+            ("6 cm", "6 cm"),
+            (r"\frac{3}{4}", "3/4"),
+        ],
+        &[
+            ("4", "There is a 1/4 chance."),
+            ("3", "The volume is 64 m^3."),
+            ("45", "It is 3:45 now."),
+            ("50", "She paid $12.50."),
+            ("40", "It was -40 degrees."),
+            ("64 cm^3", "The volume is 64 m^3."),
+            ("2", "x^2"),
+        ],
+        &[("3,400", "There were 3,400 people in 2 towns")],
+    );
+}
+
+#[test]
+fn more_hedges() {
+    check_kind(
+        Form::Completion,
+        &[
+            ("8", r"\boxed{8}, not 9"),
+            ("8", "It's not 7. It's 8. The answer is 8."),
+            ("8", "The answer is 8. It can't be 9."),
+            ("8", "I believe the answer is 8."),
+            ("8", "The answer must be 8."),
+            ("8", "The answer should be 8."),
+            ("8", "The answer, then, is 8."),
+            ("x=1 or x=2", "The answer is x = 1 or x = 2."),
+            ("1, 2", "The answer is 1 or 2."),
+            ("8", "The answer is simply 8!"),
+        ],
+        &[
+            ("8", "The answer is none of these, not even 8"),
+            ("8", "The answer is somewhere between 7 and 9, maybe 8"),
+            ("8", "The answer might be 8 or 9."),
+            ("8", "It's 8 or 9, so the answer is 8 or 9"),
+            ("8", "The answer is greater than 8."),
+            ("8", "The answer is 7-8"),
+            ("8", "The answer is 7 to 8."),
+            ("8", "The answer is 7/8."),
+            ("8", "The answer is no more than 8."),
+            ("8", r"\boxed{7, 8}"),
+            ("8", r"\boxed{8 \text{ or } 9}"),
+            ("8", r"\boxed{\ne 8}"),
+            ("8", r"\boxed{> 8}"),
+            ("8", r"\boxed{\le 8}"),
+            ("8", r"\boxed{\sim 9}"),
+            ("8", "<answer>7 or 8</answer>"),
+            ("8", "<answer>not 8</answer>"),
+            ("8", "#### 7 or 8"),
+            ("8", "#### not 8"),
+            ("8", "The answer is the number after 8."),
+            ("8", "The answer is twice 8."),
+            ("8", "The answer is half of 8"),
+            ("8", "The answer is 8 less than 20"),
+            ("8", "The answer is 8 more than before, 18"),
+            ("5", "The answer is 5th"),
+            ("8", "The answer is 8 times 2."),
+        ],
+        &[],
+    );
+}
