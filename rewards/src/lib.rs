@@ -60,8 +60,8 @@ mod rubric;
 mod vote;
 
 pub use code::{
-    Code, CodeConfig, CodeExtraction, CodeVerdict, StdioCase, Tests, TestsError, Unverified,
-    extract_code, same_output, tests_of,
+    Code, CodeConfig, CodeError, CodeExtraction, CodeVerdict, OutputCheck, StdioCase, TEST_COLUMNS,
+    Tests, TestsError, Unverified, extract_code, extract_program, same_output, tests_of,
 };
 pub use countdown::{Countdown, CountdownConfig, solves_countdown};
 pub use exact::{Exact, ExactConfig, same_answer};
