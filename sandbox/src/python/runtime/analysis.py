@@ -12,16 +12,12 @@ import functools
 import heapq
 import itertools
 import math
-import operator
-import random
-import re
-import string
 import sys
 import types
 import typing
 
 # Modules whose names tests use without importing them.
-_HELPERS = (typing, collections, math, collections, itertools, functools, copy, fractions, decimal, datetime, heapq, bisect, operator, string, re, random)
+_HELPERS = (typing, collections, math, collections, itertools, functools, copy, fractions, decimal, datetime, heapq, bisect)
 # What a test may call the module of the solution.
 SOLUTION_MODULES = {"solution", "solutions", "main", "your_module", "module", "my_module", "submission", "answer", "program", "code_solution", "candidate",
                     "your_solution", "implementation", "src", "app", "user_solution", "solution_module"}
@@ -92,16 +88,15 @@ def usual_imports(tree):
 
 def helpers(tree, unknown, solutions):
     """Those of the names `unknown`, all of which the standard library has too, that the test uses as such: modules, classes, and
-    functions that are given what the solution answers, or make what it is asked."""
+    functions that are given what the solution answers."""
     found = set()
-    inside = {id(inner) for call in calls(tree, solutions) for argument in [*call.args, *call.keywords] for inner in ast.walk(argument)}
     for name in unknown:
         thing = standard(name, tree)
         if isinstance(thing, (type, types.ModuleType)) or not callable(thing):
             found.add(name)
             continue
         for call in calls(tree, {name}):
-            if id(call.func) in inside or any(calls(argument, solutions) for argument in [*call.args, *call.keywords]):
+            if any(calls(argument, solutions) for argument in [*call.args, *call.keywords]):
                 found.add(name)
     return found
 

@@ -184,8 +184,8 @@ def _multiprocessing():
 # --- results that are remembered ------------------------------------------------------------------------------------
 
 
-def _without_c_stack():
-    """`functools.lru_cache` in Python: a recursion through it is as deep as one without it."""
+def results_without_c_stack():
+    """`functools.lru_cache` in Python, for programs that recurse deeply: a recursion through it is as deep as one without it, and slower."""
     def lru_cache(maxsize=128, typed=False):
         if callable(maxsize) and isinstance(typed, bool):
             return lru_cache()(maxsize)
@@ -270,5 +270,4 @@ def install():
         module = sys.modules.setdefault(f"concurrent.futures.{name}", types.ModuleType(f"concurrent.futures.{name}"))
         module.ThreadPoolExecutor = module.ProcessPoolExecutor = _Executor
     _multiprocessing()
-    _without_c_stack()
     _open_streams_by_name()
