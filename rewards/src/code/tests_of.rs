@@ -110,7 +110,7 @@ impl Tests {
 
 /// The task's question as its data set has it, without what a template puts around it.
 fn question(task: &Task) -> String {
-    match task.columns.get("question") {
+    match task.columns.get("code_prompt") {
         Some(Value::String(question)) => question.clone(),
         _ => task.prompt.problem_text(),
     }

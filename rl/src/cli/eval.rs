@@ -97,6 +97,7 @@ enum Format {
     Aime,
     Humaneval,
     Mbpp,
+    Code,
 }
 
 impl Format {
@@ -109,6 +110,7 @@ impl Format {
             Self::Aime => Some(DataFormat::Aime),
             Self::Humaneval => Some(DataFormat::Humaneval),
             Self::Mbpp => Some(DataFormat::Mbpp),
+            Self::Code => Some(DataFormat::Code),
         }
     }
 }

@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod compare;
 mod data;
+mod data_check;
 mod eval;
 mod exec;
 mod export;

@@ -16,11 +16,11 @@ pub fn rubric(format: DataFormat, style: PromptStyle) -> RubricConfig {
         (DataFormat::Gsm8k | DataFormat::Math | DataFormat::Svamp | DataFormat::Aime, _) => {
             ComponentConfig::Math(MathConfig::default())
         }
-        (DataFormat::Humaneval | DataFormat::Mbpp, PromptStyle::Chat) => {
+        (DataFormat::Humaneval | DataFormat::Mbpp | DataFormat::Code, PromptStyle::Chat) => {
             code(CodeExtraction::LastBlock)
         }
         (DataFormat::Humaneval, PromptStyle::Text) => code(CodeExtraction::FunctionBody),
-        (DataFormat::Mbpp, PromptStyle::Text) => code(CodeExtraction::OpenBlock),
+        (DataFormat::Mbpp | DataFormat::Code, PromptStyle::Text) => code(CodeExtraction::OpenBlock),
     };
     RubricConfig {
         total: None,
@@ -42,7 +42,7 @@ pub fn stop(format: DataFormat, style: PromptStyle) -> Vec<String> {
     let texts: &[&str] = match (format, style) {
         (_, PromptStyle::Chat) => &[],
         (DataFormat::Humaneval, PromptStyle::Text) => &["\ndef ", "\nclass ", "\nif ", "\nprint("],
-        (DataFormat::Mbpp, PromptStyle::Text) => &["\n```"],
+        (DataFormat::Mbpp | DataFormat::Code, PromptStyle::Text) => &["\n```"],
         (_, PromptStyle::Text) => &["\nProblem:"],
     };
     texts.iter().map(ToString::to_string).collect()
