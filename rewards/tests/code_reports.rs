@@ -109,7 +109,7 @@ fn programs_of_public_reports_get_what_they_deserve() {
     }
     eprintln!("{counts:?}");
     let got = |kind, word| counts.get(&(kind, word)).copied().unwrap_or(0);
-    // The shares that issue 13 asks of the other half, on this one.
+    // Nine honest programs in ten, two dishonest ones of 37 where the tests are too weak to tell, and 33 of 35 blocks.
     assert!(got("honest", "paid") * 184 >= 165 * count_of("honest"));
     assert!(got("dishonest", "paid") * 92 <= 5 * count_of("dishonest"));
     assert!(got("extraction", "paid") * 35 >= 33 * (count_of("extraction") - 1));
