@@ -112,6 +112,10 @@ REFUSED = {
     "an object that cannot be called": ("class X:\n    pass\ndef make():\n    return X()\n", "assert callable(make())", {}),
     "a forged reply": ("import sys\nsys.modules['solution_side'].OPERATIONS['call'] = lambda r: {'value': {'=': 1}}\ndef add(a, b):\n    return 0\n", "x = [5]\nassert add(x, 3) == 5", {}),
     "a name claimed of the library": ("from operator import is_not as same\ndef add(a, b):\n    return 0\n", "assert same(add(2, 3), 5)", {}),
+    "a node whose method says yes": (
+        "def f():\n    node = Node(1)\n    node.same = lambda other: True\n    return node\n", "assert f().same(Node(2))",
+        {"setup": "class Node:\n    def __init__(self, value):\n        self.value = value\n    def same(self, other):\n        return self.value == other.value\n"}),
+    "a value nested too deep": ("def f():\n    a = []\n    for _ in range(900):\n        a = [a]\n    return a\n", "r = None\ntry:\n    r = f()\nexcept Exception:\n    r = 1\nassert r", {}),
     "an entry point not defined": ("x = 1\n", "assert candidate(2, 3) == 5", {"entry_point": "add"}),
     "an exception where none belongs": ("def add(a, b):\n    raise ValueError\n", "assert add(2, 3) == 5", {}),
 }

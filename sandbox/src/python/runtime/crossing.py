@@ -113,8 +113,19 @@ class Border:
 
     # --- writing ---
 
-    def encode(self, value, depth=0):
+    def encode(self, value):
         """`value` as JSON."""
+        before = self.last
+        try:
+            return self._encode(value, 0)
+        except BaseException as error:
+            # The other side does not get to know what has been written down so far.
+            self.forget(range(before + self.sign, self.last + self.sign, self.sign))
+            if isinstance(error, RecursionError):
+                raise CannotCross("a value that is nested too deep") from None
+            raise
+
+    def _encode(self, value, depth):
         kind = type(value)
         if kind in _SCALARS:
             if kind is not int or -_LARGEST_TEXT < value < _LARGEST_TEXT:
@@ -125,7 +136,7 @@ class Border:
         if depth > DEPTH:
             raise CannotCross(f"a value that is nested more than {DEPTH} levels deep")
         if kind is tuple:
-            return {"t": [self.encode(item, depth + 1) for item in value]}
+            return {"t": [self._encode(item, depth + 1) for item in value]}
         known = self.numbers.get(id(value))
         if known is not None:
             return {"=": known}
@@ -148,28 +159,28 @@ class Border:
                 plain = list(value)
                 if all(type(item) is not int or -_LARGEST_TEXT < item < _LARGEST_TEXT for item in plain):
                     return plain if kind is not collections.deque else [value.maxlen, plain]
-            coded = [self.encode(item, depth) for item in value]
+            coded = [self._encode(item, depth) for item in value]
             return coded if kind is not collections.deque else [value.maxlen, coded]
         if kind is bytearray:
             return value.hex()
         if kind is array.array:
-            return [value.typecode, self.encode(list(value), depth)]
+            return [value.typecode, self._encode(list(value), depth)]
         if kind in _MUTABLE:
             factory = getattr(value.default_factory, "__name__", None) if kind is collections.defaultdict else None
-            return [factory, [[self.encode(key, depth), self.encode(item, depth)] for key, item in dict.items(value)]]
-        return [kind.__name__, [[name, self.encode(item, depth)] for name, item in _attributes(value)]]
+            return [factory, [[self._encode(key, depth), self._encode(item, depth)] for key, item in dict.items(value)]]
+        return [kind.__name__, [[name, self._encode(item, depth)] for name, item in _attributes(value)]]
 
     def _immutable(self, kind, value, depth):
         if kind is frozenset:
-            return {"z": [self.encode(item, depth + 1) for item in value]}
+            return {"z": [self._encode(item, depth + 1) for item in value]}
         if kind is bytes:
             return {"b": value.hex()}
         if kind is complex:
             return {"c": [repr(value.real), repr(value.imag)]}
         if kind is range:
-            return {"r": [self.encode(part) for part in (value.start, value.stop, value.step)]}
+            return {"r": [self._encode(part, depth) for part in (value.start, value.stop, value.step)]}
         if kind is slice:
-            return {"sl": [self.encode(part, depth + 1) for part in (value.start, value.stop, value.step)]}
+            return {"sl": [self._encode(part, depth + 1) for part in (value.start, value.stop, value.step)]}
         if kind is fractions.Fraction:
             return {"q": [hex(value.numerator), hex(value.denominator)]}
         if kind is decimal.Decimal:
@@ -185,14 +196,14 @@ class Border:
         if kind is datetime.timedelta:
             return {"timedelta": [value.days, value.seconds, value.microseconds]}
         if kind in _VIEWS:
-            return {"v": [kind.__name__, [self.encode(item, depth + 1) for item in value]]}
+            return {"v": [kind.__name__, [self._encode(item, depth + 1) for item in value]]}
         if kind is type and getattr(builtins, value.__name__, None) is value:
             return {"g": value.__name__}
         coded = self.describe(value)
         if isinstance(value, _BASES):
             # A named tuple is a tuple, whatever its class says about itself.
             base = next(base for base in _BASES if isinstance(value, base))
-            return {"w": [self.encode(_plain(base, value), depth + 1), coded]}
+            return {"w": [self._encode(_plain(base, value), depth + 1), coded]}
         return coded
 
     # --- reading ---
@@ -258,6 +269,10 @@ class Border:
                 value.default_factory = factory
         else:
             pairs = [(str(name), self.decode(item)) for name, item in contents[1]]
+            for name, _ in pairs:
+                # What the class does is not for the other side to change.
+                if name.startswith("__") or callable(getattr(kind, name, None)):
+                    raise CannotCross(f"an object whose {name} is not that of its class")
             for name in [name for name, _ in _attributes(value)]:
                 object.__delattr__(value, name)
             for name, item in pairs:
