@@ -90,7 +90,7 @@ pub fn component(progress: &mut dyn FnMut(Stage)) -> Result<Vec<u8>, SandboxErro
     fs::read(&path).map_err(SandboxError::io(&path))
 }
 
-fn missing(reason: impl Into<String>) -> SandboxError {
+pub(super) fn missing(reason: impl Into<String>) -> SandboxError {
     SandboxError::Install {
         reason: reason.into(),
     }
@@ -176,7 +176,7 @@ fn run(command: &mut Command, otherwise: &str) -> Result<(), SandboxError> {
 }
 
 /// A Python that can run the tool: `DUNWU_PYTHON`, `python3` or `python`, at least 3.10.
-fn find_python() -> Result<String, SandboxError> {
+pub(super) fn find_python() -> Result<String, SandboxError> {
     let chosen = std::env::var("DUNWU_PYTHON").ok();
     let names: Vec<String> = match chosen {
         Some(name) => vec![name],
