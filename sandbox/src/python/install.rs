@@ -14,7 +14,7 @@ use crate::cache::{cache_dir, digest, private_dir, write_private};
 pub const COMPONENTIZE_PY: &str = "0.25.1";
 
 /// The files that run inside, by name.
-const SOURCES: [(&str, &str); 10] = [
+const SOURCES: [(&str, &str); 11] = [
     ("harness.py", include_str!("runtime/harness.py")),
     ("crossing.py", include_str!("runtime/crossing.py")),
     ("solution_side.py", include_str!("runtime/solution_side.py")),
@@ -25,6 +25,7 @@ const SOURCES: [(&str, &str); 10] = [
         "pytest_standin.py",
         include_str!("runtime/pytest_standin.py"),
     ),
+    ("files.py", include_str!("runtime/files.py")),
     ("standins.py", include_str!("runtime/standins.py")),
     ("snapshot.py", include_str!("runtime/snapshot.py")),
     ("world.wit", include_str!("runtime/world.wit")),

@@ -84,6 +84,9 @@ PAID = {
     "threads and pools": ("import threading, multiprocessing\ndef f():\n    out = []\n    t = threading.Thread(target=out.append, args=(1,))\n    t.start()\n    t.join()\n"
                           "    return out + multiprocessing.Pool(2).map(abs, [-2])\n", "assert f() == [1, 2]", {}),
     "JSON, tuples and rounding": ("def f():\n    return (1, [0.1 * 3], {1: 2})\n", "assert __same_answer__(f(), [1, [0.3], {'1': 2}])", {}),
+    "a file that the test writes": ("def count(path):\n    with open(path) as f:\n        n = len(f.readlines())\n    with open(path + '.n', 'w') as f:\n        f.write(str(n))\n    return n\n",
+                                    "import os\nwith open('x.txt', 'w') as f:\n    f.write('a\\nb\\n')\nassert count('x.txt') == 2 and open('x.txt.n').read() == '2'\n"
+                                    "os.remove('x.txt')\nassert not os.path.exists('x.txt')\ntry:\n    count('x.txt')\n    assert 0\nexcept FileNotFoundError:\n    pass", {}),
     "a seed that the test sets": ("import random\ndef f():\n    return random.random()\n", "import random\nrandom.seed(3)\na = f()\nrandom.seed(3)\nassert f() == a", {}),
 }
 

@@ -130,8 +130,15 @@ def asserts(tree):
     return False
 
 
+def _own_attribute(node):
+    """`self.x` in a class of the test: a variable of its own."""
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+
+
 def _root(node):
     while isinstance(node, (ast.Attribute, ast.Call, ast.Subscript)):
+        if _own_attribute(node):
+            return f"self.{node.attr}"
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) else None
 
@@ -181,7 +188,8 @@ class SelfJudging:
                     self._mark([ast.Name(name, ast.Store())], value)
 
     def _mark(self, targets, value):
-        marked = {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+        marked = {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name) and node.id not in ("self", "cls")}
+        marked |= {f"self.{node.attr}" for target in targets for node in ast.walk(target) if _own_attribute(node)}
         if self._judges(value):
             self.judgements |= marked
         if self._answers(value):
@@ -199,6 +207,8 @@ class SelfJudging:
             if isinstance(inner, ast.Call) and self._calls_solution(inner):
                 return True
             if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load) and inner.id in self.answers:
+                return True
+            if _own_attribute(inner) and f"self.{inner.attr}" in self.answers:
                 return True
         return False
 
@@ -222,6 +232,8 @@ class SelfJudging:
             return False
         if isinstance(node, ast.Name):
             return node.id in self.judgements
+        if _own_attribute(node):
+            return f"self.{node.attr}" in self.judgements
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
             yes_or_no = any(isinstance(side, ast.Constant) and side.value in (True, False, 0, 1) for side in sides)

@@ -11,6 +11,7 @@ import sys
 import types
 import warnings
 
+import files
 import wit_world
 from crossing import Border, CannotCross, standard_exception
 
@@ -92,6 +93,9 @@ class Session:
         message["changes"] = border.changes()
         message["gone"] = border.unused()
         border.forget(message["gone"])
+        changed = files.changes()
+        if changed:
+            message["files"] = changed
         sent = json.dumps(message).encode("utf-8")
         # The host starts what may call back in a thread of its own: the space says so.
         reply = json.loads(wit_world.call_out(b" " + sent if self.far else sent))
@@ -101,6 +105,7 @@ class Session:
             self.fail(SolutionDied(str(reply["dead"])))
         try:
             border.apply(reply.get("changes", ()))
+            files.apply(reply.get("files", {}))
         except (CannotCross, TypeError, ValueError, AttributeError, RecursionError) as error:
             self.fail(Unverifiable(f"the solution sent what is no value: {error}"))
         if reply.get("out"):

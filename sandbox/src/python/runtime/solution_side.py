@@ -15,6 +15,7 @@ import sys
 import types
 import warnings
 
+import files
 import wit_world
 from crossing import Border, CannotCross, standard_exception
 
@@ -57,6 +58,7 @@ def reset():
     held.__init__()
     border.__init__(-1)
     module = None
+    files.reset()
     for table in (_far, _far_numbers, _far_errors):
         table.clear()
 
@@ -180,12 +182,16 @@ def _far_object(number):
 
 def _sent(message):
     message["changes"] = border.changes()
+    changed = files.changes()
+    if changed:
+        message["files"] = changed
     return message
 
 
 def _arrived(message):
     border.apply(message.get("changes", ()))
     border.forget(message.get("gone", ()))
+    files.apply(message.get("files", {}))
 
 
 def not_its_fault(error):

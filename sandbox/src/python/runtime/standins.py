@@ -1,17 +1,17 @@
 """What programs use and this system does not have: threads and processes run at once, one after another; the two ends of a size that is
-32 bits here; memory of results without the C stack; standard input under its other names.
+32 bits here; results that are remembered without the C stack.
 """
 
 import _thread
-import builtins
 import concurrent.futures
 import functools
-import io
 import itertools
 import os
 import sys
 import threading
 import types
+
+import files
 
 
 # --- threads --------------------------------------------------------------------------------------------------------
@@ -239,25 +239,6 @@ def _wrapper(function, size, typed):
     return wrapper
 
 
-# --- files ----------------------------------------------------------------------------------------------------------
-
-_STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2, "/dev/fd/0": 0, "/proc/self/fd/0": 0, "CONIN$": 0}
-
-
-def _open_streams_by_name():
-    before = io.open
-
-    @functools.wraps(before)
-    def open(file, mode="r", *args, **kwargs):
-        if type(file) is str and file in _STREAMS:
-            file = _STREAMS[file]
-            if "closefd" not in kwargs and len(args) < 5:
-                kwargs["closefd"] = False
-        return before(file, mode, *args, **kwargs)
-
-    builtins.open = io.open = open
-
-
 def install():
     """Puts the stand-ins in place."""
     sys.maxsize = 2 ** 63 - 1
@@ -270,4 +251,4 @@ def install():
         module = sys.modules.setdefault(f"concurrent.futures.{name}", types.ModuleType(f"concurrent.futures.{name}"))
         module.ThreadPoolExecutor = module.ProcessPoolExecutor = _Executor
     _multiprocessing()
-    _open_streams_by_name()
+    files.install()

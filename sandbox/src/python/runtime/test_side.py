@@ -15,6 +15,7 @@ import unittest.mock
 import warnings
 
 import analysis
+import files
 import pytest_standin
 import remote
 from crossing import same_answer
@@ -318,6 +319,7 @@ def _run(request):
 def judge(request):
     """Runs one test against the solution in the other instance; the verdict."""
     session = remote.session = remote.Session()
+    files.reset()
     saved = {name: getattr(builtins, name) for name in ("input", "print", "open")}
     _prepare()
     try:
