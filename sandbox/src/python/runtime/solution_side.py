@@ -8,6 +8,7 @@ import builtins
 import contextlib
 import enum
 import functools
+import inspect
 import io
 import json
 import random
@@ -98,7 +99,7 @@ def describe(value):
         return {"o": number, "is": "iterator"}
     if isinstance(value, (types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial, functools._lru_cache_wrapper)):
         told = {"o": number, "is": "function", "name": str(getattr(value, "__name__", "function"))[:80]}
-        return {**told, "async": True} if asyncio.iscoroutinefunction(value) else told
+        return {**told, "async": True} if inspect.iscoroutinefunction(value) else told
     return {"o": number, "is": "object", **_class(kind)}
 
 
