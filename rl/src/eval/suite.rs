@@ -8,7 +8,7 @@ pub const MAX_TOKENS: usize = 512;
 
 /// Seconds after which a judge counts as failed unless something else is said. Tests of a program may take their wall-clock
 /// limit, twice.
-pub const DEADLINE_S: f64 = 90.0;
+pub const DEADLINE_S: f64 = 150.0;
 
 /// The judge of a benchmark: tests for programs, mathematics for answers. Its one component says whether an answer is right.
 pub fn rubric(format: DataFormat, style: PromptStyle) -> RubricConfig {
