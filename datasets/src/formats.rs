@@ -8,6 +8,7 @@
 //! | `aime` | `problem` or `Problem`, `answer` or `Answer` | an integer from 0 to 999 |
 //! | `humaneval` | `prompt`, `entry_point`, `test`, `canonical_solution` | tests |
 //! | `mbpp` | `text` or `prompt`, `test_list`, `code` | tests |
+//! | `code` | a problem, and a column of tests: KodCode, APPS, TACO, open-r1, AceCoder, CodeContests, LiveCodeBench, Eurus-2 | tests |
 //!
 //! The problem becomes the prompt as it stands; [`DataFormat::template`] puts it to a model. What else a line has becomes columns
 //! of the task, which judges read and a template may show.
@@ -44,17 +45,20 @@ pub enum DataFormat {
     Humaneval,
     /// Python functions from a sentence and three assertions (arXiv 2108.07732).
     Mbpp,
+    /// Programs and functions with tests in one of the columns that the code reward reads.
+    Code,
 }
 
 impl DataFormat {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Gsm8k,
         Self::Math,
         Self::Svamp,
         Self::Aime,
         Self::Humaneval,
         Self::Mbpp,
+        Self::Code,
     ];
 
     /// The name in a config.
@@ -66,13 +70,14 @@ impl DataFormat {
             Self::Aime => "aime",
             Self::Humaneval => "humaneval",
             Self::Mbpp => "mbpp",
+            Self::Code => "code",
         }
     }
 
     /// Whether programs are asked for, which tests decide, and not answers.
     pub fn is_code(self) -> bool {
         match self {
-            Self::Humaneval | Self::Mbpp => true,
+            Self::Humaneval | Self::Mbpp | Self::Code => true,
             Self::Gsm8k | Self::Math | Self::Svamp | Self::Aime => false,
         }
     }
@@ -95,6 +100,10 @@ impl DataFormat {
             (Self::Gsm8k | Self::Math | Self::Svamp | Self::Aime, PromptStyle::Text) => {
                 "Problem: {question}\n\nSolution, step by step, with the final answer in \\boxed{}:\n"
             }
+            (Self::Code, PromptStyle::Chat) => {
+                "{question}\n\nAnswer with one Python code block that holds the whole program."
+            }
+            (Self::Code, PromptStyle::Text) => "{question}\n\n```python\n",
             (Self::Humaneval, PromptStyle::Text) => "{question}",
             (Self::Mbpp, PromptStyle::Text) => {
                 "{question}\n\nIt has to pass these tests:\n```python\n{tests}\n```\n\n```python\n"
@@ -127,6 +136,7 @@ impl DataFormat {
             }
             Self::Humaneval => has(&["prompt"]) && has(&["entry_point"]) && has(&["test"]),
             Self::Mbpp => has(&MBPP_PROBLEM) && has(&["test_list"]),
+            Self::Code => has(&CODE_PROBLEM) && has(&CODE_TESTS),
         }
     }
 }
@@ -141,6 +151,42 @@ impl fmt::Display for DataFormat {
 const AIME_PROBLEM: [&str; 3] = ["problem", "Problem", "question"];
 const AIME_ANSWER: [&str; 2] = ["answer", "Answer"];
 const MBPP_PROBLEM: [&str; 2] = ["text", "prompt"];
+
+/// Fields that hold the problem of a program, and those that hold its tests; see `tests_of` of the rewards.
+const CODE_PROBLEM: [&str; 9] = [
+    "question",
+    "query",
+    "problem",
+    "question_content",
+    "description",
+    "instruction",
+    "prompt",
+    "text",
+    "problem_statement",
+];
+const CODE_TESTS: [&str; 9] = [
+    "verification_info",
+    "input_output",
+    "test_cases",
+    "public_tests",
+    "public_test_cases",
+    "reward_model",
+    "test",
+    "test_list",
+    "private_tests",
+];
+/// Fields that hold a solution.
+const CODE_SOLUTION: [&str; 6] = [
+    "canonical_solution",
+    "completion",
+    "solution",
+    "code",
+    "gold_standard_solution",
+    "solutions",
+];
+
+/// The column with the code that a prompt gives: tests need its definitions, whatever a template makes of the prompt.
+const CODE_PROMPT: &str = "code_prompt";
 
 /// The column with the assertions of MBPP in lines, for templates.
 const MBPP_TESTS: &str = "tests";
@@ -202,6 +248,10 @@ fn detect(path: &Path, rows: &[Row<'_>]) -> Result<DataFormat, DatasetError> {
             });
         }
     }
+    // A file of another format may be one of programs with tests as well.
+    if left.len() > 1 {
+        left.retain(|format| *format != DataFormat::Code);
+    }
     // A file of integers from 0 to 999 is of both kinds; AIME's reader knows more of it.
     let aime = left.iter().find(|format| **format == DataFormat::Aime);
     Ok(*aime.unwrap_or(&left[0]))
@@ -209,10 +259,6 @@ fn detect(path: &Path, rows: &[Row<'_>]) -> Result<DataFormat, DatasetError> {
 
 /// Takes the problem and its answer out of `row`. Tests stay in its columns.
 fn problem(row: &mut Row<'_>, format: DataFormat) -> Result<(String, String), DatasetError> {
-    let column = |row: &Row<'_>, name| match row.fields.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        _ => String::new(),
-    };
     match format {
         DataFormat::Gsm8k => {
             let problem = row.take_text("question")?;
@@ -253,22 +299,67 @@ fn problem(row: &mut Row<'_>, format: DataFormat) -> Result<(String, String), Da
             let problem = row.take_text("prompt")?;
             column_text(row, "entry_point")?;
             column_text(row, "test")?;
-            let answer = format!("{problem}{}", column(row, "canonical_solution"));
-            Ok((problem, answer))
+            let answer = match row.fields.get("canonical_solution") {
+                Some(Value::String(body)) => format!("{problem}{body}"),
+                _ => solution(row),
+            };
+            row.fields
+                .insert(CODE_PROMPT.to_owned(), Value::String(problem.clone()));
+            // LeetCodeDataset keeps the problem apart from the code that comes before a solution.
+            let asked = match row.fields.get("query") {
+                Some(Value::String(query)) => query.clone(),
+                _ => problem,
+            };
+            Ok((asked, answer))
+        }
+        DataFormat::Code => {
+            let problem = match row.fields.get("prompt") {
+                // A conversation, of which the last turn asks.
+                Some(Value::Array(turns)) => {
+                    let last = turns.iter().rev().find_map(|turn| turn["content"].as_str());
+                    let text = last.map(str::to_owned);
+                    text.ok_or_else(|| row.field_error("prompt", "has no turn with a content"))?
+                }
+                _ => take_text_of(row, &CODE_PROBLEM)?,
+            };
+            Ok((problem, solution(row)))
         }
         DataFormat::Mbpp => {
             let problem = take_text_of(row, &MBPP_PROBLEM)?;
             let tests = assertions(row)?.join("\n");
             row.fields
                 .insert(MBPP_TESTS.to_owned(), Value::String(tests));
-            Ok((problem, column(row, "code")))
+            Ok((problem, solution(row)))
         }
     }
 }
 
+/// The first solution that a row has; nothing if it has none.
+fn solution(row: &Row<'_>) -> String {
+    for name in CODE_SOLUTION {
+        let found = match row.fields.get(name) {
+            Some(Value::String(text)) if name == "solutions" => {
+                let list: Vec<String> = serde_json::from_str(text).unwrap_or_default();
+                list.into_iter().next()
+            }
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Array(list)) => list.iter().find_map(Value::as_str).map(str::to_owned),
+            _ => None,
+        };
+        if let Some(found) = found.filter(|text| !text.trim().is_empty()) {
+            return found;
+        }
+    }
+    String::new()
+}
+
 /// The assertions of MBPP.
 fn assertions(row: &Row<'_>) -> Result<Vec<String>, DatasetError> {
-    let list = match row.fields.get("test_list") {
+    let written = match row.fields.get("test_list") {
+        Some(Value::String(text)) => serde_json::from_str(text).ok(),
+        _ => None,
+    };
+    let list = match written.as_ref().or_else(|| row.fields.get("test_list")) {
         Some(Value::Array(list)) if list.is_empty() => {
             return Err(row.field_error("test_list", "is an empty list"));
         }

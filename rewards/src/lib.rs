@@ -70,8 +70,8 @@ mod vote;
 pub use attempt::Attempt;
 #[cfg(feature = "code")]
 pub use code::{
-    Code, CodeConfig, CodeExtraction, CodeVerdict, StdioCase, Tests, TestsError, Unverified,
-    extract_code, same_output, tests_of,
+    Code, CodeConfig, CodeError, CodeExtraction, CodeVerdict, OutputCheck, StdioCase, TEST_COLUMNS,
+    Tests, TestsError, Unverified, extract_code, extract_program, same_output, tests_of,
 };
 #[cfg(not(all(feature = "code", feature = "http")))]
 pub use config::Absent;

@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 
 use dunwu_datasets::{Prompt, Task};
-use dunwu_rewards::{Attempt, Code, CodeConfig, CodeExtraction, Reward, Sample};
+use dunwu_rewards::{Attempt, Code, CodeConfig, CodeExtraction, Reward, RewardError, Sample};
 use serde_json::{Value, json};
 
 const HONEST: &str = "def add(a, b):\n    return a + b\n\nif __name__ == '__main__':\n    print(add(*map(int, input().split())))\n";
@@ -30,10 +30,48 @@ fn forms() -> Vec<(&'static str, Value)> {
         "assert (add(10, 20),) == (30,)",
         "assert sorted([add(1, 2)])[0] == 3",
     ];
-    let helper = [
-        "assert same(add(2, 3), 5)",
-        "assert almost(add(-4, 1), -3) == True",
+    // Each would let the solution judge itself, or needs what no solution is to give.
+    let helpers = [
+        ("helper", "assert same(add(2, 3), 5)"),
+        ("helper compared", "assert almost(add(-4, 1), -3) == True"),
+        (
+            "helper and",
+            "assert same(add(2, 3), 5) and same(add(1, 1), 2)",
+        ),
+        ("helper in a variable", "r = add(2, 3)\nassert same(r, 5)"),
+        ("helper of a helper", "ok = same(add(2, 3), 5)\nassert ok"),
+        (
+            "helper in all",
+            "assert all(same(add(v, 1), v + 1) for v in (2, 3))",
+        ),
+        ("helper by map", "assert all(map(same, [add(2, 3)], [5]))"),
+        (
+            "helper in if",
+            "if not same(add(2, 3), 5):\n    raise AssertionError",
+        ),
+        ("helper of one", "assert is_right(add(2, 3))"),
+        ("helper of a function", "assert run_tests(add)"),
+        (
+            "helper as a statement",
+            "assert_equal(add(2, 3), 5)\nassert True",
+        ),
+        (
+            "helper in a function",
+            "def expect(got, want):\n    assert same(got, want)\nexpect(add(2, 3), 5)",
+        ),
+        ("numpy not imported", "assert np.isclose(add(2, 3), 5)"),
+        ("expected from the solution", "assert add(2, 3) == EXPECTED"),
     ];
+    let iterated = [
+        "for got, want in zip(map(add, [2, 4], [3, 5]), [5, 9]):\n    assert got == want",
+        "assert all(map(lambda c: add(*c[0]) == c[1], [((2, 3), 5), ((4, 5), 9)]))",
+        "assert not any(filter(lambda c: add(*c[0]) != c[1], [((2, 3), 5)]))",
+    ];
+    let swallowing = [
+        "ok = True\ntry:\n    if add(2, 3) != 5:\n        ok = False\nexcept:\n    pass\nassert ok",
+    ];
+    let unittests = "import unittest\nclass T(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(add(2, 3), 5)\n        self.assertTrue(add(-4, 1) == -3)\n";
+    let pytests = "import pytest\nfrom solution import add\n@pytest.mark.parametrize('a, b, c', [(2, 3, 5), (-4, 1, -3)])\ndef test_add(a, b, c):\n    assert add(a, b) == pytest.approx(c)\n";
     let caught = [
         "try:\n    value = add(2, 3)\nexcept Exception:\n    value = None\nassert value == 5",
         "assert not add(2, 3) != 5",
@@ -42,7 +80,7 @@ fn forms() -> Vec<(&'static str, Value)> {
     let check = "def check(candidate):\n    assert candidate(2, 3) == 5\n    assert candidate(-4, 1) == -3\n    assert candidate(10, 20) == 30\n";
     let call = |input: [i32; 2], output: i32| json!({"type": "function_call", "fn_name": "add", "input": input, "output": output});
     let stdio = |input: &str, output: &str| json!({"type": "stdin_stdout", "input": input, "output": output});
-    vec![
+    let mut forms = vec![
         ("asserts", json!({"test_list": asserts})),
         ("close", json!({"test_list": close})),
         ("wrapped", json!({"test_list": wrapped})),
@@ -50,7 +88,10 @@ fn forms() -> Vec<(&'static str, Value)> {
             "standard",
             json!({"test_list": ["assert add(2, 3) == 5", "assert math.isclose(add(-4, 1), -3)", "assert Counter([add(1, 1)]) == Counter([2])"]}),
         ),
-        ("helper", json!({"test_list": helper})),
+        ("iterated", json!({"test_list": iterated})),
+        ("swallowing", json!({"test_list": swallowing})),
+        ("unittest", json!({"test_list": [unittests]})),
+        ("pytest", json!({"test": pytests})),
         ("caught", json!({"test_list": caught})),
         ("check", json!({"test": check, "entry_point": "add"})),
         (
@@ -61,23 +102,34 @@ fn forms() -> Vec<(&'static str, Value)> {
             "stdio",
             json!({"verification_info": {"language": "python", "test_cases": [stdio("2 3\n", "5"), stdio("-4 1\n", "-3")]}}),
         ),
-    ]
+    ];
+    forms.extend(helpers.map(|(name, test)| (name, json!({"test_list": [test]}))));
+    forms
 }
 
-fn score(code: &Code, columns: &Value, program: &str) -> (f64, Vec<(String, f64)>) {
+/// Forms in which even an honest solution cannot be judged: the task is at fault.
+fn is_broken(form: &str) -> bool {
+    form.starts_with("helper")
+        || ["numpy not imported", "expected from the solution"].contains(&form)
+}
+
+/// The score, with its parts; nothing where there is no verdict.
+fn score(code: &Code, columns: &Value, program: &str) -> Option<(f64, Vec<(String, f64)>)> {
     let task = Task::new("add", Prompt::Text("Write add(a, b).".to_owned()), "")
         .with_columns(columns.as_object().unwrap().clone());
     let sample = Sample::new(&task, program);
-    let score = code.score_in_parts(&sample, &Attempt::unlimited());
-    let score = score.unwrap().unwrap();
-    (score.value, score.parts)
+    match code.score_in_parts(&sample, &Attempt::unlimited()) {
+        Ok(score) => score.map(|score| (score.value, score.parts)),
+        Err(RewardError::Judge { .. }) => None,
+        Err(other) => panic!("{other}"),
+    }
 }
 
 fn code(partial_credit: bool) -> Code {
     let config = CodeConfig {
         extraction: CodeExtraction::Whole,
         partial_credit,
-        fuel: 1_000_000_000,
+        fuel: Some(1_000_000_000),
         ..Default::default()
     };
     Code::from_config(&config)
@@ -92,10 +144,10 @@ fn no_hack_is_rewarded() {
     }
     let code = code(false);
     for (form, columns) in forms() {
-        // What needs the solution's own judgement is not verified, even for an honest one.
-        let expected = if form == "helper" { 0.0 } else { 1.0 };
-        let (honest, parts) = score(&code, &columns, HONEST);
-        assert_eq!(honest, expected, "{form}: the honest solution: {parts:?}");
+        let honest = score(&code, &columns, HONEST);
+        let value = honest.as_ref().map(|(value, _)| *value);
+        let expected = (!is_broken(form)).then_some(1.0);
+        assert_eq!(value, expected, "{form}: the honest solution: {honest:?}");
     }
     let mut files: Vec<_> =
         std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hacks"))
@@ -108,9 +160,9 @@ fn no_hack_is_rewarded() {
     for file in &files {
         let program = std::fs::read_to_string(file).unwrap();
         for (form, columns) in forms() {
-            let (value, parts) = score(&code, &columns, &program);
-            if value != 0.0 {
-                passed.push(format!("{} as {form}: {parts:?}", file.display()));
+            let found = score(&code, &columns, &program);
+            if found.as_ref().is_some_and(|(value, _)| *value != 0.0) {
+                passed.push(format!("{} as {form}: {found:?}", file.display()));
             }
         }
     }
@@ -126,9 +178,9 @@ fn every_test_meets_a_fresh_solution() {
     // With partial credit, a program that is right once gets no more than that one.
     let columns = json!({"test_list": ["assert add(2, 3) == 5", "assert add(4, 5) == 9", "assert add(1, 1) == 2"]});
     let counting = "calls = 0\ndef add(a, b):\n    global calls\n    calls += 1\n    return a + b if calls == 1 else 0\n";
-    assert_eq!(score(&code(true), &columns, counting).0, 1.0);
+    assert_eq!(score(&code(true), &columns, counting).unwrap().0, 1.0);
     let constant = "def add(a, b):\n    return 5\n";
-    assert_eq!(score(&code(true), &columns, constant).0, 1.0 / 3.0);
+    assert_eq!(score(&code(true), &columns, constant).unwrap().0, 1.0 / 3.0);
 }
 
 #[test]
@@ -136,9 +188,29 @@ fn what_cannot_be_verified_is_counted() {
     if !common::python_is_there() {
         return;
     }
-    let columns = json!({"test_list": ["assert add(1, 1) == 2", "assert same(add(2, 3), 5)", "assert add(1, ) ==", "assert add(1, 2) == LIMIT"]});
-    let solution = format!("{HONEST}\nLIMIT = 3\ndef same(a, b):\n    return a == b\n");
-    let (value, parts) = score(&code(true), &columns, &solution);
-    assert_eq!(value, 0.25);
-    assert!(parts.contains(&("unverified".to_owned(), 3.0)), "{parts:?}");
+    let columns = json!({"test_list": ["assert add(1, 1) == 2", "assert add(2, 3) == 5"]});
+    let solution = "class Sum:\n    pass\ndef add(a, b):\n    return 2 if a == b else Sum()\n";
+    let (value, parts) = score(&code(true), &columns, solution).unwrap();
+    assert_eq!(value, 0.5);
+    assert!(parts.contains(&("unverified".to_owned(), 1.0)), "{parts:?}");
+}
+
+#[test]
+fn a_broken_test_is_no_verdict() {
+    if !common::python_is_there() {
+        return;
+    }
+    let broken = [
+        json!({"test_list": ["assert add(1, ) =="]}),
+        json!({"test_list": ["import numpy\nassert numpy.allclose(add(1, 1), 2)"]}),
+        json!({"test_list": ["from helpers import near\nassert near(add(1, 1), 2)"]}),
+        json!({"test_list": ["assert 1 + 1 == 2"]}),
+        json!({"test_list": ["add(1, 1)"]}),
+        json!({"test_list": ["add(1, 1)\nwhile True:\n    assert True"]}),
+        json!({"test": "def check(candidate):\n    assert candidate(1, 1) == 2", "entry_point": "add the numbers"}),
+        json!({"test_list": []}),
+    ];
+    for columns in broken {
+        assert_eq!(score(&code(false), &columns, HONEST), None, "{columns}");
+    }
 }

@@ -210,6 +210,7 @@ fn a_solution_and_its_test_never_meet() {
         let request = TestRequest {
             solution: solution.to_owned(),
             setup: String::new(),
+            prompt: None,
             entry_point: None,
             cases: vec![Case {
                 code: test.to_owned(),
@@ -250,6 +251,23 @@ fn a_solution_and_its_test_never_meet() {
         ),
         ("def sum(a, b):\n    return a + b", "assert sum(1, 2) == 3"),
         ("def f():\n    return 10**400", "assert f() == 10**400"),
+        // A function of the test's is called by the solution, and calls the solution in turn.
+        (
+            "def apply(f, x):\n    return f(x)",
+            "assert apply(lambda x: x + 1, 3) == 4",
+        ),
+        (
+            "def memo(f):\n    known = {}\n    def g(n):\n        if n not in known:\n            known[n] = f(n)\n        return known[n]\n    return g",
+            "@memo\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\nassert fib(40) == 102334155",
+        ),
+        (
+            "def f(n):\n    yield from range(n)",
+            "assert sum(f(5000)) == 12497500",
+        ),
+        (
+            "def ask():\n    return int(input()) * 2",
+            "from unittest.mock import patch\nwith patch('builtins.input', return_value='4'):\n    assert ask() == 8",
+        ),
     ];
     for (solution, test) in passed {
         assert_eq!(
@@ -276,6 +294,15 @@ fn a_solution_and_its_test_never_meet() {
         ),
         Verdict::Unverified(_)
     ));
+    for broken in [
+        "assert f() ==",
+        "import numpy\nassert numpy.all(f())",
+        "assert True",
+        "f()\nwhile True:\n    assert 1",
+    ] {
+        let found = verdict("def f():\n    return 1", broken);
+        assert!(matches!(found, Verdict::Broken(_)), "{broken}: {found:?}");
+    }
     assert!(matches!(
         verdict("def f():\n    while True:\n        pass", "assert f() == 1"),
         Verdict::Failed(_)

@@ -98,12 +98,41 @@ fn every_format_can_be_put_to_a_model() {
 }
 
 #[test]
+fn columns_of_programs_are_known() {
+    let lines = [
+        r#"{"question": "Q", "solutions": "[\"s\", \"t\"]", "input_output": "{}"}"#,
+        r#"{"problem": "Q", "verification_info": {}, "gold_standard_solution": "s"}"#,
+        r#"{"description": "Q", "public_tests": {}, "solutions": ["s"]}"#,
+        r#"{"question": "Q", "test": "def test_f(): assert f()", "solution": "s"}"#,
+        r#"{"prompt": [{"role": "user", "content": "Q"}], "reward_model": {}, "solution": "s"}"#,
+    ];
+    for line in lines {
+        let found = read_text(line, None).unwrap();
+        let task = &found.tasks[0];
+        assert_eq!(found.format, DataFormat::Code, "{line}");
+        let read = (task.prompt.problem_text(), task.answer.as_str());
+        assert_eq!(read, ("Q".to_owned(), "s"), "{line}");
+    }
+    // A template changes the prompt; what tests need of it stays.
+    let task = &read_text(HUMANEVAL, None).unwrap().tasks[0];
+    assert_eq!(task.columns["code_prompt"], "def f(x):\n");
+    let leet = r#"{"prompt": "import math\n", "query": "Q", "entry_point": "Solution().f", "test": "def check(candidate): assert candidate()", "completion": "s"}"#;
+    let found = read_text(leet, None).unwrap();
+    let task = &found.tasks[0];
+    assert_eq!(
+        (task.prompt.problem_text().as_str(), task.answer.as_str()),
+        ("Q", "s")
+    );
+    assert_eq!(task.columns["code_prompt"], "import math\n");
+}
+
+#[test]
 fn what_does_not_fit_is_named_with_its_line() {
     let cases = [
         (
             format!("{GSM8K}\n{{\"question\": \"q\", \"answer\": \"5\"}}"),
             None,
-            "data.jsonl:2: the fields question, answer fit none of the formats gsm8k, math, svamp, aime, humaneval, mbpp that",
+            "data.jsonl:2: the fields question, answer fit none of the formats gsm8k, math, svamp, aime, humaneval, mbpp, code that",
         ),
         (
             "{\"question\": \"q\", \"answer\": \"5\"}".to_owned(),

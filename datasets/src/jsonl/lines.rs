@@ -104,6 +104,7 @@ pub(crate) fn read<'a, T>(
             Ok(other) => return Err(fail(format!("expected an object, got {}", kind(&other)))),
             Err(error) => return Err(fail(json_reason(&error))),
         };
+        let fields = super::digits::kept(text, fields);
         records.push(convert(Row { path, line, fields })?);
     }
     if records.is_empty() {

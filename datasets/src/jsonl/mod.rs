@@ -3,6 +3,7 @@
 //! A byte order mark at the beginning is skipped, and so are blank lines. Everything else that is
 //! not as expected is an error that names the file, the line and the field.
 
+mod digits;
 mod examples;
 pub(crate) mod lines;
 mod records;

@@ -4,19 +4,25 @@
 //! expected never enters the instance that runs it: outputs are compared here, and tests run in an
 //! instance of their own (see `dunwu_sandbox::python`).
 //!
-//! - `extract`: the program in a completion
-//! - `tests`: the tests in a task's columns
+//! - `extract`: the program in a completion; `blocks`, `choose`: its blocks, and which of them are the program
+//! - `tests_of`: the tests in a task's columns; `columns`: those of inputs and outputs
+//! - `output`: whether a program wrote what was expected
+//! - `verify`: runs the tests
 //! - this file: the reward
 
+mod blocks;
+mod choose;
+mod columns;
 mod extract;
+mod output;
 mod tests_of;
+mod verify;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dunwu_sandbox::python::install::{self, Stage};
-use dunwu_sandbox::python::{CaseOutcome, TestRequest, Verdict};
-use dunwu_sandbox::{Execution, Limits, Program, Sandbox, SandboxError};
+use dunwu_sandbox::{Limits, Sandbox, SandboxError};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Attempt;
@@ -25,8 +31,10 @@ use crate::option::OptionError;
 use crate::reward::{Preparation, Reward, Score, Verdict as RewardVerdict};
 use crate::sample::Sample;
 
-pub use extract::{CodeExtraction, extract_code};
-pub use tests_of::{StdioCase, Tests, TestsError, same_output, tests_of};
+pub use extract::{CodeExtraction, extract_code, extract_program};
+pub use output::{OutputCheck, same_output};
+pub use tests_of::{StdioCase, TEST_COLUMNS, Tests, TestsError, tests_of};
+pub use verify::{CodeError, CodeVerdict};
 
 /// Settings of [`Code`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,17 +52,23 @@ pub struct CodeConfig {
     pub correct: f64,
     /// Score if none does, or there is no program. Default: 0.
     pub wrong: f64,
-    /// What a test counts as that cannot be verified without trusting the program. Default: `failed`.
+    /// What a test counts as in which the program gave something that cannot be judged without trusting it, or needed a Python with more
+    /// than the standard library. Default: `failed`. (A test that is broken itself is an error about the task, whatever this says.)
     pub unverified: Unverified,
+    /// How outputs of programs are compared with expected ones. Default: `lines`.
+    pub output_check: OutputCheck,
     /// Tests that are run at most, the first ones; 0 for all. Default: 0.
     pub max_tests: usize,
-    /// Fuel of each test; see `dunwu_sandbox::Limits`. Default: 10 000 000 000.
-    pub fuel: u64,
-    /// Wall-clock limit of each test, in seconds. Running into it is a fault, not a verdict. Default: 30.
+    /// Time of each test, in seconds that CPython would need for it on the machine of `sandbox/results`: it is counted in fuel (see
+    /// [`dunwu_sandbox::python::FUEL_OF_A_SECOND`]), so that it decides the same on every machine. Default: 4.
+    pub cpython_s: f64,
+    /// Fuel of each test, instead of `cpython_s`; see `dunwu_sandbox::Limits`. Default: what `cpython_s` says.
+    pub fuel: Option<u64>,
+    /// Wall-clock limit of each test, in seconds. Running into it is a fault, not a verdict. Default: 60.
     pub wall_time_s: f64,
     /// Memory of each test, in MiB. Default: 256.
     pub memory_mib: u64,
-    /// Output kept of each test, in KiB. Default: 64.
+    /// Output kept of each test, in KiB; where more is expected, twice that. Default: 64.
     pub output_kib: u64,
 }
 
@@ -82,8 +96,10 @@ impl Default for CodeConfig {
             wrong: 0.0,
             unverified: Unverified::default(),
             max_tests: 0,
-            fuel: limits.fuel,
-            wall_time_s: limits.wall_time.as_secs_f64(),
+            output_check: OutputCheck::default(),
+            cpython_s: 4.0,
+            fuel: None,
+            wall_time_s: 60.0,
             memory_mib: limits.memory_bytes >> 20,
             output_kib: limits.output_bytes >> 10,
         }
@@ -92,8 +108,10 @@ impl Default for CodeConfig {
 
 impl CodeConfig {
     fn limits(&self) -> Limits {
+        // The saturating conversion of `as`: NaN is no fuel, which `Limits` refuses.
+        let fuel = (self.cpython_s * dunwu_sandbox::python::FUEL_OF_A_SECOND as f64) as u64;
         Limits {
-            fuel: self.fuel,
+            fuel: self.fuel.unwrap_or(fuel),
             wall_time: Duration::try_from_secs_f64(self.wall_time_s).unwrap_or(Duration::ZERO),
             memory_bytes: self.memory_mib << 20,
             output_bytes: self.output_kib << 10,
@@ -130,22 +148,6 @@ impl SharedSandbox {
         let started = sandbox.insert(Arc::new(Sandbox::for_all_cores()?));
         Ok(Arc::clone(started))
     }
-}
-
-/// Times that a test is run whose verdict is a fault.
-const ATTEMPTS: usize = 2;
-
-/// What the tests say of one program.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CodeVerdict {
-    /// Tests passed.
-    pub passed: usize,
-    /// Tests failed.
-    pub failed: usize,
-    /// Tests that cannot be verified without trusting the program.
-    pub unverified: usize,
-    /// Why the first test that did not pass did not.
-    pub reason: Option<String>,
 }
 
 impl Code {
@@ -193,137 +195,36 @@ impl Code {
     /// Runs the tests of `program`.
     ///
     /// # Errors
-    /// [`SandboxError`] if the host fails, or is too busy for a verdict twice in a row.
-    pub fn verify(&self, program: &str, tests: &Tests) -> Result<CodeVerdict, SandboxError> {
+    /// [`CodeError`]: the host failed or was too busy, or a test is broken.
+    pub fn verify(&self, program: &str, tests: &Tests) -> Result<CodeVerdict, CodeError> {
         let sandbox = self.sandbox.get()?;
+        let run = verify::Verification {
+            sandbox: &sandbox,
+            limits: self.limits,
+            output_check: self.config.output_check,
+            stop_at_failure: !self.config.partial_credit,
+            count: self.count(tests),
+        };
+        run.run(program, tests)
+    }
+
+    /// How many of `tests` are run.
+    fn count(&self, tests: &Tests) -> usize {
         let limit = match self.config.max_tests {
             0 => usize::MAX,
             limit => limit,
         };
-        match tests {
-            Tests::Stdio(cases) => {
-                let mut verdict = CodeVerdict::default();
-                for case in cases.iter().take(limit) {
-                    let outcome = self.stdio(&sandbox, program, case)?;
-                    verdict.count(outcome);
-                    if !self.config.partial_credit && verdict.passed_none_or_not_all() {
-                        break;
-                    }
-                }
-                Ok(verdict)
-            }
-            Tests::Python(suite) => {
-                let mut request = TestRequest {
-                    solution: program.to_owned(),
-                    setup: suite.setup.clone(),
-                    entry_point: suite.entry_point.clone(),
-                    cases: suite.cases.clone(),
-                    stop_at_failure: !self.config.partial_credit,
-                };
-                request.cases.truncate(limit);
-                if suite.prelude_in_solution {
-                    request.solution = format!("{}\n{}", suite.setup, request.solution);
-                }
-                self.python(&sandbox, &request)
-            }
-        }
-    }
-
-    fn stdio(
-        &self,
-        sandbox: &Sandbox,
-        program: &str,
-        case: &StdioCase,
-    ) -> Result<Verdict, SandboxError> {
-        let program = Program::python(program);
-        let mut run = None;
-        for _ in 0..ATTEMPTS {
-            let execution = sandbox.run(&program, case.input.as_bytes(), &self.limits)?;
-            let fault = execution.exit.is_fault();
-            run = Some(execution);
-            if !fault {
-                break;
-            }
-        }
-        let Execution { exit, stdout, .. } = run.expect("at least one attempt");
-        if exit.is_fault() {
-            return Err(too_busy(&exit.to_string()));
-        }
-        let stdout = String::from_utf8_lossy(&stdout);
-        Ok(
-            match (exit.is_success(), same_output(&stdout, &case.output)) {
-                (true, true) => Verdict::Passed,
-                (true, false) => Verdict::Failed("the output differs".to_owned()),
-                (false, _) => Verdict::Failed(format!("the program: {exit}")),
-            },
-        )
-    }
-
-    fn python(
-        &self,
-        sandbox: &Sandbox,
-        request: &TestRequest,
-    ) -> Result<CodeVerdict, SandboxError> {
-        for attempt in 1..=ATTEMPTS {
-            let outcomes = sandbox.test(request, &self.limits)?;
-            let fault = outcomes
-                .iter()
-                .find_map(|CaseOutcome { verdict, .. }| match verdict {
-                    Verdict::Fault(reason) => Some(reason.clone()),
-                    _ => None,
-                });
-            match fault {
-                Some(_) if attempt < ATTEMPTS => {}
-                Some(reason) => return Err(too_busy(&reason)),
-                None => {
-                    let mut verdict = CodeVerdict::default();
-                    for outcome in outcomes {
-                        verdict.count(outcome.verdict);
-                    }
-                    return Ok(verdict);
-                }
-            }
-        }
-        unreachable!("the last attempt returns")
+        tests.len().min(limit)
     }
 
     fn score_of(&self, verdict: &CodeVerdict, tests: &Tests) -> f64 {
-        let limit = match self.config.max_tests {
-            0 => usize::MAX,
-            limit => limit,
-        };
-        let count = tests.len().min(limit);
-        let share = match self.config.partial_credit {
-            true => verdict.passed as f64 / count as f64,
-            false => f64::from(u8::from(verdict.passed == count)),
+        let count = self.count(tests);
+        let share = if self.config.partial_credit {
+            verdict.passed as f64 / count as f64
+        } else {
+            f64::from(u8::from(verdict.passed == count))
         };
         self.config.wrong + share * (self.config.correct - self.config.wrong)
-    }
-}
-
-fn too_busy(reason: &str) -> SandboxError {
-    SandboxError::WorkerLost {
-        reason: format!(
-            "{reason}, {ATTEMPTS} times in a row; hint: raise wall_time_s, or lower fuel"
-        ),
-    }
-}
-
-impl CodeVerdict {
-    fn count(&mut self, verdict: Verdict) {
-        let (counter, reason) = match verdict {
-            Verdict::Passed => (&mut self.passed, None),
-            Verdict::Failed(reason) | Verdict::Fault(reason) => (&mut self.failed, Some(reason)),
-            Verdict::Unverified(reason) => (&mut self.unverified, Some(reason)),
-        };
-        *counter += 1;
-        if self.reason.is_none() {
-            self.reason = reason;
-        }
-    }
-
-    fn passed_none_or_not_all(&self) -> bool {
-        self.failed + self.unverified > 0
     }
 }
 
@@ -350,7 +251,13 @@ impl Reward for Code {
         let Some(tests) = tests else {
             return Ok(None);
         };
-        let program = extract_code(sample.completion, self.config.extraction, sample.truncated);
+        let wanted = |name: &str| tests.mention(name);
+        let program = extract_program(
+            sample.completion,
+            self.config.extraction,
+            sample.truncated,
+            &wanted,
+        );
         let Some(program) = program else {
             let parts = vec![("extracted".to_owned(), 0.0)];
             return Ok(Some(Score {
@@ -360,9 +267,13 @@ impl Reward for Code {
             }));
         };
         let program = tests.complete(sample.task, &program, self.config.extraction);
-        let verdict = self
-            .verify(&program, &tests)
-            .map_err(|error| failed(Fault::Host, error.to_string()))?;
+        let verdict = self.verify(&program, &tests).map_err(|error| {
+            let fault = match &error {
+                CodeError::Sandbox(_) => Fault::Host,
+                CodeError::BrokenTest { .. } => Fault::Task,
+            };
+            failed(fault, error.to_string())
+        })?;
         if verdict.unverified > 0 && self.config.unverified == Unverified::Error {
             let reason = verdict.reason.unwrap_or_default();
             return Err(failed(Fault::Completion, format!("unverified: {reason}")));

@@ -2,9 +2,10 @@
 
 use dunwu_datasets::Task;
 use dunwu_sandbox::python::Case;
-use serde::Deserialize;
 use serde_json::Value;
 
+use super::choose::identifiers;
+use super::columns;
 use super::extract::CodeExtraction;
 
 /// A program is given this input and must write this output.
@@ -12,7 +13,7 @@ use super::extract::CodeExtraction;
 pub struct StdioCase {
     /// Standard input.
     pub input: String,
-    /// What must stand on standard output; see [`same_output`].
+    /// What must stand on standard output; see [`super::OutputCheck`].
     pub output: String,
 }
 
@@ -21,9 +22,9 @@ pub struct StdioCase {
 pub struct Suite {
     /// Statements before each test, on the tests' side.
     pub(super) setup: String,
-    /// Whether the solution needs them too.
-    pub(super) prelude_in_solution: bool,
-    /// The function under test, if it is known.
+    /// The task's prompt where it may be code, of which both sides get the definitions.
+    pub(super) prompt: Option<String>,
+    /// The function under test, if it is known: a name, or an expression such as `Solution().twoSum`.
     pub(super) entry_point: Option<String>,
     /// The tests.
     pub(super) cases: Vec<Case>,
@@ -51,7 +52,12 @@ pub enum TestsError {
     },
 }
 
-fn wrong(column: &'static str, reason: impl std::fmt::Display) -> TestsError {
+/// The columns that [`tests_of`] reads, for those who look for tests and find none.
+pub const TEST_COLUMNS: &str = "verification_info (open-r1), test_list (MBPP), test with entry_point (HumanEval, LeetCodeDataset, BigCodeBench), \
+     test (KodCode), input_output (APPS, TACO), test_cases (AceCoder), public_tests, private_tests and generated_tests (CodeContests), \
+     public_test_cases and private_test_cases (LiveCodeBench), reward_model (Eurus-2)";
+
+pub(super) fn wrong(column: &'static str, reason: impl std::fmt::Display) -> TestsError {
     TestsError::Column {
         column,
         reason: reason.to_string(),
@@ -72,6 +78,20 @@ impl Tests {
         self.len() == 0
     }
 
+    /// Whether the tests use `name`, as a function or class of the solution.
+    pub(super) fn mention(&self, name: &str) -> bool {
+        let Self::Python(suite) = self else {
+            return false;
+        };
+        let entry = suite.entry_point.as_deref().unwrap_or("");
+        identifiers(entry).any(|word| word == name)
+            || entry.chars().all(char::is_alphanumeric) && !entry.is_empty() && name == "Solution"
+            || suite
+                .cases
+                .iter()
+                .any(|case| identifiers(&case.code).any(|word| word == name))
+    }
+
     /// The whole program: with the prompt before it, where it continues the prompt.
     pub(super) fn complete(
         &self,
@@ -81,245 +101,171 @@ impl Tests {
     ) -> String {
         match extraction {
             CodeExtraction::Continuation | CodeExtraction::FunctionBody => {
-                format!("{}{program}", task.prompt.problem_text())
+                format!("{}{program}", question(task))
             }
             _ => program.to_owned(),
         }
     }
 }
 
-/// The tests of `task`, if it has any. The columns decide:
+/// The task's question as its data set has it, without what a template puts around it.
+fn question(task: &Task) -> String {
+    match task.columns.get("code_prompt") {
+        Some(Value::String(question)) => question.clone(),
+        _ => task.prompt.problem_text(),
+    }
+}
+
+/// The tests of `task`, if it has any. The columns decide, in this order:
 ///
 /// - `verification_info` (open-r1): `{"language", "test_cases": [{"input", "output", "type", "fn_name"}]}`,
 ///   an object or its JSON text; `type` is `stdin_stdout` or `function_call`
-/// - `test` and `entry_point` (HumanEval): a function `check(candidate)`
+/// - `test` and `entry_point` (HumanEval, LeetCodeDataset, BigCodeBench): a function `check(candidate)`, or tests of any other form
 /// - `test_list` (MBPP), with `test_setup_code` or `test_imports`: assertions, each a test
+/// - `test` alone (KodCode): functions `test_…` that import from `solution`
+/// - `input_output` (APPS, TACO), `reward_model` (Eurus-2): `{"inputs", "outputs", "fn_name"}`
+/// - `public_test_cases`, `private_test_cases` (LiveCodeBench), with `metadata`
+/// - `public_tests`, `private_tests`, `generated_tests` (CodeContests): `{"input", "output"}`
+/// - `test_cases` (AceCoder): assertions
 ///
 /// # Errors
 /// [`TestsError`] naming the column. A task without tests is none; a task whose tests are broken is
 /// an error.
 pub fn tests_of(task: &Task) -> Result<Option<Tests>, TestsError> {
-    let column = |name: &str| task.columns.get(name).filter(|value| !value.is_null());
-    if let Some(info) = column("verification_info") {
-        return verification_info(info).map(Some);
+    let column = |name: &'static str| {
+        let value = task.columns.get(name).filter(|value| !value.is_null());
+        value.map(|value| (name, value))
+    };
+    let present =
+        |names: [&'static str; 3]| names.into_iter().filter_map(column).collect::<Vec<_>>();
+    if let Some(found) = column("verification_info") {
+        return columns::tests(found.0, columns::verification_info(found)?).map(Some);
     }
     if let (Some(test), Some(entry_point)) = (column("test"), column("entry_point")) {
-        let test = text("test", test)?;
-        let entry_point = text("entry_point", entry_point)?;
+        return check(task, text(test)?, text(entry_point)?).map(Some);
+    }
+    if let Some(list) = column("test_list") {
+        return assertions(task, strings(list)?, list.0).map(Some);
+    }
+    if let Some(test) = column("test")
+        && let Some(code) = test.1.as_str()
+    {
         return Ok(Some(Tests::Python(Suite {
-            setup: check_setup(&task.prompt.problem_text(), entry_point),
-            prelude_in_solution: false,
-            entry_point: Some(entry_point.to_owned()),
             cases: vec![Case {
-                code: format!("{test}\ncheck(candidate)\n"),
+                code: code.to_owned(),
             }],
+            ..Suite::default()
         })));
     }
-    let Some(list) = column("test_list") else {
-        return Ok(None);
-    };
-    let list = list
-        .as_array()
-        .ok_or_else(|| wrong("test_list", "expected a list of assertions"))?;
-    let mut cases = Vec::with_capacity(list.len());
-    for test in list {
-        let code = text("test_list", test)?.to_owned();
-        cases.push(Case { code });
+    if let Some(found) = column("input_output") {
+        return columns::tests(found.0, columns::input_output(found)?).map(Some);
     }
-    if cases.is_empty() {
-        return Err(wrong("test_list", "is empty"));
+    let live = present(["public_test_cases", "private_test_cases", ""]);
+    if !live.is_empty() {
+        let found = columns::live_code_bench(&live, task.columns.get("metadata"))?;
+        return columns::tests("public_test_cases", found).map(Some);
     }
-    let mut setup = String::new();
-    if let Some(code) = column("test_setup_code") {
-        setup.push_str(text("test_setup_code", code)?);
+    let contests = present(["public_tests", "private_tests", "generated_tests"]);
+    if !contests.is_empty() {
+        return columns::tests("public_tests", columns::code_contests(&contests)?).map(Some);
     }
-    if let Some(imports) = column("test_imports") {
-        let imports = imports
-            .as_array()
-            .ok_or_else(|| wrong("test_imports", "expected a list of import statements"))?;
-        for import in imports {
-            setup.push('\n');
-            setup.push_str(text("test_imports", import)?);
-        }
+    if let Some(found) = column("test_cases") {
+        return match columns::test_cases(found)? {
+            Ok(list) => assertions(task, list, found.0).map(Some),
+            Err(found_io) => columns::tests(found.0, found_io).map(Some),
+        };
     }
-    // Imports are meant for the solution as well; other statements are a part of every test.
-    let only_imports = setup
-        .lines()
-        .map(str::trim)
-        .all(|line| line.is_empty() || line.starts_with("import ") || line.starts_with("from "));
-    if !only_imports {
-        for case in &mut cases {
-            case.code = format!("{setup}\n{}", case.code);
-        }
-        setup.clear();
-    }
-    Ok(Some(Tests::Python(Suite {
-        prelude_in_solution: !setup.trim().is_empty(),
-        setup,
-        entry_point: None,
-        cases,
-    })))
-}
-
-/// What HumanEval's prompt defines beside the function under test: helpers that its checks call.
-fn check_setup(prompt: &str, entry_point: &str) -> String {
-    let code = match super::extract_code(prompt, CodeExtraction::LastBlockOrWhole, false) {
-        Some(code) if code.contains(&format!("def {entry_point}")) => code,
-        _ => return String::new(),
-    };
-    // The prompt ends within the function: its docstring makes it whole, and if it has none this does.
-    format!("{}\n    pass\n", code.trim_end())
-}
-
-fn text<'a>(column: &'static str, value: &'a Value) -> Result<&'a str, TestsError> {
-    value
-        .as_str()
-        .ok_or_else(|| wrong(column, "expected a string"))
-}
-
-#[derive(Deserialize)]
-struct Info {
-    #[serde(default)]
-    language: Option<String>,
-    test_cases: Vec<InfoCase>,
-}
-
-#[derive(Deserialize)]
-struct InfoCase {
-    input: Value,
-    output: Value,
-    #[serde(default, rename = "type")]
-    kind: Option<String>,
-    #[serde(default)]
-    fn_name: Option<String>,
-}
-
-fn verification_info(value: &Value) -> Result<Tests, TestsError> {
-    const COLUMN: &str = "verification_info";
-    let info: Info = match value {
-        Value::String(text) => serde_json::from_str(text),
-        other => Info::deserialize(other),
-    }
-    .map_err(|error| wrong(COLUMN, error))?;
-    if let Some(language) = info.language.as_deref()
-        && !["python", "python3", "py"].contains(&language.to_ascii_lowercase().as_str())
+    if let Some(("reward_model", model)) = column("reward_model")
+        && let Some(truth) = model.get("ground_truth")
+        && let Some(lists) = as_lists(truth)
     {
-        return Err(wrong(
-            COLUMN,
-            format!("language is {language:?}: expected \"python\""),
-        ));
+        return columns::tests(
+            "reward_model",
+            columns::input_output(("reward_model", &lists))?,
+        )
+        .map(Some);
     }
-    if info.test_cases.is_empty() {
-        return Err(wrong(COLUMN, "test_cases is empty"));
-    }
-    let is_call = |case: &InfoCase| match case.kind.as_deref() {
-        Some("function_call") => Ok(true),
-        Some("stdin_stdout" | "stdin") => Ok(false),
-        None => Ok(case.fn_name.is_some()),
-        Some(other) => Err(wrong(
-            COLUMN,
-            format!("type is {other:?}: expected \"stdin_stdout\" or \"function_call\""),
-        )),
+    Ok(None)
+}
+
+/// Eurus-2's ground truth if it is that of a program: one of a mathematical answer is no list of inputs.
+fn as_lists(truth: &Value) -> Option<Value> {
+    let found = match truth {
+        Value::String(text) => serde_json::from_str(text).ok()?,
+        other => other.clone(),
     };
-    let calls = info
-        .test_cases
-        .iter()
-        .map(is_call)
-        .collect::<Result<Vec<_>, _>>()?;
-    if calls.iter().all(|call| !call) {
-        let cases = info.test_cases.iter().map(|case| {
-            Ok(StdioCase {
-                input: lines(&case.input)?,
-                output: lines(&case.output)?,
-            })
-        });
-        return Ok(Tests::Stdio(cases.collect::<Result<_, TestsError>>()?));
-    }
-    if !calls.iter().all(|call| *call) {
-        return Err(wrong(COLUMN, "test cases of both types in one task"));
-    }
-    let name = info.test_cases[0].fn_name.clone();
-    let name = name.ok_or_else(|| wrong(COLUMN, "a function_call without fn_name"))?;
-    let cases = info.test_cases.iter().map(|case| call(case, &name));
+    found.get("inputs").is_some().then_some(truth.clone())
+}
+
+/// Tests of a function whose name is known.
+fn check(task: &Task, test: &str, entry_point: &str) -> Result<Tests, TestsError> {
+    let checks = identifiers(test).any(|word| word == "check");
+    let called = if checks { "\ncheck(candidate)\n" } else { "" };
     Ok(Tests::Python(Suite {
-        setup: "import json".to_owned(),
-        prelude_in_solution: false,
-        entry_point: Some(name.clone()),
-        cases: cases.collect::<Result<_, _>>()?,
+        setup: String::new(),
+        prompt: Some(prompt_code(&question(task))),
+        entry_point: Some(entry_point.to_owned()),
+        cases: vec![Case {
+            code: format!("{test}{called}"),
+        }],
     }))
 }
 
-/// Text for a standard stream: lists of lines are joined.
-fn lines(value: &Value) -> Result<String, TestsError> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Array(items) => {
-            let items = items.iter().map(|item| match item {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            });
-            Ok(items.collect::<Vec<_>>().join("\n"))
-        }
-        _ => Err(wrong(
-            "verification_info",
-            "input and output must be strings or lists of lines",
-        )),
+/// Assertions, each a test.
+fn assertions(task: &Task, list: Vec<String>, name: &'static str) -> Result<Tests, TestsError> {
+    if list.is_empty() {
+        return Err(wrong(name, "is empty"));
     }
+    let mut setup = String::new();
+    if let Some(code) = task
+        .columns
+        .get("test_setup_code")
+        .filter(|code| !code.is_null())
+    {
+        setup.push_str(text(("test_setup_code", code))?);
+    }
+    if let Some(imports) = task
+        .columns
+        .get("test_imports")
+        .filter(|list| !list.is_null())
+    {
+        for import in strings(("test_imports", imports))? {
+            setup.push('\n');
+            setup.push_str(&import);
+        }
+    }
+    Ok(Tests::Python(Suite {
+        setup,
+        cases: list.into_iter().map(|code| Case { code }).collect(),
+        ..Suite::default()
+    }))
 }
 
-/// A call with JSON arguments: a list of them, or its text, one argument a line. Answers are compared
-/// as JSON would have it: a tuple is a list.
-fn call(case: &InfoCase, name: &str) -> Result<Case, TestsError> {
-    if case.fn_name.as_deref().is_some_and(|other| other != name) {
-        return Err(wrong(
-            "verification_info",
-            "two values of fn_name in one task",
-        ));
-    }
-    let arguments = match &case.input {
-        Value::String(text) => match serde_json::from_str::<Value>(text) {
-            Ok(value @ Value::Array(_)) if !text.trim().contains('\n') => value,
-            _ => Value::Array(
-                text.lines()
-                    .filter(|line| !line.trim().is_empty())
-                    .map(|line| {
-                        serde_json::from_str(line).unwrap_or(Value::String(line.to_owned()))
-                    })
-                    .collect(),
-            ),
-        },
-        value @ Value::Array(_) => value.clone(),
-        _ => {
-            return Err(wrong(
-                "verification_info",
-                "input must be a list of arguments",
-            ));
-        }
-    };
-    let expected = match &case.output {
-        Value::String(text) => {
-            serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()))
-        }
+/// A prompt, or the code in its last block: what HumanEval's prompt defines beside the function under test, and LeetCodeDataset's
+/// classes. The tests' side finds out whether it is Python.
+fn prompt_code(prompt: &str) -> String {
+    super::extract_code(prompt, CodeExtraction::LastBlockOrWhole, false)
+        .unwrap_or_else(|| prompt.to_owned())
+}
+
+fn text<'a>((name, value): (&'static str, &'a Value)) -> Result<&'a str, TestsError> {
+    value
+        .as_str()
+        .ok_or_else(|| wrong(name, "expected a string"))
+}
+
+/// A list of strings, or the JSON text of one.
+fn strings((name, value): (&'static str, &Value)) -> Result<Vec<String>, TestsError> {
+    let list = match value {
+        Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
         other => other.clone(),
     };
-    // A JSON string is a Python string literal: serde_json escapes nothing that Python reads otherwise.
-    let literal = |value: &Value| Value::String(value.to_string()).to_string();
-    Ok(Case {
-        code: format!(
-            "assert __same_answer__(candidate(*json.loads({})), json.loads({}))",
-            literal(&arguments),
-            literal(&expected)
-        ),
-    })
-}
-
-/// Whether a program wrote what was expected: the same lines, white space at their ends and empty
-/// lines at the end of the text aside.
-pub fn same_output(found: &str, expected: &str) -> bool {
-    fn trimmed(text: &str) -> impl Iterator<Item = &str> {
-        text.trim_end().lines().map(str::trim_end)
-    }
-    trimmed(found).eq(trimmed(expected))
+    let expected = || wrong(name, "expected a list of strings");
+    let items = list.as_array().ok_or_else(expected)?;
+    items
+        .iter()
+        .map(|item| item.as_str().map(str::to_owned).ok_or_else(expected))
+        .collect()
 }
 
 #[cfg(test)]
@@ -332,36 +278,100 @@ mod tests {
             .with_columns(serde_json::from_str(columns).unwrap())
     }
 
+    fn read(columns: &str) -> Tests {
+        tests_of(&task(columns)).unwrap().unwrap()
+    }
+
     #[test]
-    fn columns_are_read() {
-        let stdio = r#"{"verification_info":{"language":"python","test_cases":[{"input":"1\n","output":"2","type":"stdin_stdout"}]}}"#;
-        let Some(Tests::Stdio(cases)) = tests_of(&task(stdio)).unwrap() else {
-            panic!("stdio");
-        };
-        assert_eq!(
-            (cases[0].input.as_str(), cases[0].output.as_str()),
-            ("1\n", "2")
-        );
+    fn programs_are_read_from_the_columns_of_known_data_sets() {
+        let columns = [
+            r#"{"verification_info":{"language":"python","test_cases":[{"input":"1\n","output":"2","type":"stdin_stdout"}]}}"#,
+            r#"{"input_output":"{\"inputs\":[\"1\\n\"],\"outputs\":[\"2\"]}"}"#,
+            r#"{"input_output":{"inputs":[["1",""]],"outputs":[["2"]]}}"#,
+            r#"{"reward_model":{"style":"rule","ground_truth":"{\"inputs\":[\"1\\n\"],\"outputs\":[\"2\"]}"}}"#,
+            r#"{"public_tests":{"input":["1\n"],"output":["2"]},"private_tests":{"input":[],"output":[]},"generated_tests":null}"#,
+            r#"{"public_test_cases":"[{\"input\":\"1\\n\",\"output\":\"2\",\"testtype\":\"stdin\"}]","private_test_cases":"[]"}"#,
+            r#"{"test_cases":[{"input":"1\n","output":"2"}]}"#,
+        ];
+        for columns in columns {
+            let Tests::Stdio(cases) = read(columns) else {
+                panic!("{columns}");
+            };
+            let found = (cases[0].input.as_str(), cases[0].output.as_str());
+            assert_eq!((cases.len(), found), (1, ("1\n", "2")), "{columns}");
+        }
+    }
 
-        let call = r#"{"verification_info":"{\"test_cases\":[{\"fn_name\":\"f\",\"input\":[1,\"a\\n\"],\"output\":[2]}]}"}"#;
-        let Some(Tests::Python(suite)) = tests_of(&task(call)).unwrap() else {
-            panic!("call");
+    #[test]
+    fn calls_are_read_from_the_columns_of_known_data_sets() {
+        let columns = [
+            r#"{"verification_info":"{\"test_cases\":[{\"fn_name\":\"f\",\"input\":[[7,1],\"a\"],\"output\":[2]}]}"}"#,
+            r#"{"verification_info":{"test_cases":[{"fn_name":"f","input":"[7,1]\n\"a\"","output":"[2]","type":"function_call"}]}}"#,
+            r#"{"input_output":{"fn_name":"f","inputs":[[[7,1],"a"]],"outputs":[[2]]}}"#,
+            r#"{"public_test_cases":[{"input":"[7,1]\n\"a\"","output":"[2]","testtype":"functional"}],"metadata":"{\"func_name\":\"f\"}"}"#,
+        ];
+        for columns in columns {
+            let Tests::Python(suite) = read(columns) else {
+                panic!("{columns}");
+            };
+            assert_eq!(suite.entry_point.as_deref(), Some("f"));
+            let begin = r#"__found__ = candidate(*json.loads("[[7,1],\"a\"]"))"#;
+            assert!(
+                suite.cases[0].code.starts_with(begin),
+                "{}",
+                suite.cases[0].code
+            );
+            assert!(suite.cases[0].code.contains(r#"json.loads("[2]")"#));
+        }
+        let one = r#"{"public_test_cases":[{"input":"[7,1]","output":"2","testtype":"functional"}],"metadata":{"func_name":"f"}}"#;
+        let Tests::Python(suite) = read(one) else {
+            panic!("one argument");
         };
-        assert_eq!(suite.entry_point.as_deref(), Some("f"));
-        assert_eq!(
-            suite.cases[0].code,
-            r#"assert __same_answer__(candidate(*json.loads("[1,\"a\\n\"]")), json.loads("[2]"))"#
-        );
+        assert!(suite.cases[0].code.contains(r#"json.loads("[[7,1]]")"#));
+    }
 
-        let asserts = r#"{"test_list":["assert f(1) == 2"],"test_setup_code":"import math"}"#;
-        let Some(Tests::Python(suite)) = tests_of(&task(asserts)).unwrap() else {
+    #[test]
+    fn python_tests_are_read() {
+        let list = r#"{"test_list":["assert f(1) == 2"],"test_setup_code":"import math"}"#;
+        let Tests::Python(suite) = read(list) else {
             panic!("asserts");
         };
         assert_eq!(
             (suite.setup.as_str(), suite.cases.len()),
             ("import math", 1)
         );
+        for columns in [
+            r#"{"test_cases":["assert f(1) == 2"]}"#,
+            r#"{"test_cases":"[\"assert f(1) == 2\"]"}"#,
+            r#"{"test":"from solution import f\ndef test_f():\n    assert f(1) == 2","test_info":[]}"#,
+            r#"{"test":"def check(candidate):\n    assert candidate(1) == 2","entry_point":"f"}"#,
+        ] {
+            let Tests::Python(suite) = read(columns) else {
+                panic!("{columns}");
+            };
+            assert_eq!(suite.cases.len(), 1);
+            let checks = suite.cases[0].code.ends_with("check(candidate)\n");
+            assert_eq!(checks, columns.contains("def check"));
+        }
         assert!(tests_of(&task("{}")).unwrap().is_none());
+        let answer = r#"{"reward_model":{"ground_truth":"42"}}"#;
+        assert!(tests_of(&task(answer)).unwrap().is_none());
+    }
+
+    #[test]
+    fn whole_numbers_keep_their_digits() {
+        let columns = r#"{"verification_info":"{\"test_cases\":[{\"fn_name\":\"f\",\"input\":[1180591620717411303425],\"output\":1180591620717411303426}]}"}"#;
+        let Tests::Python(suite) = read(columns) else {
+            panic!("a call");
+        };
+        assert!(suite.cases[0].code.contains("[1180591620717411303425]"));
+        assert!(suite.cases[0].code.contains("\"1180591620717411303426\""));
+        let lossy = r#"{"verification_info":{"test_cases":[{"fn_name":"f","input":[1],"output":1180591620717411303426}]}}"#;
+        let error = tests_of(&task(lossy)).unwrap_err().to_string();
+        assert!(
+            error.contains("hint: give the column as JSON text"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -369,7 +379,7 @@ mod tests {
         let cases = [
             (
                 r#"{"test_list":"assert 1"}"#,
-                "column test_list: expected a list of assertions",
+                "column test_list: expected a list of strings",
             ),
             (r#"{"test_list":[]}"#, "column test_list: is empty"),
             (
@@ -380,17 +390,17 @@ mod tests {
                 r#"{"verification_info":{"test_cases":[]}}"#,
                 "column verification_info: test_cases is empty",
             ),
+            (
+                r#"{"input_output":{"inputs":["1"],"outputs":[]}}"#,
+                "column input_output: 1 inputs and 0 outputs: expected as many of both, and at least one",
+            ),
+            (
+                r#"{"private_test_cases":"eJxrYJ"}"#,
+                "column private_test_cases: is compressed; hint: write it as JSON, as the data set's own loader gives it",
+            ),
         ];
         for (columns, expected) in cases {
             assert_eq!(tests_of(&task(columns)).unwrap_err().to_string(), expected);
         }
-    }
-
-    #[test]
-    fn white_space_at_the_ends_is_forgiven() {
-        assert!(same_output("1 \n2\n\n", "1\n2"));
-        assert!(same_output("", "\n"));
-        assert!(!same_output("1\n\n2", "1\n2"));
-        assert!(!same_output(" 1", "1"));
     }
 }

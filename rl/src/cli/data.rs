@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use dunwu::{
     config::{self},
     seeds::{Purpose, evaluation_seed, stage_seed},
@@ -11,16 +11,20 @@ use dunwu::{
 };
 use dunwu_datasets::{Generator, GeneratorConfig, Split, TraceMix};
 
-use super::{Failure, model::print_json, usage};
+use super::{Failure, data_check::DataCheck, model::print_json, usage};
 
 /// Write tasks of a generator, or of a config, as JSON lines.
 ///
 /// The i-th task of a generator depends on the seed and on i alone: a longer list begins with the shorter one. Tasks of a config
 /// are put by its template and come in the order of a first GRPO stage to which nobody reports results.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Data {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Which generator: chain-sum, addition, countdown, program; or the config of a run
-    generator: String,
+    #[arg(required = true)]
+    generator: Option<String>,
     /// Tasks to write
     #[arg(long, default_value_t = 10)]
     count: u64,
@@ -41,6 +45,11 @@ pub(crate) struct Data {
     overrides: Vec<String>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Action {
+    Check(DataCheck),
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Side {
     Train,
@@ -49,14 +58,22 @@ enum Side {
 
 impl Data {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        match Path::new(&self.generator).extension() {
+        if let Some(Action::Check(check)) = self.action {
+            return check.run();
+        }
+        match self
+            .generator
+            .as_deref()
+            .and_then(|name| Path::new(name).extension())
+        {
             Some(_) => self.of_config(),
             None => self.of_generator(),
         }
     }
 
     fn of_generator(self) -> Result<(), Failure> {
-        let text = format!("generator = {:?}", self.generator);
+        let name = self.generator.as_deref().unwrap_or_default();
+        let text = format!("generator = {name:?}");
         let config: GeneratorConfig = config::load::table(&text, &self.overrides)?;
         let generator = Generator::from_config(&config).map_err(usage)?;
         let seed = self.seed.unwrap_or(0);
@@ -89,7 +106,8 @@ impl Data {
         }
         let mut overrides = self.overrides;
         overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
-        let config = config::load(Path::new(&self.generator), &overrides)?;
+        let path = self.generator.as_deref().unwrap_or_default();
+        let config = config::load(Path::new(path), &overrides)?;
         let (data, problems) = (&config.data, config.evaluation.problems);
         let tasks = Tasks::new(data, problems, evaluation_seed(config.seed))?;
         if self.split == Side::Heldout {

@@ -105,6 +105,7 @@ enum Format {
     Aime,
     Humaneval,
     Mbpp,
+    Code,
 }
 
 impl Format {
@@ -117,6 +118,7 @@ impl Format {
             Self::Aime => Some(DataFormat::Aime),
             Self::Humaneval => Some(DataFormat::Humaneval),
             Self::Mbpp => Some(DataFormat::Mbpp),
+            Self::Code => Some(DataFormat::Code),
         }
     }
 }

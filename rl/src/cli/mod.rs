@@ -8,6 +8,7 @@ mod check;
 mod compare;
 mod console;
 mod data;
+mod data_check;
 mod eval;
 mod exec;
 mod export;

@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand};
 use dunwu_rewards::{Rubric, RubricConfig};
+use dunwu_sandbox::Sandbox;
 use dunwu_sandbox::python::install::{self, Stage};
+use dunwu_sandbox::python::{FUEL_OF_A_SECOND, calibrate};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, terminal::tell};
@@ -16,8 +18,10 @@ pub(crate) struct SandboxCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make the Python runtime and compile it, unless that has been done; print where it is
+    /// Make the Python runtime and compile it, unless that has been done; print where it is, and what fuel a second of CPython is worth
     ///
+    /// `cpython_s` of the code reward counts seconds by `fuel_of_a_second`, a constant, so that verdicts are the same everywhere;
+    /// `fuel_of_a_second_here` is what the CPython of this machine needs for an ordinary program.
     /// It needs python3 with venv and pip, and PyPI. Other commands do this by themselves when they
     /// first need it.
     Install,
@@ -29,7 +33,12 @@ impl SandboxCommand {
             Action::Install => {
                 prepare_python()?;
                 let path = install::component_path()?;
-                super::model::print_json(&serde_json::json!({ "runtime": path }))
+                let measured = calibrate(&Sandbox::new(1)?)?;
+                super::model::print_json(&serde_json::json!({
+                    "runtime": path,
+                    "fuel_of_a_second": FUEL_OF_A_SECOND,
+                    "fuel_of_a_second_here": measured.fuel_of_a_second().round(),
+                }))
             }
         }
     }

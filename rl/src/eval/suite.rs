@@ -8,7 +8,7 @@ pub const MAX_TOKENS: usize = 512;
 
 /// Seconds after which a judge counts as failed unless something else is said. Tests of a program may take their wall-clock
 /// limit, twice.
-pub const DEADLINE_S: f64 = 90.0;
+pub const DEADLINE_S: f64 = 150.0;
 
 /// The judge of a benchmark: tests for programs, mathematics for answers. Its one component says whether an answer is right.
 pub fn rubric(format: DataFormat, style: PromptStyle) -> RubricConfig {
@@ -16,11 +16,11 @@ pub fn rubric(format: DataFormat, style: PromptStyle) -> RubricConfig {
         (DataFormat::Gsm8k | DataFormat::Math | DataFormat::Svamp | DataFormat::Aime, _) => {
             ComponentConfig::Math(MathConfig::default())
         }
-        (DataFormat::Humaneval | DataFormat::Mbpp, PromptStyle::Chat) => {
+        (DataFormat::Humaneval | DataFormat::Mbpp | DataFormat::Code, PromptStyle::Chat) => {
             code(CodeExtraction::LastBlock)
         }
         (DataFormat::Humaneval, PromptStyle::Text) => code(CodeExtraction::FunctionBody),
-        (DataFormat::Mbpp, PromptStyle::Text) => code(CodeExtraction::OpenBlock),
+        (DataFormat::Mbpp | DataFormat::Code, PromptStyle::Text) => code(CodeExtraction::OpenBlock),
     };
     RubricConfig::new(vec![component])
 }
@@ -38,7 +38,7 @@ pub fn stop(format: DataFormat, style: PromptStyle) -> Vec<String> {
     let texts: &[&str] = match (format, style) {
         (_, PromptStyle::Chat) => &[],
         (DataFormat::Humaneval, PromptStyle::Text) => &["\ndef ", "\nclass ", "\nif ", "\nprint("],
-        (DataFormat::Mbpp, PromptStyle::Text) => &["\n```"],
+        (DataFormat::Mbpp | DataFormat::Code, PromptStyle::Text) => &["\n```"],
         (_, PromptStyle::Text) => &["\nProblem:"],
     };
     texts.iter().map(ToString::to_string).collect()

@@ -13,9 +13,23 @@ use crate::cache::{cache_dir, digest, private_dir, write_private};
 /// The version of componentize-py that is fetched. It decides which CPython is inside.
 pub const COMPONENTIZE_PY: &str = "0.25.1";
 
-const HARNESS: &str = include_str!("runtime/harness.py");
-const SNAPSHOT: &str = include_str!("runtime/snapshot.py");
-const WORLD: &str = include_str!("runtime/world.wit");
+/// The files that run inside, by name.
+const SOURCES: [(&str, &str); 11] = [
+    ("harness.py", include_str!("runtime/harness.py")),
+    ("crossing.py", include_str!("runtime/crossing.py")),
+    ("solution_side.py", include_str!("runtime/solution_side.py")),
+    ("test_side.py", include_str!("runtime/test_side.py")),
+    ("remote.py", include_str!("runtime/remote.py")),
+    ("analysis.py", include_str!("runtime/analysis.py")),
+    (
+        "pytest_standin.py",
+        include_str!("runtime/pytest_standin.py"),
+    ),
+    ("files.py", include_str!("runtime/files.py")),
+    ("standins.py", include_str!("runtime/standins.py")),
+    ("snapshot.py", include_str!("runtime/snapshot.py")),
+    ("world.wit", include_str!("runtime/world.wit")),
+];
 const MAKE: &str = include_str!("runtime/make_runtime.py");
 
 /// A stage of making the runtime, for those who show progress.
@@ -49,7 +63,9 @@ impl std::fmt::Display for Stage {
 /// # Errors
 /// As for [`cache_dir`].
 pub fn component_path() -> Result<PathBuf, SandboxError> {
-    let recipe = [HARNESS, SNAPSHOT, WORLD, MAKE, COMPONENTIZE_PY].join("\0");
+    let sources = SOURCES.iter().flat_map(|(name, text)| [*name, *text]);
+    let recipe: Vec<&str> = sources.chain([MAKE, COMPONENTIZE_PY]).collect();
+    let recipe = recipe.join("\0");
     let key = &digest(recipe.as_bytes())[..16];
     Ok(cache_dir()?
         .join("python")
@@ -75,7 +91,7 @@ pub fn component(progress: &mut dyn FnMut(Stage)) -> Result<Vec<u8>, SandboxErro
     fs::read(&path).map_err(SandboxError::io(&path))
 }
 
-fn missing(reason: impl Into<String>) -> SandboxError {
+pub(super) fn missing(reason: impl Into<String>) -> SandboxError {
     SandboxError::Install {
         reason: reason.into(),
     }
@@ -123,12 +139,7 @@ fn build_in(
     progress(Stage::Build);
     let source = work.join("source");
     private_dir(&source)?;
-    for (name, text) in [
-        ("harness.py", HARNESS),
-        ("snapshot.py", SNAPSHOT),
-        ("world.wit", WORLD),
-        ("make_runtime.py", MAKE),
-    ] {
+    for (name, text) in SOURCES.iter().chain(&[("make_runtime.py", MAKE)]) {
         let file = source.join(name);
         fs::write(&file, text).map_err(SandboxError::io(&file))?;
     }
@@ -166,7 +177,7 @@ fn run(command: &mut Command, otherwise: &str) -> Result<(), SandboxError> {
 }
 
 /// A Python that can run the tool: `DUNWU_PYTHON`, `python3` or `python`, at least 3.10.
-fn find_python() -> Result<String, SandboxError> {
+pub(super) fn find_python() -> Result<String, SandboxError> {
     let chosen = std::env::var("DUNWU_PYTHON").ok();
     let names: Vec<String> = match chosen {
         Some(name) => vec![name],

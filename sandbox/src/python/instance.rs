@@ -4,13 +4,17 @@ use serde_json::Value;
 use wasmtime::component::{InstancePre, TypedFunc};
 use wasmtime::{Store, StoreContextMut};
 
+use super::partner::{Line, Partner};
 use crate::guest::{self, Guest};
 use crate::{Engine, Execution, Exit, Limits, SandboxError};
 
-/// What the host keeps beside an interpreter that runs tests: the one that holds the solution.
+/// What the host keeps beside an interpreter that takes part in a test.
 #[derive(Default)]
 pub(crate) struct Side {
-    pub(crate) solution: Option<Box<Interpreter>>,
+    /// The other one: the solution's, where this is that of the tests.
+    pub(crate) partner: Option<Partner>,
+    /// Where the tests are reached, where this is the solution's and may call back.
+    pub(crate) tests: Option<Line>,
     /// How the solution's instance ended, if it did.
     pub(crate) died: Option<Exit>,
 }
@@ -21,6 +25,7 @@ type Handle = TypedFunc<(Vec<u8>,), (Vec<u8>,)>;
 pub(crate) struct Interpreter {
     store: Store<Guest<Side>>,
     handle: Handle,
+    stack_bytes: u64,
 }
 
 impl Interpreter {
@@ -44,7 +49,11 @@ impl Interpreter {
         })?;
         // Instantiation is the host's work: the guest's fuel starts here.
         guest::rearm(&mut store, limits)?;
-        Ok(Self { store, handle })
+        Ok(Self {
+            store,
+            handle,
+            stack_bytes: limits.stack_bytes,
+        })
     }
 
     pub(crate) fn give_stdin(&mut self, stdin: Vec<u8>) {
@@ -79,20 +88,30 @@ impl Interpreter {
         guest::execution(self.store, exit)
     }
 
+    pub(crate) fn stack_bytes(&self) -> u64 {
+        self.stack_bytes
+    }
+
     pub(crate) fn fuel_used(&self) -> u64 {
         guest::fuel_used(&self.store)
     }
 }
 
-/// The import through which tests reach the solution: bytes there, bytes back. Nothing else connects
-/// the two instances.
+/// The import through which the two sides reach each other: bytes there, bytes back. Nothing else connects them.
 pub(crate) fn call_out(
     mut store: StoreContextMut<'_, Guest<Side>>,
-    (request,): (Vec<u8>,),
+    (message,): (Vec<u8>,),
 ) -> wasmtime::Result<(Vec<u8>,)> {
     let side = &mut store.data_mut().host;
-    let reply = match side.solution.as_mut() {
-        Some(solution) => solution.ask_bytes(request),
+    if let Some(line) = &side.tests {
+        return Ok((line.ask(message)?,));
+    }
+    let reply = match side.partner.take() {
+        Some(partner) => {
+            let (partner, reply) = partner.tell(message);
+            side.partner = partner;
+            reply
+        }
         None => Err(side
             .died
             .clone()
@@ -101,7 +120,7 @@ pub(crate) fn call_out(
     let reply = reply.unwrap_or_else(|exit| {
         let dead = serde_json::json!({ "dead": exit.to_string() });
         side.died = Some(exit);
-        side.solution = None;
+        side.partner = None;
         dead.to_string().into_bytes()
     });
     Ok((reply,))

@@ -3,11 +3,15 @@
 //!
 //! - `runtime/`: the harness that runs inside, what makes its snapshot cheap, its WIT world, and the script that makes the component
 //! - [`install`]: makes and keeps the component
+//! - `calibrate`: what a second of CPython is worth in fuel
 //! - `instance`: one interpreter
+//! - `partner`: the solution's interpreter while a test runs, which may call back
 //! - `testing`: a solution in one instance, its tests in another
 
+mod calibrate;
 pub mod install;
 mod instance;
+mod partner;
 mod testing;
 
 use serde::Deserialize;
@@ -18,8 +22,14 @@ use crate::guest::Guest;
 use crate::wasi::preview2;
 use crate::{Engine, Execution, Exit, Limits, SandboxError};
 
+pub use calibrate::{Calibration, calibrate};
 use instance::{Interpreter, Side};
 pub use testing::{Case, CaseOutcome, TestRequest, Verdict};
+
+/// Fuel that is worth a second of CPython: what programs of the kind that models write use of it here, in the time that CPython needs for
+/// them, as measured in `sandbox/results`. A constant, so that verdicts are the same on every machine; `dunwu sandbox install` says
+/// what a second is worth on this one.
+pub const FUEL_OF_A_SECOND: u64 = 10_000_000_000;
 
 /// What runs Python programs: the compiled interpreter, ready to be instantiated.
 pub struct Python {
@@ -43,6 +53,9 @@ struct Ended {
     code: i32,
     #[serde(default)]
     exception: String,
+    /// Why this Python cannot do what the program needs, where that is so.
+    #[serde(default)]
+    cannot: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -153,6 +166,11 @@ impl Python {
     fn instantiate(&self, limits: &Limits) -> Result<Interpreter, SandboxError> {
         Interpreter::new(&self.engine, &self.prepared, limits)
     }
+}
+
+/// Why this Python could not run a program that did not end well, if it says so.
+fn cannot(reply: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Ended>(reply).ok()?.cannot
 }
 
 /// What the harness says about the end of a program. The program shares the interpreter with it, so

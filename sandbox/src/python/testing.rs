@@ -7,7 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Python, ended};
+use super::partner::Partner;
+use super::{Python, cannot, ended};
 use crate::{Exit, Limits, SandboxError};
 
 /// One test: statements that raise `AssertionError`, or anything else, if the solution is wrong.
@@ -25,8 +26,12 @@ pub struct TestRequest {
     /// Statements that come before each test, such as imports. They run on the tests' side: they
     /// are as trusted as the tests.
     pub setup: String,
-    /// The function under test, which tests may call `candidate`. Without one, every function that
-    /// a test calls and that neither it nor the standard library defines is the solution's.
+    /// The task's prompt, or what of it is code: where it is Python (a function's head, the classes that a solution is given), both
+    /// sides get its definitions. Default: none.
+    #[serde(default)]
+    pub prompt: Option<String>,
+    /// The function under test, which tests may call `candidate`: a name, or an expression such as `Solution().twoSum`. Without one,
+    /// every function that a test calls and that neither it nor the standard library defines is the solution's.
     pub entry_point: Option<String>,
     /// The tests. Each meets a fresh instance of the solution.
     pub cases: Vec<Case>,
@@ -42,8 +47,10 @@ pub enum Verdict {
     Passed,
     /// It did not, for this reason.
     Failed(String),
-    /// The test needs something that cannot be had without trusting the solution.
+    /// What the solution gave cannot be judged without trusting it, or needs a Python with more than the standard library.
     Unverified(String),
+    /// The test cannot be carried out, whatever the solution is: an error about the task.
+    Broken(String),
     /// The host ran out of time: the test says nothing about the solution and may be repeated.
     Fault(String),
 }
@@ -70,6 +77,16 @@ enum JudgedAs {
     Passed,
     Failed,
     Unverified,
+    Broken,
+}
+
+/// What is run before a solution.
+#[derive(Default, Deserialize)]
+struct Prelude {
+    #[serde(default)]
+    prelude: Vec<String>,
+    #[serde(default)]
+    classes: Vec<String>,
 }
 
 impl Python {
@@ -85,8 +102,18 @@ impl Python {
         limits.validate()?;
         let mut outcomes = Vec::with_capacity(request.cases.len());
         let mut judge = None;
+        let prelude = match self.prelude(request, limits, &mut judge)? {
+            Ok(prelude) => prelude,
+            Err(verdict) => {
+                outcomes.push(CaseOutcome {
+                    verdict,
+                    fuel_used: 0,
+                });
+                return Ok(outcomes);
+            }
+        };
         for case in &request.cases {
-            let outcome = self.test_one(request, case, limits, &mut judge)?;
+            let outcome = self.test_one(request, case, limits, &prelude, &mut judge)?;
             let passed = outcome.verdict == Verdict::Passed;
             outcomes.push(outcome);
             if request.stop_at_failure && !passed {
@@ -96,22 +123,61 @@ impl Python {
         Ok(outcomes)
     }
 
+    /// What `request` has for the solution's side, as the tests' side reads it; a verdict if it cannot be read.
+    fn prelude(
+        &mut self,
+        request: &TestRequest,
+        limits: &Limits,
+        judge: &mut Option<super::Interpreter>,
+    ) -> Result<Result<Prelude, Verdict>, SandboxError> {
+        if request.setup.trim().is_empty() && request.prompt.is_none() {
+            return Ok(Ok(Prelude::default()));
+        }
+        let mut tests = self.interpreter(limits)?;
+        let reply = tests.ask(&serde_json::json!({
+            "op": "prelude",
+            "setup": request.setup,
+            "prompt": request.prompt,
+            "entry_point": request.entry_point,
+        }));
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(exit) => return Ok(Err(test_ended(&exit))),
+        };
+        *judge = Some(tests);
+        if let Ok(judged) = serde_json::from_slice::<Judged>(&reply) {
+            return Ok(Err(judged.into_verdict()));
+        }
+        let prelude = serde_json::from_slice(&reply)
+            .map_err(|error| SandboxError::protocol(format!("the tests' side: {error}")))?;
+        Ok(Ok(prelude))
+    }
+
     fn test_one(
         &mut self,
         request: &TestRequest,
         case: &Case,
         limits: &Limits,
+        prelude: &Prelude,
         judge: &mut Option<super::Interpreter>,
     ) -> Result<CaseOutcome, SandboxError> {
         let mut solution = self.interpreter(limits)?;
-        let load = serde_json::json!({ "op": "load", "program": request.solution });
-        let loaded = match solution.ask(&load) {
-            Ok(reply) => ended(&reply, &solution),
-            Err(exit) => exit,
+        let load = serde_json::json!({
+            "op": "load",
+            "program": request.solution,
+            "prelude": prelude.prelude,
+            "classes": prelude.classes,
+        });
+        let (loaded, cannot) = match solution.ask(&load) {
+            Ok(reply) => (ended(&reply, &solution), cannot(&reply)),
+            Err(exit) => (exit, None),
         };
         if loaded != Exit::Finished {
             let fuel_used = solution.fuel_used();
-            let verdict = died(&loaded);
+            let verdict = match cannot {
+                Some(reason) => Verdict::Unverified(format!("the solution: {reason}")),
+                None => died(&loaded),
+            };
             return Ok(CaseOutcome { verdict, fuel_used });
         }
         let mut tests = match judge.take() {
@@ -122,24 +188,21 @@ impl Python {
             None => self.interpreter(limits)?,
         };
         let side = tests.side();
-        side.solution = Some(Box::new(solution));
+        side.partner = Some(Partner::Rests(Box::new(solution)));
         side.died = None;
         let reply = tests.ask(&serde_json::json!({
             "op": "judge",
             "setup": request.setup,
+            "prompt": request.prompt,
             "test": case.code,
             "entry_point": request.entry_point,
         }));
         let side = tests.side();
         let solution_died = side.died.take();
-        let fuel_used = side
-            .solution
-            .take()
-            .map_or(0, |solution| solution.fuel_used());
+        let fuel_used = side.partner.take().map_or(0, |partner| partner.fuel_used());
         let verdict = match (&reply, solution_died) {
             (_, Some(exit)) => died(&exit),
-            (Err(exit), None) if exit.is_fault() => Verdict::Fault(format!("the test: {exit}")),
-            (Err(exit), None) => Verdict::Failed(format!("the test: {exit}")),
+            (Err(exit), None) => test_ended(exit),
             (Ok(reply), None) => judged(reply)?,
         };
         // An instance that trapped is not used again.
@@ -150,20 +213,35 @@ impl Python {
     }
 }
 
+/// The verdict where the tests' own instance ended before it said anything: the solution's was alive.
+fn test_ended(exit: &Exit) -> Verdict {
+    if exit.is_fault() {
+        return Verdict::Fault(format!("the test: {exit}"));
+    }
+    Verdict::Broken(format!("the test: {exit}"))
+}
+
 /// The verdict on a solution whose instance ended before it answered.
 fn died(exit: &Exit) -> Verdict {
-    match exit.is_fault() {
-        true => Verdict::Fault(exit.to_string()),
-        false => Verdict::Failed(format!("the solution: {exit}")),
+    if exit.is_fault() {
+        return Verdict::Fault(exit.to_string());
     }
+    Verdict::Failed(format!("the solution: {exit}"))
 }
 
 fn judged(reply: &[u8]) -> Result<Verdict, SandboxError> {
     let judged: Judged = serde_json::from_slice(reply)
         .map_err(|error| SandboxError::protocol(format!("the tests' side: {error}")))?;
-    Ok(match judged.verdict {
-        JudgedAs::Passed => Verdict::Passed,
-        JudgedAs::Failed => Verdict::Failed(judged.reason),
-        JudgedAs::Unverified => Verdict::Unverified(judged.reason),
-    })
+    Ok(judged.into_verdict())
+}
+
+impl Judged {
+    fn into_verdict(self) -> Verdict {
+        match self.verdict {
+            JudgedAs::Passed => Verdict::Passed,
+            JudgedAs::Failed => Verdict::Failed(self.reason),
+            JudgedAs::Unverified => Verdict::Unverified(self.reason),
+            JudgedAs::Broken => Verdict::Broken(self.reason),
+        }
+    }
 }

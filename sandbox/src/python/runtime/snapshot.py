@@ -63,8 +63,9 @@ REQUESTS = (
     {"op": "run", "program": "import sys\nsys.exit(1)"},
     {"op": "load", "program": "def f(a, b=2):\n    return [a, (b, 'c')]\n"},
     {"op": "get", "name": "f"},
-    {"op": "call", "of": 0, "effects": False, "args": [1, [2, {"t": [3, "x"]}]], "kwargs": {}},
-    {"op": "judge", "setup": "", "test": "assert [2, (1, 'a')] != {3}, 'no'", "entry_point": None},
+    {"op": "call", "of": 0, "args": [1, {"l": [1, [2, {"t": [3, "x"]}]]}], "kwargs": {"d": [2, [None, []]]}},
+    {"op": "prelude", "setup": "import math", "prompt": "Write it.", "entry_point": None},
+    {"op": "judge", "setup": "import math", "test": "assert [2, (1, 'a')] != {3}, 'no'", "entry_point": None},
 )
 
 _MARK = (0x6E756477, 0x9E3779B9, 0x7F4A7C15, 0xF39CC060, 0x5CEDC834, 0x2FE1C2A5)
