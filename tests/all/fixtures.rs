@@ -81,14 +81,7 @@ pub fn sums() -> Generator {
 
 /// Samples and judges on one thread.
 pub fn collector<'a>(bundle: &'a Bundle, judge: &'a Judge) -> RolloutCollector<'a> {
-    RolloutCollector {
-        encoder: &bundle.codec.encoder,
-        judge,
-        eos: &bundle.codec.eos,
-        batch_rows: 64,
-        workers: 1,
-        recorded_tokens: 0,
-    }
+    RolloutCollector::new(&bundle.codec.encoder, judge, &bundle.codec.eos)
 }
 
 /// Two small GRPO steps from the same start, and the policy after them.
@@ -119,6 +112,7 @@ pub fn two_grpo_steps(
         sampling: &sampling,
         judge: &judge,
         reference: (config.beta > 0.0).then_some(reference),
+        objective: None,
         scoring: Scoring {
             token_budget,
             head: HeadConfig {

@@ -35,6 +35,9 @@ pub enum PromptError {
         /// Longest sequence of the model, in tokens.
         context: usize,
     },
+    /// Sampling was broken off.
+    #[error("sampling was broken off")]
+    Cancelled,
     /// Nothing is left to feed.
     #[error("the prompt is empty")]
     Empty,

@@ -200,16 +200,16 @@ pub fn answer(
 ) -> Option<String> {
     judge.answer(&Sample {
         task: &group.task,
-        completion: &completion.text,
+        completion: completion.text(),
         truncated: completion.truncated(),
-        completion_tokens: completion.tokens.len(),
+        completion_tokens: completion.sampled_tokens(),
     })
 }
 
 /// Mean length and share cut off; `None` of nothing.
 fn shape(groups: &[RolloutGroup]) -> Option<(f64, f64)> {
     let completions: Vec<&Completion> = groups.iter().flat_map(|g| &g.completions).collect();
-    let lengths: Vec<f64> = completions.iter().map(|c| c.tokens.len() as f64).collect();
+    let lengths: Vec<f64> = completions.iter().map(|c| c.sampled_tokens() as f64).collect();
     let truncated = completions.iter().filter(|c| c.truncated()).count();
     let count = completions.len();
     (count > 0).then(|| (mean(&lengths), truncated as f64 / count as f64))

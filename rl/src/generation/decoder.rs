@@ -36,6 +36,9 @@ pub(super) trait Decoder {
     fn read(&mut self, prompts: &[&[u32]]) -> Vec<Arc<Self::Prefix>>;
     /// Starts a completion in a free slot.
     fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>);
+    /// Goes on in a slot with tokens that were not drawn. `past` is all that it has to have read when it has; of these
+    /// tokens, prompt included, the first `read` are there. It is no longer recorded.
+    fn extend(&mut self, slot: usize, past: &[u32], read: usize);
     /// Frees a slot. Where its completion is on the tape, if it was recorded.
     fn leave(&mut self, slot: usize) -> Option<Track>;
     /// Draws the next tokens of each row: one, or as many as it pays to draw before anybody looks.
@@ -142,6 +145,17 @@ mod on_host {
         }
     }
 
+    impl HostDecoder<'_> {
+        /// The track of a slot, which is not recorded from then on: what room it was promised and has not used is free.
+        fn promised_back(&mut self, slot: usize) -> Option<Track> {
+            let track = self.tracks[slot].take()?;
+            if let Some(tape) = &mut self.tape {
+                tape.release(self.longest - track.tokens.len());
+            }
+            Some(track)
+        }
+    }
+
     impl Decoder for HostDecoder<'_> {
         type Prefix = Prefix;
 
@@ -165,13 +179,21 @@ mod on_host {
             self.cache.admit(slot, prefix.clone());
         }
 
+        fn extend(&mut self, slot: usize, past: &[u32], read: usize) {
+            // Its records stay on the tape, but nothing leads to them.
+            self.promised_back(slot);
+            let c = Host::new();
+            let positions: Vec<usize> = (read..past.len()).collect();
+            let cache = &mut self.cache;
+            let attend = |layer: usize, qkv: &Qkv<_>| cache.attend_run(layer, slot, qkv);
+            self.model
+                .stream(&c, &past[read..], &positions, attend, |_, _| {});
+            self.cache.advance_run(slot, positions.len());
+        }
+
         fn leave(&mut self, slot: usize) -> Option<Track> {
             self.cache.leave(slot);
-            let track = self.tracks[slot].take()?;
-            if let Some(tape) = &mut self.tape {
-                tape.release(self.longest - track.tokens.len());
-            }
-            Some(track)
+            self.promised_back(slot)
         }
 
         fn advance(&mut self, rows: &[Row], draw: Draw) -> Vec<Vec<Choice>> {
@@ -305,6 +327,13 @@ impl Decoder for TensorDecoder<'_> {
 
     fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>) {
         self.ring.admit(slot, prefix);
+    }
+
+    fn extend(&mut self, slot: usize, past: &[u32], _: usize) {
+        // The ring has one column a step for all slots, and none for what comes in between.
+        for prefix in self.read(&[past]) {
+            self.ring.admit(slot, &prefix);
+        }
     }
 
     fn leave(&mut self, _: usize) -> Option<Track> {

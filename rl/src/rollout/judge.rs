@@ -1,24 +1,19 @@
 //! The rubric on its own threads, with a deadline: a judge that fails or hangs is a fault that is
 //! counted, never a reward of 0, and never stops the run.
 //!
-//! A rubric with components that take batches is given all completions that wait, at once: the first alone, then
-//! whatever ended while it was busy. A batch that fails, panics or takes too long says nothing about its members: each
-//! that got no verdict is then judged alone, with a deadline of its own.
+//! As many completions are judged at a time as there are cores, and the deadline of each counts from when its work
+//! begins: how long it waited does not matter. Where a component of the rubric takes several completions at once, it is
+//! given whole groups, in their order, when the last member has ended, so that what it is shown does not depend on which
+//! was faster. A group that fails, panics or takes too long says nothing about its members: each that got no verdict is
+//! then judged alone, with a deadline of its own.
 
 use std::{sync::Arc, time::Duration};
 
 use dunwu_datasets::Task;
 use dunwu_rewards::{RewardError, RewardOutcome, Rubric, Sample};
-use tokio::{
-    runtime::Runtime,
-    sync::{
-        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-        oneshot,
-    },
-};
+use tokio::sync::oneshot;
 
-/// Completions that are judged at once, at most.
-const LARGEST_BATCH: usize = 64;
+use super::pool::{Cancelled, Failure, Pool};
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +27,7 @@ pub enum JudgeError {
         /// The deadline.
         seconds: f64,
     },
-    /// What an earlier sitting of the run was told.
+    /// What an earlier session of the run was told.
     #[error("{message}")]
     Earlier {
         /// The message.
@@ -61,27 +56,44 @@ impl JudgeError {
 pub struct Submission {
     /// What was asked.
     pub task: Arc<Task>,
-    /// What was answered.
+    /// What was answered: the last turn.
     pub text: String,
     /// Whether the answer was cut off.
     pub truncated: bool,
-    /// Its length in tokens.
+    /// Its length in tokens, of all turns of the model.
     pub tokens: usize,
 }
 
 /// Scores completions while the model goes on sampling.
-pub struct Judge {
+#[derive(Debug)]
+pub struct Judge(Arc<Court>);
+
+/// The rubric and its threads; what is judged alone after its group failed is queued from there.
+#[derive(Debug)]
+struct Court {
     rubric: Arc<Rubric>,
-    deadline: Duration,
-    runtime: Option<Runtime>,
-    /// Where completions wait for the next batch; nothing if no component takes batches.
-    waiting: Option<UnboundedSender<Waiting>>,
+    pool: Pool,
 }
 
-/// A verdict that is on its way.
-pub struct Pending(oneshot::Receiver<Verdict>);
+/// What became of a completion.
+pub type Verdict = Result<RewardOutcome, JudgeError>;
 
-type Verdict = Result<RewardOutcome, JudgeError>;
+/// A verdict that is on its way, or known.
+#[derive(Debug)]
+pub struct Pending(Awaited);
+
+#[derive(Debug)]
+enum Awaited {
+    Later(oneshot::Receiver<Verdict>),
+    Known(Box<Verdict>),
+}
+
+impl Pending {
+    /// A verdict that needs no judge.
+    pub fn known(verdict: Verdict) -> Self {
+        Self(Awaited::Known(Box::new(verdict)))
+    }
+}
 
 /// A completion without a verdict.
 struct Waiting {
@@ -90,129 +102,138 @@ struct Waiting {
 }
 
 impl Judge {
-    /// A judge with threads of its own.
+    /// A judge with as many threads of its own as there are cores.
     ///
     /// # Errors
     /// When the threads cannot be started.
     pub fn new(rubric: Rubric, deadline: Duration) -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("judge")
-            .enable_time()
-            .build()?;
-        let rubric = Arc::new(rubric);
-        let waiting = rubric.takes_batches().then(|| {
-            let (waiting, inbox) = unbounded_channel();
-            runtime.spawn(judge_batches(rubric.clone(), deadline, inbox));
-            waiting
-        });
-        Ok(Self {
-            rubric,
-            deadline,
-            runtime: Some(runtime),
-            waiting,
-        })
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_threads(rubric, deadline, cores)
+    }
+
+    /// A judge with `threads` threads of its own, at least one.
+    ///
+    /// # Errors
+    /// When the threads cannot be started.
+    pub fn with_threads(
+        rubric: Rubric,
+        deadline: Duration,
+        threads: usize,
+    ) -> std::io::Result<Self> {
+        Ok(Self(Arc::new(Court {
+            rubric: Arc::new(rubric),
+            pool: Pool::new(threads, deadline)?,
+        })))
     }
 
     /// The rubric in use.
     pub fn rubric(&self) -> &Rubric {
-        &self.rubric
+        &self.0.rubric
     }
 
-    /// Starts scoring, or has it wait for the next batch, and returns at once.
+    /// Whether completions are judged group by group: [`Self::submit_group`] then has to get each group whole.
+    pub fn judges_groups(&self) -> bool {
+        self.0.rubric.takes_batches()
+    }
+
+    /// Threads that are still at work whose deadline has passed: rewards that hang. Others have taken their places.
+    pub fn lost_threads(&self) -> usize {
+        self.0.pool.lost()
+    }
+
+    /// Starts scoring a completion by itself, and returns at once.
     pub fn submit(&self, submission: Submission) -> Pending {
-        let (reply, pending) = oneshot::channel();
-        let submission = Arc::new(submission);
-        let waiting = Waiting { submission, reply };
-        let alone = match &self.waiting {
-            Some(batches) => batches.send(waiting).err().map(|refused| refused.0),
-            None => Some(waiting),
-        };
-        if let Some(waiting) = alone {
-            let alone = judge_alone(self.rubric.clone(), self.deadline, waiting);
-            self.runtime().spawn(alone);
+        let (waiting, pending) = waiting(submission);
+        judge_alone(&self.0, waiting);
+        pending
+    }
+
+    /// Starts scoring the completions of one task, in their order, and returns at once. They are judged together where
+    /// [`Self::judges_groups`].
+    pub fn submit_group(&self, group: Vec<Submission>) -> Vec<Pending> {
+        let (members, pending): (Vec<_>, Vec<_>) = group.into_iter().map(waiting).unzip();
+        if self.judges_groups() && members.len() > 1 {
+            judge_together(&self.0, members);
+        } else {
+            members.into_iter().for_each(|member| judge_alone(&self.0, member));
         }
-        Pending(pending)
+        pending
     }
 
     /// Waits for a verdict.
-    pub fn verdict(&self, pending: Pending) -> Result<RewardOutcome, JudgeError> {
-        match self.runtime().block_on(pending.0) {
-            Ok(verdict) => verdict,
-            Err(lost) => Err(JudgeError::Panic(lost.to_string())),
-        }
-    }
-
-    fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("only drop takes it away")
-    }
-}
-
-impl Drop for Judge {
-    fn drop(&mut self) {
-        // A judge that hangs must not keep the program from ending.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+    pub fn verdict(&self, pending: Pending) -> Verdict {
+        match pending.0 {
+            Awaited::Known(verdict) => *verdict,
+            Awaited::Later(receiver) => receiver
+                .blocking_recv()
+                .unwrap_or_else(|lost| Err(JudgeError::Panic(lost.to_string()))),
         }
     }
 }
 
-/// Judges what waits, a batch at a time, until no more can come.
-async fn judge_batches(
-    rubric: Arc<Rubric>,
-    deadline: Duration,
-    mut inbox: UnboundedReceiver<Waiting>,
-) {
-    let mut batch = Vec::new();
-    while inbox.recv_many(&mut batch, LARGEST_BATCH).await > 0 {
-        let batch = std::mem::take(&mut batch);
-        if batch.len() == 1 {
-            for waiting in batch {
-                judge_alone(rubric.clone(), deadline, waiting).await;
-            }
-            continue;
-        }
-        let shown: Vec<_> = batch.iter().map(|w| w.submission.clone()).collect();
-        let judge = rubric.clone();
-        let said = within(deadline, move || {
-            let samples: Vec<Sample> = shown.iter().map(|s| sample(s)).collect();
-            judge.score_batch(&samples)
-        });
-        // Without a verdict of the batch, all are judged alone.
-        let mut said = said.await.unwrap_or_default().into_iter();
-        for waiting in batch {
+fn waiting(submission: Submission) -> (Waiting, Pending) {
+    let (reply, pending) = oneshot::channel();
+    let waiting = Waiting {
+        submission: Arc::new(submission),
+        reply,
+    };
+    (waiting, Pending(Awaited::Later(pending)))
+}
+
+/// Queues the completions of a group as one piece of work.
+fn judge_together(court: &Arc<Court>, members: Vec<Waiting>) {
+    let rubric = court.rubric.clone();
+    let shown: Vec<Arc<Submission>> = members.iter().map(|m| m.submission.clone()).collect();
+    // The threads must not keep the judge alive: who drops it wants it to end.
+    let later = Arc::downgrade(court);
+    let work = move |cancelled: &Cancelled| score(&rubric, &shown, cancelled);
+    court.pool.submit(work, move |said| {
+        // Without a verdict of the group, all are judged alone.
+        let mut said = said.unwrap_or_default().into_iter();
+        for member in members {
             match said.next() {
-                Some(Ok(outcome)) => tell(waiting, Ok(outcome)),
-                Some(Err(error)) if error.is_undecided() => tell(waiting, Err(error.into())),
+                Some(Ok(outcome)) => tell(member, Ok(outcome)),
+                Some(Err(error)) if error.is_undecided() => tell(member, Err(error.into())),
                 Some(Err(_)) | None => {
-                    tokio::spawn(judge_alone(rubric.clone(), deadline, waiting));
+                    if let Some(court) = later.upgrade() {
+                        judge_alone(&court, member);
+                    }
                 }
             }
         }
-    }
+    });
 }
 
-/// Judges one completion on a thread of its own.
-async fn judge_alone(rubric: Arc<Rubric>, deadline: Duration, waiting: Waiting) {
+/// Queues one completion.
+fn judge_alone(court: &Arc<Court>, waiting: Waiting) {
+    let rubric = court.rubric.clone();
+    let seconds = court.pool.deadline().as_secs_f64();
     let shown = waiting.submission.clone();
-    let verdict = within(deadline, move || rubric.score(&sample(&shown))).await;
-    tell(
-        waiting,
-        verdict.and_then(|verdict| verdict.map_err(JudgeError::from)),
-    );
+    let work = move |cancelled: &Cancelled| score(&rubric, &[shown], cancelled).pop();
+    court.pool.submit(work, move |said| {
+        let verdict = match said {
+            Ok(Some(verdict)) => verdict.map_err(JudgeError::from),
+            Ok(None) => Err(JudgeError::Panic("the rubric gave no verdict".to_owned())),
+            Err(Failure::Deadline) => Err(JudgeError::Deadline { seconds }),
+            Err(Failure::Panic(message)) => Err(JudgeError::Panic(message)),
+        };
+        tell(waiting, verdict);
+    });
 }
 
-/// What `work` says, if it says it in time.
-async fn within<T: Send + 'static>(
-    deadline: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, JudgeError> {
-    match tokio::time::timeout(deadline, tokio::task::spawn_blocking(work)).await {
-        Ok(Ok(said)) => Ok(said),
-        Ok(Err(panic)) => Err(JudgeError::Panic(panic.to_string())),
-        Err(_) => Err(JudgeError::Deadline {
-            seconds: deadline.as_secs_f64(),
-        }),
+/// What the rubric says of some completions of one task: the one place where rewards are asked.
+fn score(
+    rubric: &Rubric,
+    shown: &[Arc<Submission>],
+    cancelled: &Cancelled,
+) -> Vec<Result<RewardOutcome, RewardError>> {
+    if cancelled.is_set() {
+        return Vec::new();
+    }
+    let samples: Vec<Sample> = shown.iter().map(|shown| sample(shown)).collect();
+    match &samples[..] {
+        [only] => vec![rubric.score(only)],
+        _ => rubric.score_batch(&samples),
     }
 }
 

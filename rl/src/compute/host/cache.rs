@@ -184,6 +184,40 @@ impl Cache {
         (out, sums)
     }
 
+    /// The same for several new tokens of one slot, which follow each other: each sees all before it, and itself.
+    pub(crate) fn attend_run(&mut self, layer: usize, slot: usize, qkv: &Qkv<Rows>) -> (Rows, Rows) {
+        let (heads, arch) = (self.heads, self.arch);
+        let (width, count) = (heads.query * heads.dim, qkv.key.rows());
+        let mut out = Rows::stale(count, width);
+        let mut sums = Rows::stale(count, heads.query);
+        let slot = &mut self.slots[slot];
+        for row in 0..count {
+            let place = slot.length + row;
+            let blocks = &mut slot.own[layer];
+            if place.is_multiple_of(BLOCK) {
+                blocks.push(Block::new(qkv.key.width()));
+            }
+            if let Some(block) = blocks.last_mut() {
+                block.set(place % BLOCK, qkv.key.row(row), qkv.value.row(row));
+            }
+        }
+        let slot = &*slot;
+        out.data_mut()
+            .par_chunks_exact_mut(width)
+            .zip(sums.data_mut().par_chunks_exact_mut(heads.query))
+            .enumerate()
+            .for_each_init(Vec::new, |scores, (row, (out, sums))| {
+                let blocks = || slot.blocks(layer, slot.length + row + 1);
+                arch.dispatch(|| attend(out, sums, qkv.query.row(row), blocks, heads, scores));
+            });
+        (out, sums)
+    }
+
+    /// Counts `tokens` that every layer has stored for one slot.
+    pub(crate) fn advance_run(&mut self, slot: usize, tokens: usize) {
+        self.slots[slot].length += tokens;
+    }
+
     /// Counts the token that every layer has stored for each of `slots`.
     pub(crate) fn advance(&mut self, slots: &[usize]) {
         for &slot in slots {

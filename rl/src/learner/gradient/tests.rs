@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData, activation::log_softmax};
 
 use super::*;
-use crate::{compute::tensor::{index, Tensors}, learner::{pack, token_logprobs, Sequence}, model::{config::Family, lora::Lora, parameters::to_host, weights::HostTensor, Engine, ModelConfig, ParameterVisitor, Precision}};
+use crate::{compute::tensor::{index, Tensors}, learner::{pack, token_logprobs, Segment, Sequence}, model::{config::Family, lora::Lora, parameters::to_host, weights::HostTensor, Engine, ModelConfig, ParameterVisitor, Precision}};
 
 fn config(family: Family) -> ModelConfig {
     ModelConfig {
@@ -46,9 +46,11 @@ fn model(family: Family) -> Transformer {
     .unwrap()
 }
 
-/// Prompts shared and not, ragged, a completion of one token, one longer than a block of queries.
+/// Prompts shared and not, ragged, a completion of one token, one longer than a block of queries, and one of several turns.
 fn sequences() -> Vec<Sequence> {
-    let prompt = |seed: u32, length: u32| (0..length).map(|i| (seed * 7 + i * 3) % 41).collect();
+    let prompt = |seed: u32, length: u32| -> Vec<u32> {
+        (0..length).map(|i| (seed * 7 + i * 3) % 41).collect()
+    };
     let shapes = [
         (1, 5, 4),
         (1, 5, 1),
@@ -58,11 +60,19 @@ fn sequences() -> Vec<Sequence> {
         (2, 3, 2),
     ];
     shapes
-        .map(|(seed, p, c)| Sequence {
-            prompt: prompt(seed, p),
-            completion: prompt(seed + p + c, c),
-        })
-        .into()
+        .map(|(seed, p, c)| Sequence::new(prompt(seed, p), prompt(seed + p + c, c)))
+        .into_iter()
+        .chain([Sequence::of_segments(
+            prompt(2, 3),
+            vec![
+                Segment::given(prompt(4, 2)),
+                Segment::sampled(prompt(5, 3)),
+                Segment::given(prompt(6, 70)),
+                Segment::sampled(prompt(7, 2)),
+                Segment::given(prompt(8, 1)),
+            ],
+        )])
+        .collect()
 }
 
 /// Weights of each token's squared log-probability and of its entropy.
@@ -146,8 +156,10 @@ fn by_autodiff(model: &Transformer, temperature: f32) -> Parameters {
     let order = &batches[0].members;
     let (mut logprobs, mut entropies) = (Vec::new(), Vec::new());
     for &member in order {
-        let Sequence { prompt, completion } = &sequences()[member];
-        let whole = [&prompt[..], completion].concat();
+        let sequence = &sequences()[member];
+        let marked: Vec<(u32, bool)> = sequence.marked().take(sequence.useful()).collect();
+        let read = sequence.prompt.iter().copied();
+        let whole: Vec<u32> = read.chain(marked.iter().map(|(token, _)| *token)).collect();
         let packing = crate::compute::packing::Packing::of_prompts([&whole[..whole.len() - 1]]);
         let stream = tracked.stream_packed(&c, &packing, |_, _| {});
         let hidden = tracked.last_norm().forward(&c, &stream);
@@ -156,7 +168,9 @@ fn by_autodiff(model: &Transformer, temperature: f32) -> Parameters {
             .div_scalar(temperature);
         let targets = index(whole[1..].iter().map(|&id| id as usize), &c.device);
         let all = log_softmax(logits, 1);
-        let own = |all: Tensor<1>| all.narrow(0, prompt.len() - 1, completion.len());
+        let sampled = (0..marked.len()).filter(|&place| marked[place].1);
+        let rows: Vec<usize> = sampled.map(|place| sequence.prompt.len() - 1 + place).collect();
+        let own = |all: Tensor<1>| all.select(0, index(rows.iter().copied(), &c.device));
         let entropy = (all.clone().exp() * all.clone()).sum_dim(1).neg();
         entropies.push(own(entropy.squeeze_dim::<1>(1)));
         let chosen = all.gather(1, targets.unsqueeze_dim(1));

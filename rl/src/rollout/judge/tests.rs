@@ -1,8 +1,11 @@
-//! A judge that takes batches and can be held up, so that what is in a batch is known.
+//! A reward that takes batches, and rewards that take their time.
 
-use std::sync::{
-    Mutex,
-    mpsc::{Receiver, Sender, channel},
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use dunwu_datasets::Prompt;
@@ -10,12 +13,9 @@ use dunwu_rewards::{Component, Reward, Score};
 
 use super::*;
 
-/// Scores a completion by its length. One called `gate` says that it has come and waits for leave; `bad` and `panic`
-/// spoil their whole batch, `slow` takes longer than any deadline here.
+/// Scores a completion by its length. `bad` and `panic` spoil their whole batch, `slow` takes longer than any deadline here.
 struct ByLength {
-    calls: Arc<Mutex<Vec<usize>>>,
-    come: Mutex<Sender<()>>,
-    leave: Mutex<Receiver<()>>,
+    calls: Arc<Mutex<Vec<Vec<String>>>>,
 }
 
 impl Reward for ByLength {
@@ -34,12 +34,9 @@ impl Reward for ByLength {
     }
 
     fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
-        self.calls.lock().unwrap().push(samples.len());
+        let texts = samples.iter().map(|sample| sample.completion.to_owned());
+        self.calls.lock().unwrap().push(texts.collect());
         let has = |text: &str| samples.iter().any(|sample| sample.completion == text);
-        if has("gate") {
-            self.come.lock().unwrap().send(()).unwrap();
-            self.leave.lock().unwrap().recv().unwrap();
-        }
         assert!(!has("panic"), "as told");
         if has("slow") {
             std::thread::sleep(Duration::from_secs(30));
@@ -64,67 +61,64 @@ impl Reward for ByLength {
     }
 }
 
-/// Verdicts of `texts`, which all come while another is being judged, and the lengths of the calls.
-fn judged_together(texts: &[&str], deadline: Duration) -> (Vec<Verdict>, Vec<usize>) {
-    let calls = Arc::new(Mutex::new(Vec::new()));
-    let ((come, has_come), (leave, may_leave)) = (channel(), channel());
-    let reward = Box::new(ByLength {
-        calls: calls.clone(),
-        come: Mutex::new(come),
-        leave: Mutex::new(may_leave),
-    });
-    let weight = 1.0;
-    let rubric = Rubric::new(vec![Component { weight, reward }], None).unwrap();
-    let judge = Judge::new(rubric, deadline).unwrap();
-    let task = Arc::new(Task {
-        id: "t".to_owned(),
-        prompt: Prompt::Text("?".to_owned()),
-        answer: String::new(),
-        columns: Default::default(),
-    });
-    let submit = |text: &&str| {
-        judge.submit(Submission {
-            task: task.clone(),
-            text: (*text).to_owned(),
-            truncated: false,
-            tokens: text.len(),
-        })
+fn judge(reward: impl Reward + 'static, deadline: Duration, threads: usize) -> Judge {
+    let component = Component {
+        weight: 1.0,
+        reward: Box::new(reward),
     };
-    let first = submit(&"gate");
-    has_come.recv().unwrap();
-    let pending: Vec<Pending> = texts.iter().map(submit).collect();
-    leave.send(()).unwrap();
-    assert_eq!(judge.verdict(first).unwrap().total, 4.0);
+    let rubric = Rubric::new(vec![component], None).unwrap();
+    Judge::with_threads(rubric, deadline, threads).unwrap()
+}
+
+fn submission(text: &str) -> Submission {
+    Submission {
+        task: Arc::new(Task {
+            id: "t".to_owned(),
+            prompt: Prompt::Text("?".to_owned()),
+            answer: String::new(),
+            columns: Default::default(),
+        }),
+        text: text.to_owned(),
+        truncated: false,
+        tokens: text.len(),
+    }
+}
+
+/// Verdicts of a group, and what the reward was shown at each call.
+fn judged_together(texts: &[&str], deadline: Duration) -> (Vec<Verdict>, Vec<Vec<String>>) {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let judge = judge(ByLength { calls: calls.clone() }, deadline, 2);
+    let group = texts.iter().map(|text| submission(text)).collect();
+    let pending = judge.submit_group(group);
     let verdicts = pending.into_iter().map(|p| judge.verdict(p)).collect();
     let calls = calls.lock().unwrap().clone();
     (verdicts, calls)
 }
 
 #[test]
-fn what_waits_is_judged_at_once_and_in_order() {
+fn a_group_is_judged_whole_and_in_order() {
     let (verdicts, calls) = judged_together(&["a", "bb", "", "dddd"], Duration::from_secs(60));
     let totals: Vec<f64> = verdicts.into_iter().map(|v| v.unwrap().total).collect();
     assert_eq!(totals, [1.0, 2.0, 0.0, 4.0]);
-    assert_eq!(calls, [1, 4]);
-    let many = vec!["a"; LARGEST_BATCH + 2];
-    let (_, calls) = judged_together(&many, Duration::from_secs(60));
-    assert_eq!(calls, [1, LARGEST_BATCH, 2]);
+    assert_eq!(calls, [["a", "bb", "", "dddd"]]);
 }
 
 #[test]
-fn a_batch_that_fails_or_panics_is_the_fault_of_one_member_alone() {
-    for (culprit, message) in [("bad", "as told"), ("panic", "panicked")] {
-        let (verdicts, calls) = judged_together(&["a", culprit, "cc"], Duration::from_secs(60));
+fn a_group_that_fails_or_panics_is_the_fault_of_one_member_alone() {
+    for (culprit, message) in [("bad", "as told"), ("panic", "panicked: as told")] {
+        let (verdicts, mut calls) = judged_together(&["a", culprit, "cc"], Duration::from_secs(60));
         assert_eq!(verdicts[0].as_ref().unwrap().total, 1.0);
         assert_eq!(verdicts[2].as_ref().unwrap().total, 2.0);
         let error = verdicts[1].as_ref().unwrap_err().to_string();
         assert!(error.contains(message), "{culprit}: {error}");
-        assert_eq!(calls, [1, 3, 1, 1, 1]);
+        assert_eq!(calls.remove(0), ["a", culprit, "cc"]);
+        calls.sort();
+        assert_eq!(calls, [["a"], [culprit], ["cc"]].map(|c| c.map(str::to_owned).to_vec()));
     }
 }
 
 #[test]
-fn a_batch_that_hangs_costs_only_the_slow_member_its_verdict() {
+fn a_group_that_hangs_costs_only_the_slow_member_its_verdict() {
     let (verdicts, _) = judged_together(&["a", "slow", "cc"], Duration::from_secs(2));
     assert_eq!(verdicts[0].as_ref().unwrap().total, 1.0);
     assert!(matches!(
@@ -132,4 +126,63 @@ fn a_batch_that_hangs_costs_only_the_slow_member_its_verdict() {
         Err(JudgeError::Deadline { seconds: 2.0 })
     ));
     assert_eq!(verdicts[2].as_ref().unwrap().total, 2.0);
+}
+
+/// Spins for 50 ms; `hang` waits until it may go on.
+struct Spins {
+    may_end: Arc<AtomicBool>,
+}
+
+impl Reward for Spins {
+    fn name(&self) -> &str {
+        "spins"
+    }
+
+    fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(50) {
+            std::hint::spin_loop();
+        }
+        while sample.completion == "hang" && !self.may_end.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(Some(1.0))
+    }
+}
+
+/// Waiting in line is not judging: 256 times 50 ms on two threads are 6.4 s, with a deadline of 1 s for each.
+#[test]
+fn the_deadline_counts_from_the_start_of_the_work() {
+    let may_end = Arc::new(AtomicBool::new(false));
+    let judge = judge(Spins { may_end }, Duration::from_secs(1), 2);
+    let begun = Instant::now();
+    let pending: Vec<Pending> = (0..256).map(|_| judge.submit(submission("x"))).collect();
+    let verdicts = pending.into_iter().map(|p| judge.verdict(p));
+    let missed = verdicts.filter(|verdict| verdict.is_err()).count();
+    assert_eq!(missed, 0);
+    assert!(begun.elapsed() > Duration::from_secs(6), "they had to wait");
+    assert_eq!(judge.lost_threads(), 0);
+}
+
+#[test]
+fn a_thread_that_hangs_is_replaced_and_counted_until_it_ends() {
+    let may_end = Arc::new(AtomicBool::new(false));
+    let reward = Spins {
+        may_end: may_end.clone(),
+    };
+    let judge = judge(reward, Duration::from_millis(500), 1);
+    let texts = ["hang", "x", "hang", "x"];
+    let pending: Vec<Pending> = texts.map(|text| judge.submit(submission(text))).into();
+    let verdicts: Vec<Verdict> = pending.into_iter().map(|p| judge.verdict(p)).collect();
+    let judged: Vec<bool> = verdicts.iter().map(Result::is_ok).collect();
+    assert_eq!(judged, [false, true, false, true]);
+    assert!(matches!(verdicts[2], Err(JudgeError::Deadline { .. })));
+    assert_eq!(judge.lost_threads(), 2);
+    may_end.store(true, Ordering::Release);
+    let begun = Instant::now();
+    while judge.lost_threads() > 0 && begun.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(judge.lost_threads(), 0, "they have ended, and are gone");
+    assert_eq!(judge.verdict(judge.submit(submission("x"))).unwrap().total, 1.0);
 }

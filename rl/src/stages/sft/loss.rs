@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Encoded, SftConfig};
-use crate::{learner::{batch_gradients, batch_logprobs, pack, BudgetError, GradientConfig, HeadConfig, Learner, MemorySection, MicroBatch, Sequence, Upstream}, model::Transformer, run::RunError, stages::sft::SftMetrics};
+use crate::{learner::{batch_logprobs, pack, stream_gradients, BudgetError, GradientConfig, HeadConfig, Learner, Likelihood, MemorySection, MicroBatch, Sequence}, model::Transformer, run::RunError, stages::sft::SftMetrics};
 
 /// Packs examples into micro-batches of at most `token_budget` rows, without padding. Rows of one
 /// example do not see those of another, but examples with the same prompt share its rows. Only what
@@ -16,24 +16,7 @@ pub fn pack_examples(
     token_budget: usize,
 ) -> Result<Vec<MicroBatch>, BudgetError> {
     let sequences: Vec<Sequence> = examples.iter().map(|e| e.sequence.clone()).collect();
-    let mut batches = pack(&sequences, token_budget)?;
-    for batch in &mut batches {
-        let learnt = batch.members.iter().map(|&member| &examples[member].learnt);
-        let learnt: Vec<bool> = learnt.flatten().copied().collect();
-        batch.lengths = batch
-            .members
-            .iter()
-            .map(|&m| examples[m].learnt_tokens())
-            .collect();
-        retain(&mut batch.rows, &learnt);
-        retain(&mut batch.targets, &learnt);
-    }
-    Ok(batches)
-}
-
-fn retain<T>(values: &mut Vec<T>, kept: &[bool]) {
-    let mut kept = kept.iter();
-    values.retain(|_| *kept.next().expect("a mark for each target"));
+    pack(&sequences, token_budget)
 }
 
 /// One update on `examples`, by the mean negative log-likelihood of all their tokens that are
@@ -51,21 +34,12 @@ pub fn step(
 ) -> Result<SftMetrics, RunError> {
     let start = Instant::now();
     let total: usize = examples.iter().map(Encoded::learnt_tokens).sum();
-    let scale = -1.0 / total.max(1) as f64;
-    let likelihood = |logprobs: &[f32]| {
-        let sum: f64 = logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
-        Upstream::of_logprobs(scale * sum, vec![scale as f32; logprobs.len()])
-    };
     let batches = pack_examples(examples, memory.token_budget)?;
     let zeros = learner.zeros();
-    let (gradients, outputs) = batch_gradients(
-        &learner.model,
-        &batches,
-        gradient,
-        memory.workers,
-        zeros,
-        |_, _, logprobs, _| likelihood(logprobs),
-    );
+    let likelihood = Likelihood::mean_of(total);
+    let (model, workers) = (&learner.model, memory.workers);
+    let (gradients, outputs) =
+        stream_gradients(model, &batches, gradient, workers, zeros, &likelihood);
     let loss: f64 = outputs.iter().map(|output| output.loss).sum();
     let entropy: f64 = outputs
         .iter()
