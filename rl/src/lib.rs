@@ -31,6 +31,7 @@ pub mod alarms;
 pub mod analysis;
 pub mod bench;
 pub mod bundle;
+pub(crate) mod checks;
 pub mod compute;
 pub mod config;
 pub mod device;

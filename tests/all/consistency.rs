@@ -308,9 +308,9 @@ fn gradients_by_recorded_passes_are_those_by_their_own() {
             .iter()
             .zip(&outputs)
             .flat_map(|(request, outputs)| {
-                outputs.iter().map(|output| {
-                    Sequence::new(request.prompt.clone(), output.tokens.clone())
-                })
+                outputs
+                    .iter()
+                    .map(|output| Sequence::new(request.prompt.clone(), output.tokens.clone()))
             })
             .collect();
         // Some of them, in several micro-batches, as when others are not trained on.

@@ -4,50 +4,29 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GROWTH_IN_A_WINDOW, STANDARD_ERRORS};
-use crate::{alarms::AlarmsSection, stages::grpo::GrpoMetrics};
-
-/// A number that comes out of a checkpoint as it went in. JSON numbers are read to within a unit of
-/// the last place only, which could move an alarm by a step.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-struct Exact(f64);
-
-impl From<Exact> for String {
-    fn from(number: Exact) -> Self {
-        number.0.to_string()
-    }
-}
-
-impl TryFrom<String> for Exact {
-    type Error = std::num::ParseFloatError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse().map(Self)
-    }
-}
+use super::{AlarmsSection, GROWTH_IN_A_WINDOW, RolloutVitals, STANDARD_ERRORS};
 
 /// What is remembered of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Figures {
-    reward: Exact,
-    reward_std: Exact,
-    completions: Exact,
-    length: Exact,
-    truncated: Exact,
+    reward: f64,
+    reward_std: f64,
+    completions: f64,
+    length: f64,
+    truncated: f64,
 }
 
 impl Figures {
     /// Nothing, when no completion was judged.
-    pub(super) fn of(metrics: &GrpoMetrics) -> Option<Self> {
+    pub(super) fn of(metrics: &RolloutVitals) -> Option<Self> {
         let known = metrics.reward_mean.is_finite() && metrics.length_mean.is_finite();
         known.then_some(Self {
-            reward: Exact(metrics.reward_mean),
-            reward_std: Exact(metrics.reward_std),
-            completions: Exact(metrics.completions as f64),
-            length: Exact(metrics.length_mean),
-            truncated: Exact(metrics.truncated),
+            reward: metrics.reward_mean,
+            reward_std: metrics.reward_std,
+            completions: metrics.completions as f64,
+            length: metrics.length_mean,
+            truncated: metrics.truncated,
         })
     }
 }
@@ -56,8 +35,8 @@ impl Figures {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Start {
-    length: Exact,
-    truncated: Exact,
+    length: f64,
+    truncated: f64,
 }
 
 /// The last steps of a stage, two windows of them at most.
@@ -68,8 +47,8 @@ pub(super) struct History {
     /// Averages over the first window.
     start: Option<Start>,
     /// Highest and lowest moving average of the reward.
-    best: Option<Exact>,
-    worst: Option<Exact>,
+    best: Option<f64>,
+    worst: Option<f64>,
 }
 
 impl History {
@@ -83,28 +62,28 @@ impl History {
             return;
         };
         if self.start.is_none() {
-            let average = |of| self.average(window, 0, of).map(Exact);
+            let average = |of| self.average(window, 0, of);
             let (length, truncated) = (average(|f| f.length), average(|f| f.truncated));
             self.start = length
                 .zip(truncated)
                 .map(|(length, truncated)| Start { length, truncated });
         }
-        let known = |old: Option<Exact>| old.map_or(reward, |old| old.0);
-        self.best = Some(Exact(known(self.best).max(reward)));
-        self.worst = Some(Exact(known(self.worst).min(reward)));
+        let known = |old: Option<f64>| old.unwrap_or(reward);
+        self.best = Some(known(self.best).max(reward));
+        self.worst = Some(known(self.worst).min(reward));
     }
 
     /// The mean over a window that ended `ago` windows ago; `None` when it is not full.
-    fn average(&self, window: usize, ago: usize, of: fn(&Figures) -> Exact) -> Option<f64> {
+    fn average(&self, window: usize, ago: usize, of: fn(&Figures) -> f64) -> Option<f64> {
         let end = self.recent.len().checked_sub(ago * window)?;
         let begin = end.checked_sub(window)?;
-        let values = self.recent.range(begin..end).map(|figures| of(figures).0);
+        let values = self.recent.range(begin..end).map(of);
         Some(values.sum::<f64>() / window as f64)
     }
 
     /// Whether completions grow while the reward does not.
     pub(super) fn runaway(&self, config: &AlarmsSection) -> Option<String> {
-        let both = |of: fn(&Figures) -> Exact| {
+        let both = |of: fn(&Figures) -> f64| {
             let now = self.average(config.window, 0, of)?;
             Some((now, self.average(config.window, 1, of)?))
         };
@@ -117,18 +96,18 @@ impl History {
         }
         let limit = config.runaway_length.truncated;
         let rewards = format!("while the mean reward went from {reward_before:.3} to {reward:.3}");
-        if truncated >= limit && start.truncated.0 < limit / 2.0 {
+        if truncated >= limit && start.truncated < limit / 2.0 {
             return Some(format!(
                 "{:.0} % of the completions are cut off, {:.0} % were at the start of the stage, {rewards}",
                 100.0 * truncated,
-                100.0 * start.truncated.0
+                100.0 * start.truncated
             ));
         }
-        let grown = length >= config.runaway_length.growth * start.length.0;
+        let grown = length >= config.runaway_length.growth * start.length;
         (grown && length > GROWTH_IN_A_WINDOW * length_before).then(|| {
             format!(
                 "mean length {length:.1} tokens, {length_before:.1} a window before, {:.1} at the start of the stage, {rewards}",
-                start.length.0
+                start.length
             )
         })
     }
@@ -137,7 +116,7 @@ impl History {
     pub(super) fn collapse(&self, config: &AlarmsSection) -> Option<String> {
         let window = config.window;
         let reward = self.average(window, 0, |f| f.reward)?;
-        let (best, worst) = (self.best?.0, self.worst?.0);
+        let (best, worst) = (self.best?, self.worst?);
         let fall = best - reward;
         // The difference of two averages of `window · completions` rewards each.
         let spread = self.average(window, 0, |f| f.reward_std)?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alarms::{AlarmAction, AlarmsSection};
+use super::{AlarmAction, AlarmsSection};
 
 /// What can go bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -137,7 +137,7 @@ impl AlarmKind {
 }
 
 /// All alarms as a table in Markdown.
-pub(in crate::run::metrics) fn markdown() -> String {
+pub fn markdown() -> String {
     let mut text =
         "| alarm | goes off when | by default | what to do |\n|---|---|---|---|\n".to_owned();
     for kind in AlarmKind::ALL {

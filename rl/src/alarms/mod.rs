@@ -4,22 +4,21 @@
 //! |---|---|
 //! | `kind` | which alarms there are, and what to do about each |
 //! | `history` | the last steps, and averages over them |
+//! | `section` | `[alarms]` of a config |
 //!
-//! A [`Monitor`] is shown the figures of every step. What it remembers is part of the
+//! A [`Monitor`] is shown the [`Vitals`] of every step, whatever kind of stage made it. What it remembers is part of the
 //! checkpoint, so that a resumed run raises the same alarms at the same steps.
 
 mod history;
 mod kind;
+mod section;
 
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{GrpoMetrics, StageMetrics};
-use crate::alarms::{AlarmAction, AlarmsSection};
-
-pub use kind::AlarmKind;
-pub(super) use kind::markdown;
+pub use kind::{AlarmKind, markdown};
+pub use section::{AlarmAction, AlarmsSection};
 
 use history::{Figures, History};
 
@@ -27,6 +26,55 @@ use history::{Figures, History};
 const GROWTH_IN_A_WINDOW: f64 = 1.1;
 /// A reward has fallen when it did by so many standard errors.
 const STANDARD_ERRORS: f64 = 3.0;
+
+/// What alarms look at of a step; a stage says what it has.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Vitals {
+    /// The update, if one was made.
+    pub update: Option<UpdateVitals>,
+    /// What was sampled, if anything was.
+    pub rollouts: Option<RolloutVitals>,
+}
+
+/// An update.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UpdateVitals {
+    /// Its loss.
+    pub loss: f64,
+    /// Global norm of its gradient before clipping.
+    pub grad_norm: f64,
+}
+
+/// Completions of a step and what was learnt from them. Means of nothing are NaN.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct RolloutVitals {
+    /// Completions sampled.
+    pub completions: usize,
+    /// Those whose judge failed.
+    pub failed_judgements: usize,
+    /// Those that a judge could tell neither right nor wrong.
+    pub undecided_judgements: usize,
+    /// Share of the groups whose rewards are all the same.
+    pub zero_variance_groups: f64,
+    /// Share of the judged completions that are right.
+    pub pass_rate: f64,
+    /// Mean total reward.
+    pub reward_mean: f64,
+    /// Its standard deviation.
+    pub reward_std: f64,
+    /// Mean length, in tokens.
+    pub length_mean: f64,
+    /// Share of the completions that were cut off.
+    pub truncated: f64,
+    /// Mean entropy, in nats.
+    pub entropy: f64,
+    /// Largest KL divergence from the reference that is penalised, in nats a token.
+    pub kl: Option<f64>,
+    /// Mean difference of log-probabilities between sampler and trainer, in nats.
+    pub mismatch_mean: f64,
+    /// Updates by which the sampling policy was behind, at most.
+    pub staleness_max: u64,
+}
 
 /// Something went bad.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,12 +109,7 @@ pub struct Monitor {
 impl Monitor {
     /// The alarms that a step raises. One that has gone off starts to count anew, so it comes again
     /// when things stay as bad for as long again.
-    pub fn watch(
-        &mut self,
-        config: &AlarmsSection,
-        stage: usize,
-        metrics: &StageMetrics,
-    ) -> Vec<Alarm> {
+    pub fn watch(&mut self, config: &AlarmsSection, stage: usize, vitals: &Vitals) -> Vec<Alarm> {
         if self.stage != stage {
             *self = Self {
                 stage,
@@ -74,16 +117,12 @@ impl Monitor {
             };
         }
         let mut alarms = Vec::new();
-        let (loss, grad_norm) = match metrics {
-            StageMetrics::Sft(sft) => (sft.loss, sft.grad_norm),
-            StageMetrics::Grpo(grpo) => (grpo.loss, grpo.grad_norm),
-            // Nothing is learnt.
-            StageMetrics::RejectionSampling(_) => return Vec::new(),
-        };
-        self.finite(config, loss, grad_norm, &mut alarms);
-        if let StageMetrics::Grpo(grpo) = metrics {
-            self.streaks_of(config, grpo, &mut alarms);
-            if let Some(figures) = Figures::of(grpo) {
+        if let Some(UpdateVitals { loss, grad_norm }) = vitals.update {
+            self.finite(config, loss, grad_norm, &mut alarms);
+        }
+        if let Some(rollouts) = &vitals.rollouts {
+            self.streaks_of(config, rollouts, &mut alarms);
+            if let Some(figures) = Figures::of(rollouts) {
                 self.history.push(figures, config.window);
                 self.windows(config, &mut alarms);
             }
@@ -131,7 +170,7 @@ impl Monitor {
     fn streaks_of(
         &mut self,
         config: &AlarmsSection,
-        metrics: &GrpoMetrics,
+        metrics: &RolloutVitals,
         alarms: &mut Vec<Alarm>,
     ) {
         let mut raise = |kind, steps: u64, holds: Option<bool>, message: &dyn Fn() -> String| {
@@ -196,8 +235,7 @@ impl Monitor {
                 )
             },
         );
-        let kl = metrics.kl.into_iter().chain(metrics.kl_reward);
-        let kl = kl.filter(|kl| kl.is_finite()).reduce(f64::max);
+        let kl = metrics.kl;
         raise(
             AlarmKind::KlExplosion,
             config.kl_explosion.steps,
@@ -240,9 +278,10 @@ impl Monitor {
 }
 
 fn share_right(right: f64) -> String {
-    match right.is_finite() {
-        true => format!("{:.1} % right", 100.0 * right),
-        false => "none known to be right".to_owned(),
+    if right.is_finite() {
+        format!("{:.1} % right", 100.0 * right)
+    } else {
+        "none known to be right".to_owned()
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::stages::sft::SftMetrics;
+use crate::stages::{StepMetrics, grpo::GrpoMetrics, sft::SftMetrics};
 
 const NEVER: [usize; 0] = [];
 
@@ -31,8 +31,7 @@ fn raised(steps: &[GrpoMetrics]) -> Vec<(usize, Alarm)> {
     let (mut monitor, config) = (Monitor::default(), AlarmsSection::default());
     let mut all = Vec::new();
     for (index, metrics) in steps.iter().enumerate() {
-        let metrics = StageMetrics::Grpo(metrics.clone());
-        let alarms = monitor.watch(&config, 1, &metrics);
+        let alarms = monitor.watch(&config, 1, &metrics.vitals());
         all.extend(alarms.into_iter().map(|alarm| (index + 1, alarm)));
     }
     all
@@ -250,7 +249,7 @@ fn what_is_off_is_quiet() {
     config.constant_reward.action = AlarmAction::Off;
     let mut monitor = Monitor::default();
     for metrics in run(50, |_, m| m.zero_variance_groups = 1.0) {
-        assert_eq!(monitor.watch(&config, 0, &StageMetrics::Grpo(metrics)), []);
+        assert_eq!(monitor.watch(&config, 0, &metrics.vitals()), []);
     }
 }
 
@@ -271,15 +270,15 @@ fn a_monitor_goes_through_a_checkpoint() {
         let read: Monitor = serde_json::from_str(&text).unwrap();
         assert_eq!(read, monitor);
         monitor = read;
-        let raised = monitor.watch(&config, 1, &StageMetrics::Grpo(metrics.clone()));
+        let raised = monitor.watch(&config, 1, &metrics.vitals());
         alarms.extend(raised.into_iter().map(|alarm| (index + 1, alarm)));
     }
     assert!(!alarms.is_empty());
     assert_eq!(alarms, raised(&steps));
     // Another stage begins anew.
-    monitor.watch(&config, 2, &StageMetrics::Grpo(healthy()));
+    monitor.watch(&config, 2, &healthy().vitals());
     let mut fresh = Monitor::default();
-    fresh.watch(&config, 2, &StageMetrics::Grpo(healthy()));
+    fresh.watch(&config, 2, &healthy().vitals());
     assert_eq!(monitor, fresh);
 }
 

@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::source::{Asked, Kind, Measured, Source};
-use crate::statistics::{block_difference, bootstrap, mcnemar, paired_bootstrap, ratio, series_mean, two_sample_bootstrap, Interval, Item};
+use crate::statistics::{
+    Interval, Item, block_difference, bootstrap, mcnemar, paired_bootstrap, ratio, series_mean,
+    two_sample_bootstrap,
+};
 
 /// A difference as rare as this by chance, or rarer, is called more than noise.
 pub const SIGNIFICANCE: f64 = 0.05;

@@ -301,7 +301,11 @@ fn range(values: impl Iterator<Item = f64>, room: f64) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{analysis::source::Kind, eval::{EvalReport, EvaluationLine, Moment, Verdicts}, statistics::Interval};
+    use crate::{
+        analysis::source::Kind,
+        eval::{EvalReport, EvaluationLine, Moment, Verdicts},
+        statistics::Interval,
+    };
 
     fn run(name: &str, steps: u64, values: fn(u64) -> f64) -> Source {
         let line = |step: u64| {

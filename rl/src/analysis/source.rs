@@ -8,7 +8,10 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{eval::{record::Detail, EvalReport, EvaluationLine, Verdicts}, statistics::Item};
+use crate::{
+    eval::{EvalReport, EvaluationLine, Verdicts, record::Detail},
+    statistics::Item,
+};
 
 /// What something is read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -15,7 +15,16 @@ use dunwu_datasets::{Prompt, Task, derive_seed};
 use dunwu_rewards::{ComponentConfig, RewardOutcome, Rubric, RubricConfig};
 use serde::Serialize;
 
-use crate::{bundle::{Bundle, Codec}, generation::SamplingConfig, learner::{AdamW, AdamWConfig, Learner, MemorySection}, machine::peak_memory_bytes, model::{lora::Lora, ModelConfig}, rollout::{Collected, Judge, RolloutCollector}, run::RunError, stages::grpo::{GrpoConfig, StepRollouts, Trainer}};
+use crate::{
+    bundle::{Bundle, Codec},
+    generation::SamplingConfig,
+    learner::{AdamW, AdamWConfig, Learner, MemorySection},
+    machine::peak_memory_bytes,
+    model::{ModelConfig, lora::Lora},
+    rollout::{Collected, Judge, RolloutCollector},
+    run::RunError,
+    stages::grpo::{GrpoConfig, StepRollouts, Trainer},
+};
 use traffic::{Traffic, Watch};
 use work::Work;
 
@@ -135,7 +144,7 @@ impl Bench {
         let collector = RolloutCollector {
             batch_rows: self.memory.batch_rows,
             workers: self.memory.workers,
-            recorded_tokens: self.memory.recorded_tokens(&config),
+            recorded_tokens: self.memory.recorded_tokens(config.at_once()),
             ..RolloutCollector::new(&self.codec.encoder, &self.judge, eos)
         };
         let trainer = Trainer {

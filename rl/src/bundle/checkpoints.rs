@@ -110,6 +110,9 @@ mod tests {
         assert!(latest(run.path()).unwrap().is_none());
         fs::create_dir_all(directory(run.path()).join(name(3))).unwrap();
         let error = latest(run.path()).unwrap_err().to_string();
-        assert!(error.contains("step-000003") && error.contains("hint:"), "{error}");
+        assert!(
+            error.contains("step-000003") && error.contains("hint:"),
+            "{error}"
+        );
     }
 }

@@ -20,10 +20,7 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use crate::{
-    model::{
-        Pretrained, Transformer, config::ConfigError, pretrained::PretrainedError,
-        weights::WeightError,
-    },
+    model::{Pretrained, Transformer, pretrained::PretrainedError, weights::WeightError},
     tokenizer::{SpecialTokens, TokenizerError},
 };
 
@@ -47,8 +44,6 @@ pub enum BundleError {
     #[error("{0}")]
     Path(String),
 }
-
-
 
 /// What turns text into a model's tokens and back.
 #[derive(Debug)]
@@ -140,9 +135,9 @@ pub(crate) fn expand(text: &str) -> Result<String, BundleError> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
-        let (inside, tail) = after
-            .split_once('}')
-            .ok_or_else(|| BundleError::Path(format!("model.path = {text:?}: `${{` without `}}`")))?;
+        let (inside, tail) = after.split_once('}').ok_or_else(|| {
+            BundleError::Path(format!("model.path = {text:?}: `${{` without `}}`"))
+        })?;
         let (name, default) = match inside.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (inside, None),

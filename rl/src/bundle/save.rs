@@ -39,4 +39,3 @@ pub fn save_tensors(
     };
     save_pretrained(dir, &export, tensors)
 }
-

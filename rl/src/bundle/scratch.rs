@@ -17,7 +17,11 @@ const SCRATCH_EOS: &str = "<eos>";
 ///
 /// # Errors
 /// When its alphabet makes no tokenizer.
-pub(super) fn open(scratch: &ScratchModel, seed: u64, device: &Device) -> Result<Bundle, BundleError> {
+pub(super) fn open(
+    scratch: &ScratchModel,
+    seed: u64,
+    device: &Device,
+) -> Result<Bundle, BundleError> {
     let mut special: Vec<&str> = scratch.special_tokens.iter().map(String::as_str).collect();
     special.push(SCRATCH_EOS);
     let tokenizer = Tokenizer::characters(&scratch.alphabet, &special)?;
@@ -103,4 +107,3 @@ fn normal(count: usize, std: f64, seed: u64) -> Vec<f32> {
     };
     (0..count).map(|_| one()).collect()
 }
-

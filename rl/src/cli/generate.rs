@@ -162,7 +162,9 @@ fn stream(
             }
         }
     }
-    let output = session.finish(id).map_or_else(Vec::new, |output| output.tokens);
+    let output = session
+        .finish(id)
+        .map_or_else(Vec::new, |output| output.tokens);
     if let Some(rest) = decoder.finish()? {
         show(&rest).context("standard output")?;
     }

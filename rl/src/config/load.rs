@@ -84,7 +84,7 @@ pub fn table<T: DeserializeOwned>(text: &str, overrides: &[String]) -> Result<T,
         })
 }
 
-fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
     toml::from_str(text).map_err(|error| {
         let at = error
             .span()

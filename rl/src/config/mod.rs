@@ -2,36 +2,41 @@
 //!
 //! | file | subject |
 //! |---|---|
+//! | this one | the whole of it, and what a single section cannot know |
 //! | [`mod@load`] | reading, `--set`, errors that name file, line and the nearest key |
-//! | [`model`], [`data`], [`reward`], [`evaluation`], [`memory`], [`checkpoint`] | a section each |
-//! | [`alarms`] | when a run goes bad, and what is done about it |
-//! | [`stage`] | the stages of a run |
+//!
+//! Each section stands in the room of what it sets, and is checked there.
 
-pub mod alarms;
-pub mod checkpoint;
-pub mod data;
-pub mod evaluation;
 pub mod load;
-pub mod memory;
-pub mod model;
-pub mod reward;
-pub mod stage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{device::DeviceChoice, generation::SamplingConfig, model::lora::Lora};
+use crate::{
+    alarms::AlarmsSection,
+    bundle::ModelSection,
+    device::DeviceChoice,
+    eval::EvaluationSection,
+    generation::SamplingConfig,
+    learner::MemorySection,
+    model::lora::Lora,
+    rollout::RewardSection,
+    run::{LogSection, checkpoint::CheckpointSection},
+    stages::{Settings, StageConfig, Surroundings},
+    tasks::DataSection,
+};
 
-pub use alarms::{AlarmAction, AlarmsSection};
-pub use checkpoint::CheckpointSection;
-pub use data::DataSection;
-pub use evaluation::EvaluationSection;
 pub use load::{ConfigError, load};
-pub use memory::MemorySection;
-pub use model::{ModelSection, PretrainedModel, ScratchModel};
-pub use reward::RewardSection;
-pub use stage::StageConfig;
+
+/// What a caller brings instead of what a config says.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// Names of the components of a rubric of the caller's own.
+    pub components: Option<Vec<String>>,
+    /// Whether tasks come from the caller.
+    pub tasks: bool,
+}
 
 /// A whole run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,8 +56,10 @@ pub struct RunConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<Lora>,
     /// What it is asked.
+    #[serde(default)]
     pub data: DataSection,
     /// How its answers are judged.
+    #[serde(default)]
     pub reward: RewardSection,
     /// How it answers.
     #[serde(default)]
@@ -69,16 +76,43 @@ pub struct RunConfig {
     /// What is done when it goes bad.
     #[serde(default)]
     pub alarms: AlarmsSection,
+    /// What it writes down besides its figures.
+    #[serde(default)]
+    pub log: LogSection,
     /// What is done, in order.
     pub stages: Vec<StageConfig>,
 }
 
 impl RunConfig {
+    /// Reads a config from TOML. It is checked when it is run.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a key or value that is not what it should be.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        load::parse(text, Path::new("the config"))
+    }
+
+    /// Reads a config from a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for anything that is not exactly as it should be.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        load(path, &[])
+    }
+
     /// Checks every section, and what a single one cannot know. Messages name keys and values.
     ///
     /// # Errors
     /// The first contradiction.
     pub fn validate(&self) -> Result<(), String> {
+        self.validate_beside(&Given::default())
+    }
+
+    /// The same beside what a caller brings instead of what the config says.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub fn validate_beside(&self, given: &Given) -> Result<(), String> {
         if self.name.is_empty() || self.name.contains(['/', '\\']) || self.name.starts_with('.') {
             return Err(format!(
                 "name = {:?} must be a plain directory name",
@@ -91,13 +125,21 @@ impl RunConfig {
         if let Some(lora) = &self.lora {
             lora.validate().map_err(|e| e.to_string())?;
         }
-        self.data.validate()?;
+        if !given.tasks {
+            self.data.validate()?;
+        }
         self.sampling
             .validate()
             .map_err(|e| format!("sampling.{e}"))?;
-        let components = self.reward.validate()?;
-        self.data
-            .check_entries(&self.reward.rubric.mixture_entries())?;
+        let components = match &given.components {
+            Some(components) => components.clone(),
+            None => {
+                let components = self.reward.validate()?;
+                let named = self.reward.rubric.mixture_entries();
+                self.data.check_entries(&named)?;
+                components
+            }
+        };
         self.evaluation.validate(&components)?;
         self.memory.validate()?;
         self.checkpoint.validate()?;
@@ -107,20 +149,47 @@ impl RunConfig {
                 "there is no stage; hint: add one, such as [[stages]] kind = \"grpo\"".to_owned(),
             );
         }
+        let settings = self.settings();
         for (index, stage) in self.stages.iter().enumerate() {
-            stage
-                .validate(self, index, &components)
-                .map_err(|message| format!("stages.{index} ({}): {message}", stage.kind()))?;
+            let around = self.surroundings(index, &settings, &components);
+            let checked = settings[index].validate(&around).and_then(|()| {
+                let optimizer = settings[index].optimizer().validate();
+                optimizer.map_err(|message| format!("optimizer.{message}"))
+            });
+            checked.map_err(|message| format!("stages.{index} ({}): {message}", stage.kind()))?;
         }
         Ok(())
+    }
+
+    /// The settings of all stages.
+    pub fn settings(&self) -> Vec<&dyn Settings> {
+        self.stages.iter().map(StageConfig::settings).collect()
+    }
+
+    /// What stands around the stage with this index, when `settings` are those of all stages and `components` the names of
+    /// the rubric's components.
+    pub fn surroundings<'a>(
+        &'a self,
+        index: usize,
+        settings: &'a [&'a dyn Settings],
+        components: &'a [String],
+    ) -> Surroundings<'a> {
+        Surroundings {
+            index,
+            stages: settings,
+            data: &self.data,
+            reward: &self.reward,
+            components,
+            sampling: &self.sampling,
+            memory: &self.memory,
+            lora: self.lora.as_ref(),
+        }
     }
 
     /// The same with everything spelled out that one setting decides about others.
     pub fn resolved(mut self) -> Self {
         for stage in &mut self.stages {
-            if let StageConfig::Grpo(grpo) = stage {
-                *grpo = std::mem::take(grpo).resolved();
-            }
+            stage.settings_mut().resolve();
         }
         self
     }

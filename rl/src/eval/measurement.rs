@@ -3,8 +3,17 @@
 use dunwu_datasets::Task;
 use dunwu_rewards::{Answers, Sample, majority};
 
-use super::{report::{sample_counts, EvalReport}, statistics::{bootstrap, pass_at_k, ratio, Interval, Item, RESAMPLES}, verdicts::Verdicts};
-use crate::{bundle::PromptError, generation::SamplingConfig, model::Transformer, rollout::{Completion, RolloutCollector, RolloutGroup}, statistics::mean};
+use super::{
+    report::{EvalReport, sample_counts},
+    verdicts::Verdicts,
+};
+use crate::{
+    bundle::PromptError,
+    generation::SamplingConfig,
+    model::Transformer,
+    rollout::{Completion, RolloutCollector, RolloutGroup},
+    statistics::{Interval, Item, RESAMPLES, bootstrap, mean, pass_at_k, ratio},
+};
 
 /// What to measure.
 ///
@@ -58,9 +67,14 @@ impl Evaluation<'_> {
         model: &Transformer,
         tasks: &[Task],
         mut progress: impl FnMut(usize) + Send,
+        cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Measurement, PromptError> {
+        let collector = RolloutCollector {
+            cancelled: Some(cancelled),
+            ..self.collector
+        };
         let collect = |sampling, count, progress: &mut (dyn FnMut(usize) + Send)| {
-            self.collector
+            collector
                 .collect(model, sampling, tasks.to_vec(), count, self.seed, progress)
                 .map(|collected| collected.groups)
         };
@@ -209,7 +223,10 @@ pub fn answer(
 /// Mean length and share cut off; `None` of nothing.
 fn shape(groups: &[RolloutGroup]) -> Option<(f64, f64)> {
     let completions: Vec<&Completion> = groups.iter().flat_map(|g| &g.completions).collect();
-    let lengths: Vec<f64> = completions.iter().map(|c| c.sampled_tokens() as f64).collect();
+    let lengths: Vec<f64> = completions
+        .iter()
+        .map(|c| c.sampled_tokens() as f64)
+        .collect();
     let truncated = completions.iter().filter(|c| c.truncated()).count();
     let count = completions.len();
     (count > 0).then(|| (mean(&lengths), truncated as f64 / count as f64))

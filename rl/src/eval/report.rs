@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::statistics::Interval;
+use crate::statistics::Interval;
 
 /// What a measurement found. Accuracies are shares, from 0 to 1. Intervals are 95 % by a bootstrap over the problems (see
 /// [`super::statistics`]).

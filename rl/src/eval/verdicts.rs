@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, de::Error};
 
-use super::statistics::Item;
+use crate::statistics::Item;
 
 /// Verdicts on answers, in their order: right, wrong or none. As text one character each: `1`, `0` and `-`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

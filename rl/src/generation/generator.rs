@@ -186,7 +186,10 @@ impl<'a> Generator<'a> {
             }
         }
         // What was cut off counts as having reached its length.
-        let cut_off = outputs.iter_mut().enumerate().filter(|(_, output)| output.is_none());
+        let cut_off = outputs
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, output)| output.is_none());
         cut_off.for_each(|(id, output)| *output = session.finish(id));
         let mut outputs: Vec<Generated> = outputs.into_iter().flatten().collect();
         for (id, recorded) in session.close() {

@@ -235,8 +235,11 @@ impl<'a, D: Decoder> Schedule<'a, D> {
             });
         }
         let queue = &self.queue;
-        self.prefixes
-            .retain(|(prompt, _)| queue.iter().any(|queued| Arc::ptr_eq(&queued.prompt, prompt)));
+        self.prefixes.retain(|(prompt, _)| {
+            queue
+                .iter()
+                .any(|queued| Arc::ptr_eq(&queued.prompt, prompt))
+        });
     }
 
     fn rows(&self) -> Vec<Row> {
@@ -259,7 +262,10 @@ impl<'a, D: Decoder> Schedule<'a, D> {
             return;
         };
         let Rules {
-            sampling, eos, stop, ..
+            sampling,
+            eos,
+            stop,
+            ..
         } = &self.rules;
         let (id, output) = (active.id, &mut active.output);
         for Choice { token, logprob } in choices {
@@ -320,7 +326,10 @@ impl<D: Decoder> Slots for Schedule<'_, D> {
         let active = self.slots[slot].as_mut().filter(|active| active.waiting);
         let active = active.ok_or(ExtendError::NotWaiting { id })?;
         let output = &mut active.output;
-        let (room, given) = (self.rules.sampling.max_tokens - output.tokens.len(), tokens.len());
+        let (room, given) = (
+            self.rules.sampling.max_tokens - output.tokens.len(),
+            tokens.len(),
+        );
         let Some(&last) = tokens.last() else {
             return Err(ExtendError::Nothing { id });
         };
@@ -329,7 +338,9 @@ impl<D: Decoder> Slots for Schedule<'_, D> {
         }
         // All but the token drawn last are in the slot; the last of those given goes in with the next step.
         let read = active.prompt.len() + output.tokens.len() - 1;
-        output.given.push(output.tokens.len()..output.tokens.len() + given);
+        output
+            .given
+            .push(output.tokens.len()..output.tokens.len() + given);
         output.tokens.extend(tokens);
         let past = active.prompt.iter().chain(&output.tokens).copied();
         let past: Vec<u32> = past.take(read + given).collect();

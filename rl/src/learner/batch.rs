@@ -3,7 +3,11 @@
 use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 use super::{Sequence, recall::Recall};
-use crate::{compute::packing::Packing, generation::Recorded, model::{Activations, ModelConfig}};
+use crate::{
+    compute::packing::Packing,
+    generation::Recorded,
+    model::{Activations, ModelConfig},
+};
 
 /// Some sequences of a batch in rows without padding. Sequences with the same prompt share its
 /// rows: its forward and backward pass is made once, not once a completion.
@@ -33,10 +37,13 @@ impl MicroBatch {
     /// Each member with the range of its targets.
     pub fn parts(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
         let mut end = 0;
-        self.members.iter().zip(&self.lengths).map(move |(&member, &length)| {
-            end += length;
-            (member, end - length..end)
-        })
+        self.members
+            .iter()
+            .zip(&self.lengths)
+            .map(move |(&member, &length)| {
+                end += length;
+                (member, end - length..end)
+            })
     }
 
     /// Adds a sequence; `prompt` is the last row of its prompt.
@@ -53,7 +60,8 @@ impl MicroBatch {
         for (place, (token, sampled)) in sequence.marked().enumerate() {
             if sampled {
                 let before = place.checked_sub(1);
-                self.rows.push(before.map_or(prompt, |before| rows.start + before));
+                self.rows
+                    .push(before.map_or(prompt, |before| rows.start + before));
                 self.targets.push(token);
             }
         }
@@ -222,7 +230,8 @@ mod tests {
                 for (&member, &length) in batch.members.iter().zip(&batch.lengths) {
                     let sequence = &sequences[member];
                     let prompt = &sequence.prompt;
-                    let whole: Vec<u32> = prompt.iter().copied().chain(sequence.targets()).collect();
+                    let whole: Vec<u32> =
+                        prompt.iter().copied().chain(sequence.targets()).collect();
                     assert_eq!(length, sequence.sampled());
                     for (place, target) in sequence.targets().enumerate() {
                         let row = batch.rows[token];
@@ -270,10 +279,17 @@ mod tests {
         let batches = pack(&[only_read, turns], 8).unwrap();
         assert_eq!(batches.len(), 1);
         let batch = &batches[0];
-        assert_eq!((&batch.members[..], &batch.lengths[..]), (&[1][..], &[4][..]));
+        assert_eq!(
+            (&batch.members[..], &batch.lengths[..]),
+            (&[1][..], &[4][..])
+        );
         assert_eq!(batch.packing.ids, [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(batch.targets, [4, 5, 8, 9]);
-        let predicting: Vec<u32> = batch.rows.iter().map(|&row| batch.packing.ids[row]).collect();
+        let predicting: Vec<u32> = batch
+            .rows
+            .iter()
+            .map(|&row| batch.packing.ids[row])
+            .collect();
         assert_eq!(predicting, [3, 4, 7, 8]);
         assert_eq!(batch.parts().collect::<Vec<_>>(), [(1, 0..4)]);
     }

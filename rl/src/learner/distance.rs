@@ -60,11 +60,15 @@ impl Distance<'_> {
     pub fn of(&self, p: &[f32], temperature: f64) -> (f64, Vec<f32>) {
         let rest = self.rest(p);
         let classes = || {
-            let named = self.named().map(|(id, log_q)| (f64::from(p[id]), f64::from(log_q)));
+            let named = self
+                .named()
+                .map(|(id, log_q)| (f64::from(p[id]), f64::from(log_q)));
             named.chain(rest.map(|(p, q)| (p, q.ln())))
         };
         let value: f64 = classes().map(|(p, log_q)| self.term(p, log_q)).sum();
-        let mean: f64 = classes().map(|(p, log_q)| self.slope_times_p(p, log_q)).sum();
+        let mean: f64 = classes()
+            .map(|(p, log_q)| self.slope_times_p(p, log_q))
+            .sum();
         let scale = self.weight / temperature;
         let mut by_logits: Vec<f32> = match rest {
             None => vec![0.0; p.len()],
@@ -89,7 +93,10 @@ impl Distance<'_> {
             TokenDistribution::Top { ids, logprobs } => (Some(ids), logprobs),
         };
         let id = move |place: usize| ids.map_or(place, |ids| ids[place] as usize);
-        logprobs.iter().enumerate().map(move |(place, &log_q)| (id(place), log_q))
+        logprobs
+            .iter()
+            .enumerate()
+            .map(move |(place, &log_q)| (id(place), log_q))
     }
 
     /// The probability of all other tokens, in both distributions; `None` where there are no others.
@@ -169,7 +176,8 @@ mod tests {
                     divergence,
                     weight: 0.6,
                 };
-                let value = |logits: &[f64]| distance.of(&softmax(logits, temperature), temperature);
+                let value =
+                    |logits: &[f64]| distance.of(&softmax(logits, temperature), temperature);
                 let (_, by_logits) = value(&logits);
                 for (place, &by) in by_logits.iter().enumerate() {
                     // Probabilities are f32: steps of 0.02 keep their rounding, 6e-8, below 1e-5 of the slope.
@@ -180,7 +188,10 @@ mod tests {
                     };
                     let numeric = (at(0.02) - at(-0.02)) / 0.04;
                     let error = (numeric - f64::from(by)).abs();
-                    assert!(error < 3e-4, "{to:?} {divergence:?} {place}: {numeric} for {by}");
+                    assert!(
+                        error < 3e-4,
+                        "{to:?} {divergence:?} {place}: {numeric} for {by}"
+                    );
                 }
             }
         }
@@ -198,7 +209,11 @@ mod tests {
         for divergence in BOTH {
             let of = |to: &TokenDistribution| {
                 let weight = 1.0;
-                let distance = Distance { to, divergence, weight };
+                let distance = Distance {
+                    to,
+                    divergence,
+                    weight,
+                };
                 distance.of(&p, 1.0)
             };
             for same in [&TokenDistribution::Whole(same.clone()), &top] {
@@ -208,7 +223,10 @@ mod tests {
             }
             let values: Vec<f64> = others().iter().map(|to| of(to).0).collect();
             assert!(values[0] > values[1] && values[1] > 0.0, "{values:?}");
-            assert!((values[0] - values[3]).abs() < 1e-6, "all named is the whole: {values:?}");
+            assert!(
+                (values[0] - values[3]).abs() < 1e-6,
+                "all named is the whole: {values:?}"
+            );
         }
     }
 
@@ -218,7 +236,11 @@ mod tests {
         let to = TokenDistribution::Whole(vec![0.0, f32::NEG_INFINITY]);
         for divergence in BOTH {
             let weight = 1.0;
-            let distance = Distance { to: &to, divergence, weight };
+            let distance = Distance {
+                to: &to,
+                divergence,
+                weight,
+            };
             for p in [[0.5, 0.5], [0.0, 1.0], [1.0, 0.0]] {
                 let (value, by_logits) = distance.of(&p, 1.0);
                 assert!(value.is_finite() && by_logits.iter().all(|by| by.is_finite()));

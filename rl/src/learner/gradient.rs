@@ -5,10 +5,26 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{batch::MicroBatch, distance::Distance, head::{Chunk, HeadConfig}, streams::{ByFunction, Streams, Upstream}};
+use super::{
+    batch::MicroBatch,
+    distance::Distance,
+    head::{Chunk, HeadConfig},
+    streams::{ByFunction, Streams, Upstream},
+};
 #[cfg(feature = "flex")]
-use crate::{compute::host::{tape::gather_distributions, Host}, model::Engine};
-use crate::{compute::{Compute, HeadOutput}, model::{layers::Gradients, transformer::{with_compute, Forward}, Activations, Parameters, Transformer}, parallel::in_parallel};
+use crate::{
+    compute::host::{Host, tape::gather_distributions},
+    model::Engine,
+};
+use crate::{
+    compute::{Compute, HeadOutput},
+    model::{
+        Activations, Parameters, Transformer,
+        layers::Gradients,
+        transformer::{Forward, with_compute},
+    },
+    parallel::in_parallel,
+};
 
 /// How gradients are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

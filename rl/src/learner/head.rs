@@ -9,7 +9,13 @@
 use std::ops::Range;
 
 use super::distance::Distance;
-use crate::{compute::{Compute, HeadOutput, HeadUpstream}, model::{layers::{Gradients, Trained}, Transformer}};
+use crate::{
+    compute::{Compute, HeadOutput, HeadUpstream},
+    model::{
+        Transformer,
+        layers::{Gradients, Trained},
+    },
+};
 
 /// How the head is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -36,7 +36,7 @@ pub use head::HeadConfig;
 pub use learner::Learner;
 pub use memory::{MemorySection, Scoring};
 pub use optimizer::{AdamW, AdamWConfig, Schedule};
-pub use sequence::{Segment, Sequence};
 pub use scalar::{ScalarHead, accumulate_scalar_gradients, pack_ends, scalar_values};
 pub use scoring::{TokenScores, batch_logprobs, token_logprobs};
+pub use sequence::{Segment, Sequence};
 pub use streams::{Likelihood, Streams, Upstream};

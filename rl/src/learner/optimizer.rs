@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "flex")]
 use crate::compute::buffers::change_all;
-use crate::{compute::buffers::on_host, model::{ParameterVisitor, Parameters, Transformer}};
+use crate::{
+    compute::buffers::on_host,
+    model::{ParameterVisitor, Parameters, Transformer},
+};
 
 /// Settings of [`AdamW`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -11,9 +11,7 @@ use super::{
 };
 use crate::{
     compute::Compute,
-    model::{
-        Activations, Parameters, Transformer, layers::Gradients, transformer::with_compute,
-    },
+    model::{Activations, Parameters, Transformer, layers::Gradients, transformer::with_compute},
 };
 
 /// The name of the weight of a [`ScalarHead`] among gradients, and in checkpoints of sequence classifiers.
@@ -56,7 +54,10 @@ pub fn pack_ends(
 ) -> Result<Vec<MicroBatch>, BudgetError> {
     // The state of the last token is what would predict one more.
     let with_next = |sequence: &Sequence| {
-        let given = sequence.segments.iter().map(|s| Segment::given(s.tokens.clone()));
+        let given = sequence
+            .segments
+            .iter()
+            .map(|s| Segment::given(s.tokens.clone()));
         let segments = given.chain([Segment::sampled([0])]).collect();
         Sequence::of_segments(sequence.prompt.clone(), segments)
     };

@@ -1,6 +1,11 @@
 //! Log-probabilities of given completions, without a gradient.
 
-use super::{batch::{pack, BudgetError, MicroBatch}, Sequence, gradient::head_scores, head::HeadConfig};
+use super::{
+    Sequence,
+    batch::{BudgetError, MicroBatch, pack},
+    gradient::head_scores,
+    head::HeadConfig,
+};
 use crate::model::{Transformer, transformer::with_compute};
 
 /// What the model thinks of the sampled tokens of one sequence.

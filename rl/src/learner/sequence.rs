@@ -159,10 +159,17 @@ mod tests {
     fn cut_in_what_is_given_it_ends_with_what_was_sampled() {
         let sequence = conversation();
         let whole = sequence.truncated(100);
-        assert_eq!(whole.followed(), 6, "nothing is learnt from the last segment");
+        assert_eq!(
+            whole.followed(),
+            6,
+            "nothing is learnt from the last segment"
+        );
         assert_eq!(sequence.truncated(6), whole);
         for most in 2..6 {
-            assert_eq!(sequence.truncated(most).segments, [Segment::sampled([1, 2])]);
+            assert_eq!(
+                sequence.truncated(most).segments,
+                [Segment::sampled([1, 2])]
+            );
         }
         assert_eq!(sequence.truncated(1).segments, [Segment::sampled([1])]);
         assert!(sequence.truncated(0).segments.is_empty());

@@ -125,7 +125,9 @@ impl RolloutCollector<'_> {
 
         let start = Instant::now();
         let mut groups = Vec::with_capacity(requests.len());
-        for ((asked, (prompt_text, prompt)), drafts) in requests.into_iter().zip(prompts).zip(drafts) {
+        for ((asked, (prompt_text, prompt)), drafts) in
+            requests.into_iter().zip(prompts).zip(drafts)
+        {
             let judged = |draft: Draft| Completion {
                 outcome: self.judge.verdict(draft.pending),
                 trajectory: draft.trajectory,

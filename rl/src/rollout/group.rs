@@ -41,7 +41,9 @@ impl Completion {
 
     /// Why its last turn ended.
     pub fn finish(&self) -> Finish {
-        self.trajectory.last().map_or(Finish::Length, |turn| turn.finish)
+        self.trajectory
+            .last()
+            .map_or(Finish::Length, |turn| turn.finish)
     }
 
     /// Tokens that the model wrote, over all turns.

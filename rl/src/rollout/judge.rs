@@ -155,7 +155,9 @@ impl Judge {
         if self.judges_groups() && members.len() > 1 {
             judge_together(&self.0, members);
         } else {
-            members.into_iter().for_each(|member| judge_alone(&self.0, member));
+            members
+                .into_iter()
+                .for_each(|member| judge_alone(&self.0, member));
         }
         pending
     }

@@ -112,7 +112,8 @@ impl Pool {
     ) {
         let tell = Arc::new(Mutex::new(Some(tell)));
         let teller = tell.clone();
-        let take = |tell: &Mutex<Option<_>>| tell.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let take =
+            |tell: &Mutex<Option<_>>| tell.lock().unwrap_or_else(PoisonError::into_inner).take();
         let run = move |cancelled: &Cancelled| {
             let done = catch_unwind(AssertUnwindSafe(|| work(cancelled)));
             if let Some(tell) = take(&teller) {

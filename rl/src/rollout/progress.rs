@@ -81,7 +81,11 @@ impl<'a> Progress<'a> {
     ///
     /// # Errors
     /// When tokens cannot be turned into text, or a reply into tokens.
-    pub(super) fn turn_ended(&mut self, session: &mut Session, id: Id) -> Result<bool, PromptError> {
+    pub(super) fn turn_ended(
+        &mut self,
+        session: &mut Session,
+        id: Id,
+    ) -> Result<bool, PromptError> {
         let course = &mut self.trajectories[id];
         let trajectory = &mut course.trajectory;
         let Some(output) = session.output(id) else {
@@ -98,14 +102,18 @@ impl<'a> Progress<'a> {
         let room = self.max_tokens - trajectory.followed();
         let task = &self.requests[course.request].task;
         let (environment, seed) = (self.environment, course.seed);
-        let episode = course.episode.get_or_insert_with(|| environment.begin(task, seed));
+        let episode = course
+            .episode
+            .get_or_insert_with(|| environment.begin(task, seed));
         let pending = match episode.reply(trajectory, room) {
             Next::Reply(text) => {
                 let tokens = self.tokenizer.encode(&text)?;
                 // Nothing to read is nothing to go on from.
                 if session.extend(id, &tokens).is_ok() {
                     let tokens = tokens.into();
-                    trajectory.turns.push(Turn::Given(GivenTurn { tokens, text }));
+                    trajectory
+                        .turns
+                        .push(Turn::Given(GivenTurn { tokens, text }));
                     return Ok(false);
                 }
                 trajectory.cut_off();
@@ -151,9 +159,13 @@ impl<'a> Progress<'a> {
         let before = self.requests[..request].iter();
         let first: usize = before.map(|asked| asked.seeds.len()).sum();
         let members = &mut self.trajectories[first..first + self.requests[request].seeds.len()];
-        let mut waiting: Vec<&mut Course> =
-            members.iter_mut().filter(|course| course.submission.is_some()).collect();
-        let submissions = waiting.iter_mut().filter_map(|course| course.submission.take());
+        let mut waiting: Vec<&mut Course> = members
+            .iter_mut()
+            .filter(|course| course.submission.is_some())
+            .collect();
+        let submissions = waiting
+            .iter_mut()
+            .filter_map(|course| course.submission.take());
         let pending = self.judge.submit_group(submissions.collect());
         for (course, pending) in waiting.into_iter().zip(pending) {
             course.pending = Some(pending);
@@ -165,10 +177,14 @@ impl<'a> Progress<'a> {
         let mut drafts: Vec<Vec<Draft>> = self.requests.iter().map(|_| Vec::new()).collect();
         let mut recorded = recorded.into_iter().peekable();
         for (id, course) in self.trajectories.into_iter().enumerate() {
-            let recorded = recorded.next_if(|(of, _)| *of == id).map(|(_, recorded)| recorded);
+            let recorded = recorded
+                .next_if(|(of, _)| *of == id)
+                .map(|(_, recorded)| recorded);
             drafts[course.request].push(Draft {
                 trajectory: course.trajectory,
-                pending: course.pending.expect("the session ends when every trajectory has"),
+                pending: course
+                    .pending
+                    .expect("the session ends when every trajectory has"),
                 recorded,
             });
         }

@@ -18,6 +18,15 @@ fn ten_seconds() -> f64 {
     10.0
 }
 
+impl Default for RewardSection {
+    fn default() -> Self {
+        Self {
+            rubric: RubricConfig::default(),
+            deadline_s: ten_seconds(),
+        }
+    }
+}
+
 impl RewardSection {
     /// Names of the components.
     ///

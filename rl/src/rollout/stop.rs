@@ -51,7 +51,8 @@ impl<'a> StopTexts<'a> {
         }
         // A stop text is at most as many tokens long as it has bytes.
         let tail = &tokens[tokens.len().saturating_sub(self.longest + 1)..];
-        let shows = |stops: &[String], text: &str| stops.iter().any(|stop| text.contains(stop.as_str()));
+        let shows =
+            |stops: &[String], text: &str| stops.iter().any(|stop| text.contains(stop.as_str()));
         let decoded = |special: bool| {
             let text = if special {
                 self.tokenizer.decode_with_special(tail)
@@ -88,7 +89,11 @@ mod tests {
     #[test]
     fn a_turn_ends_with_the_token_that_completes_a_stop_text() {
         assert_eq!(ended_after(&["bc"], "abcabc"), Some(3));
-        assert_eq!(ended_after(&["c", "b"], "aabc"), Some(3), "whichever comes first");
+        assert_eq!(
+            ended_after(&["c", "b"], "aabc"),
+            Some(3),
+            "whichever comes first"
+        );
         assert_eq!(ended_after(&["\n\n"], "a\nb\n\nc"), Some(5));
         assert_eq!(ended_after(&["abcabcabc"], "abcabcabcabc"), Some(9));
         assert_eq!(ended_after(&["cc"], "abcabc"), None);
@@ -104,7 +109,10 @@ mod tests {
             let id = tokenizer.token_id(special).unwrap();
             eprintln!("{special} is {id}, plainly {:?}", tokenizer.decode(&[id]));
             assert_eq!(ended_after(&[special], &format!("ab{special}c")), Some(3));
-            assert_eq!(ended_after(&[&format!("b{special}c")], &format!("ab{special}cc")), Some(4));
+            assert_eq!(
+                ended_after(&[&format!("b{special}c")], &format!("ab{special}cc")),
+                Some(4)
+            );
             assert_eq!(ended_after(&[special], "abc"), None);
         }
     }

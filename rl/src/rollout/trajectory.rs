@@ -85,7 +85,9 @@ impl Trajectory {
 
     /// Log-probability of each token that the model wrote when it was drawn, in nats.
     pub fn sampling_logprobs(&self) -> Vec<f32> {
-        self.sampled().flat_map(|turn| turn.logprobs.iter().copied()).collect()
+        self.sampled()
+            .flat_map(|turn| turn.logprobs.iter().copied())
+            .collect()
     }
 
     /// The tokens with a mark at those that the model wrote; they are shared, not copied.

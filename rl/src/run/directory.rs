@@ -1,66 +1,62 @@
 //! `runs/<name>/`: what a run leaves behind.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{BufRead, BufReader, Write},
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::RunError;
-use crate::{config::RunConfig, run::checkpoint::{self, CheckpointError}};
+use crate::{bundle::checkpoints, config::RunConfig};
 
-/// The open files of a run.
+/// Names of the files.
+pub(super) const CONFIG: &str = "config.toml";
+const METRICS: &str = "metrics.jsonl";
+const COMPLETIONS: &str = "completions.jsonl";
+const EVALUATIONS: &str = "evaluation.jsonl";
+const CHANGES: &str = "changes.jsonl";
+const SUMMARY: &str = "summary.json";
+const LOCK: &str = "run.lock";
+
+/// How long the logs of a run are, in bytes: a resumed run cuts them to what its checkpoint knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logged {
+    /// Of `metrics.jsonl`.
+    pub metrics: u64,
+    /// Of `completions.jsonl`.
+    pub completions: u64,
+    /// Of `evaluation.jsonl`.
+    pub evaluations: u64,
+}
+
+/// The open files of a run. As long as it lives, no other run can write to the directory.
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
-    metrics: File,
-    completions: File,
+    metrics: Log,
+    completions: Log,
+    evaluations: Log,
+    /// Held, and let go by the system when the process ends, however it ends.
+    _lock: File,
 }
 
-/// Names of the files.
-const CONFIG: &str = "config.toml";
-const METRICS: &str = "metrics.jsonl";
-const COMPLETIONS: &str = "completions.jsonl";
-const SUMMARY: &str = "summary.json";
-const EVALUATIONS: &str = "evaluation.jsonl";
-
 impl RunDirectory {
-    /// Makes the directory at `path` and writes the resolved config.
+    /// Makes the directory at `path`, unless it is there, and opens its files.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn create(config: &RunConfig, path: PathBuf) -> Result<Self, RunError> {
-        fs::create_dir_all(&path).map_err(RunError::file(&path))?;
-        let text = config
-            .to_toml()
-            .map_err(|e| RunError::Config(e.to_string()))?;
-        let (file, partial) = (path.join(CONFIG), path.join(format!(".{CONFIG}")));
-        fs::write(&partial, text).map_err(RunError::file(&partial))?;
-        fs::rename(&partial, &file).map_err(RunError::file(&file))?;
-        Self::open(path)
-    }
-
-    /// Opens the files of the run at `path`.
-    ///
-    /// # Errors
-    /// When they cannot be written.
+    /// [`RunError::Locked`] when another run writes to it; else when it cannot be written.
     pub fn open(path: PathBuf) -> Result<Self, RunError> {
-        let append = |name: &str| {
-            let file = path.join(name);
-            let mut options = OpenOptions::new();
-            options
-                .create(true)
-                .append(true)
-                .open(&file)
-                .map_err(RunError::file(&file))
-        };
+        fs::create_dir_all(&path).map_err(RunError::file(&path))?;
+        let lock = lock(&path)?;
         Ok(Self {
-            metrics: append(METRICS)?,
-            completions: append(COMPLETIONS)?,
+            metrics: Log::open(&path, METRICS)?,
+            completions: Log::open(&path, COMPLETIONS)?,
+            evaluations: Log::open(&path, EVALUATIONS)?,
             path,
+            _lock: lock,
         })
     }
 
@@ -69,23 +65,46 @@ impl RunDirectory {
         &self.path
     }
 
-    /// Drops what was logged after `step`: the steps to come will log it again.
+    /// Writes the resolved config.
     ///
     /// # Errors
-    /// When the files cannot be read or written.
-    pub fn rewind(&mut self, step: u64) -> Result<(), RunError> {
-        for name in [METRICS, COMPLETIONS, EVALUATIONS] {
-            let file = self.path.join(name);
-            if !file.exists() {
-                continue; // nothing was measured yet
+    /// When the disk does not take it.
+    pub fn write_config(&self, config: &RunConfig) -> Result<(), RunError> {
+        let text = config
+            .to_toml()
+            .map_err(|e| RunError::Config(e.to_string()))?;
+        self.replace(CONFIG, text.as_bytes())
+    }
+
+    /// How long the logs are, once what was written so far is on the disk.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn logged(&self) -> Result<Logged, RunError> {
+        Ok(Logged {
+            metrics: self.metrics.flushed()?,
+            completions: self.completions.flushed()?,
+            evaluations: self.evaluations.flushed()?,
+        })
+    }
+
+    /// Drops what was logged after a checkpoint: the steps to come will log it again. Returns the names of logs that are
+    /// shorter than they were: somebody has cut or removed them.
+    ///
+    /// # Errors
+    /// When the files cannot be cut.
+    pub fn rewind(&mut self, logged: Logged) -> Result<Vec<&'static str>, RunError> {
+        let mut shorter = Vec::new();
+        for (log, length, name) in [
+            (&mut self.metrics, logged.metrics, METRICS),
+            (&mut self.completions, logged.completions, COMPLETIONS),
+            (&mut self.evaluations, logged.evaluations, EVALUATIONS),
+        ] {
+            if !log.cut(length)? {
+                shorter.push(name);
             }
-            let kept = keep_until(&file, step).map_err(RunError::file(&file))?;
-            let partial = self.path.join(format!(".{name}"));
-            fs::write(&partial, kept).map_err(RunError::file(&partial))?;
-            fs::rename(&partial, &file).map_err(RunError::file(&file))?;
         }
-        *self = Self::open(self.path.clone())?;
-        Ok(())
+        Ok(shorter)
     }
 
     /// Adds a line to `metrics.jsonl`.
@@ -93,11 +112,7 @@ impl RunDirectory {
     /// # Errors
     /// When the disk does not take it.
     pub fn log_metrics(&mut self, line: &impl Serialize) -> Result<(), RunError> {
-        append(
-            &mut self.metrics,
-            &self.path.join(METRICS),
-            std::slice::from_ref(line),
-        )
+        self.metrics.append(std::slice::from_ref(line))
     }
 
     /// Adds lines to `completions.jsonl`.
@@ -105,7 +120,23 @@ impl RunDirectory {
     /// # Errors
     /// When the disk does not take them.
     pub fn log_completions(&mut self, lines: &[impl Serialize]) -> Result<(), RunError> {
-        append(&mut self.completions, &self.path.join(COMPLETIONS), lines)
+        self.completions.append(lines)
+    }
+
+    /// Adds a line to `evaluation.jsonl`.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn log_evaluation(&mut self, line: &impl Serialize) -> Result<(), RunError> {
+        self.evaluations.append(std::slice::from_ref(line))
+    }
+
+    /// Adds lines to `changes.jsonl`: settings that a resumed run has otherwise than before.
+    ///
+    /// # Errors
+    /// When the disk does not take them.
+    pub fn log_changes(&self, lines: &[impl Serialize]) -> Result<(), RunError> {
+        Log::open(&self.path, CHANGES)?.append(lines)
     }
 
     /// Writes `summary.json`.
@@ -114,17 +145,84 @@ impl RunDirectory {
     /// When the disk does not take it.
     pub fn write_summary(&self, summary: &impl Serialize) -> Result<(), RunError> {
         let file = self.path.join(SUMMARY);
-        let partial = self.path.join(format!(".{SUMMARY}"));
-        let text =
-            serde_json::to_string_pretty(summary).map_err(|e| RunError::Config(e.to_string()))?;
-        fs::write(&partial, text + "\n").map_err(RunError::file(&partial))?;
+        let text = serde_json::to_string_pretty(summary)
+            .map_err(|error| RunError::file(&file)(error.into()))?;
+        self.replace(SUMMARY, (text + "\n").as_bytes())
+    }
+
+    /// Writes a file under another name and renames it: it is whole, or as it was.
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+        let (file, partial) = (self.path.join(name), self.path.join(format!(".{name}")));
+        fs::write(&partial, bytes).map_err(RunError::file(&partial))?;
         fs::rename(&partial, &file).map_err(RunError::file(&file))
     }
 }
 
-/// Where the run at `path` keeps what its measurements found.
-pub fn evaluations(path: &Path) -> PathBuf {
-    path.join(EVALUATIONS)
+/// Takes the directory for this process.
+fn lock(path: &Path) -> Result<File, RunError> {
+    let file = path.join(LOCK);
+    let mut options = OpenOptions::new();
+    let lock = options.create(true).truncate(false).write(true).open(&file);
+    let lock = lock.map_err(RunError::file(&file))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(RunError::Locked {
+            path: path.to_owned(),
+        }),
+        // Some file systems know no locks: then nobody is kept out.
+        Err(TryLockError::Error(_)) => Ok(lock),
+    }
+}
+
+/// A file of JSON lines that only grows.
+#[derive(Debug)]
+struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+impl Log {
+    fn open(directory: &Path, name: &str) -> Result<Self, RunError> {
+        let path = directory.join(name);
+        let mut options = OpenOptions::new();
+        let file = options.create(true).append(true).open(&path);
+        let file = file.map_err(RunError::file(&path))?;
+        Ok(Self { path, file })
+    }
+
+    fn append(&mut self, lines: &[impl Serialize]) -> Result<(), RunError> {
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line)
+                .map_err(|error| RunError::file(&self.path)(error.into()))?;
+            text.push(b'\n');
+        }
+        self.file
+            .write_all(&text)
+            .map_err(RunError::file(&self.path))
+    }
+
+    /// Its length in bytes, all of them on the disk.
+    fn flushed(&self) -> Result<u64, RunError> {
+        let length = || -> std::io::Result<u64> {
+            self.file.sync_data()?;
+            Ok(self.file.metadata()?.len())
+        };
+        length().map_err(RunError::file(&self.path))
+    }
+
+    /// Cuts it to `length` bytes; false when it is shorter.
+    fn cut(&mut self, length: u64) -> Result<bool, RunError> {
+        let mut cut = || -> std::io::Result<bool> {
+            if self.file.metadata()?.len() < length {
+                return Ok(false);
+            }
+            self.file.set_len(length)?;
+            self.file.seek(SeekFrom::End(0))?;
+            Ok(true)
+        };
+        cut().map_err(RunError::file(&self.path))
+    }
 }
 
 /// Where a new run of `config` goes: the path chosen, else `runs/<name>`, or `runs/<name>-2` and so
@@ -149,10 +247,10 @@ pub fn free(config: &RunConfig, chosen: Option<&Path>) -> Result<PathBuf, RunErr
 /// a checkpoint.
 ///
 /// # Errors
-/// When there is none, or its config is another.
+/// When there is none.
 pub fn earlier(config: &RunConfig, chosen: Option<&Path>) -> Result<PathBuf, RunError> {
     // One that is damaged counts: it is to be told, not passed over.
-    let saved = |path: &PathBuf| !matches!(checkpoint::latest(path), Ok(None));
+    let saved = |path: &PathBuf| !matches!(checkpoints::latest(path), Ok(None));
     let path = match chosen {
         Some(path) => Some(path.to_owned()),
         None => numbered(config)
@@ -160,42 +258,11 @@ pub fn earlier(config: &RunConfig, chosen: Option<&Path>) -> Result<PathBuf, Run
             .filter(saved)
             .last(),
     };
-    let path = path
-        .filter(|path| path.join(CONFIG).is_file())
+    path.filter(|path| path.join(CONFIG).is_file())
         .ok_or_else(|| {
             let place = chosen.map_or(config.default_run_dir(), Path::to_owned);
             RunError::Config(format!("--resume: there is no run in {}", place.display()))
-        })?;
-    let file = path.join(CONFIG);
-    let before = fs::read_to_string(&file).map_err(RunError::file(&file))?;
-    let now = config
-        .to_toml()
-        .map_err(|e| RunError::Config(e.to_string()))?;
-    match first_difference(&before, &now) {
-        None => of_this_run(&path, &before).map(|()| path),
-        Some((was, is)) => Err(RunError::Config(format!(
-            "--resume: the config is not that of {}: there `{was}`, here `{is}`",
-            path.display()
-        ))),
-    }
-}
-
-/// Checks that the last checkpoint was saved by a run of this config.
-fn of_this_run(path: &Path, config: &str) -> Result<(), RunError> {
-    let Some(last) = checkpoint::latest(path)? else {
-        return Ok(());
-    };
-    let file = last.join(checkpoint::CONFIG);
-    let saved = fs::read_to_string(&file).map_err(RunError::file(&file))?;
-    match first_difference(&saved, config) {
-        None => Ok(()),
-        Some((saved, run)) => Err(CheckpointError::Foreign {
-            path: last,
-            saved,
-            run,
-        }
-        .into()),
-    }
+        })
 }
 
 /// `runs/<name>`, `runs/<name>-2`, `runs/<name>-3`, …
@@ -212,42 +279,43 @@ fn taken(path: &Path) -> bool {
     }
 }
 
-fn append(file: &mut File, path: &Path, lines: &[impl Serialize]) -> Result<(), RunError> {
-    let mut text = Vec::new();
-    for line in lines {
-        serde_json::to_writer(&mut text, line).map_err(|e| RunError::Config(e.to_string()))?;
-        text.push(b'\n');
-    }
-    file.write_all(&text).map_err(RunError::file(path))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The lines whose `step` is at most `step`; a line cut off by a kill is dropped.
-fn keep_until(file: &Path, step: u64) -> std::io::Result<Vec<u8>> {
-    let mut kept = Vec::new();
-    for line in BufReader::new(File::open(file)?).split(b'\n') {
-        let line = line?;
-        let value: Option<Value> = serde_json::from_slice(&line).ok();
-        if value
-            .and_then(|v| v.get("step")?.as_u64())
-            .is_some_and(|at| at <= step)
-        {
-            kept.extend(line);
-            kept.push(b'\n');
-        }
+    #[test]
+    fn logs_are_cut_to_what_a_checkpoint_knows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        let mut run = RunDirectory::open(path.clone()).unwrap();
+        run.log_metrics(&1).unwrap();
+        run.log_completions(&["one", "two"]).unwrap();
+        let logged = run.logged().unwrap();
+        run.log_metrics(&2).unwrap();
+        run.log_completions(&["three"]).unwrap();
+        run.log_evaluation(&3).unwrap();
+        drop(run);
+        // A kill may have cut a line off.
+        let mut run = RunDirectory::open(path.clone()).unwrap();
+        run.metrics.file.write_all(b"{\"step\":").unwrap();
+        assert!(run.rewind(logged).unwrap().is_empty());
+        run.log_metrics(&4).unwrap();
+        let read = |name: &str| fs::read_to_string(path.join(name)).unwrap();
+        assert_eq!(read(METRICS), "1\n4\n");
+        assert_eq!(read(COMPLETIONS), "\"one\"\n\"two\"\n");
+        assert_eq!(read(EVALUATIONS), "");
+        fs::write(path.join(COMPLETIONS), "").unwrap();
+        assert_eq!(run.rewind(logged).unwrap(), [COMPLETIONS]);
     }
-    Ok(kept)
-}
 
-fn first_difference(before: &str, now: &str) -> Option<(String, String)> {
-    let (mut was, mut is) = (before.lines(), now.lines());
-    loop {
-        match (was.next(), is.next()) {
-            (None, None) => return None,
-            (a, b) if a == b => {}
-            (a, b) => {
-                let text = |line: Option<&str>| line.unwrap_or("nothing").to_owned();
-                return Some((text(a), text(b)));
-            }
-        }
+    #[test]
+    fn two_runs_do_not_share_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = RunDirectory::open(dir.path().to_owned()).unwrap();
+        let second = RunDirectory::open(dir.path().to_owned());
+        let error = second.unwrap_err().to_string();
+        assert!(error.contains("hint:"), "{error}");
+        drop(first);
+        RunDirectory::open(dir.path().to_owned()).unwrap();
     }
 }

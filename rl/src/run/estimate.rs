@@ -1,6 +1,13 @@
 //! How much memory a run will take, before it takes it.
 
-use crate::{bundle::{self, ModelSection}, config::RunConfig, learner::batch::activation_bytes_per_token, model::{ModelConfig, Precision, Pretrained}, run::RunError, stages::{grpo::GrpoConfig, StageConfig}};
+use super::RunError;
+use crate::{
+    bundle::{BundleError, ModelSection, expand, scratch::scratch_config},
+    config::RunConfig,
+    learner::batch::activation_bytes_per_token,
+    model::{ModelConfig, Precision, Pretrained},
+    stages::Demand,
+};
 
 /// What a run needs, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +26,13 @@ pub struct Estimate {
 /// When a pretrained model cannot be found or understood.
 pub fn of(config: &RunConfig) -> Result<Estimate, RunError> {
     let model = match &config.model {
-        ModelSection::Scratch(scratch) => bundle::scratch_config(
+        ModelSection::Scratch(scratch) => scratch_config(
             scratch,
             scratch.alphabet.chars().count() + scratch.special_tokens.len() + 1,
         ),
         ModelSection::Pretrained(model) => {
-            Pretrained::open(&bundle::expand(&model.path).map_err(RunError::Config)?)?.config
+            let path = expand(&model.path)?;
+            Pretrained::open(&path).map_err(BundleError::from)?.config
         }
     };
     Ok(from_shape(config, &model))
@@ -42,10 +50,16 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     let weights = 4 * parameters;
     let memory = &config.memory;
     let frozen = memory.frozen.bytes() * parameters;
-    let any = |f: &dyn Fn(&GrpoConfig) -> bool| {
-        let mut stages = config.stages.iter();
-        stages.any(|stage| matches!(stage, StageConfig::Grpo(grpo) if f(grpo)))
-    };
+    let components = Vec::new(); // no need to know the rubric here
+    let settings = config.settings();
+    let demands: Vec<Demand> = settings
+        .iter()
+        .enumerate()
+        .map(|(index, stage)| {
+            let around = config.surroundings(index, &settings, &components);
+            stage.demand(&around, model)
+        })
+        .collect();
     let (stored, trained, merged) = match &config.lora {
         Some(lora) => {
             let tensors = model.tensors();
@@ -57,15 +71,13 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
         }
         None => (weights, weights, 0),
     };
-    // With adapters the reference is the base, unless it is renewed on the way.
-    let kept_apart =
-        |g: &GrpoConfig| g.beta > 0.0 && (config.lora.is_none() || g.reference_every > 0);
-    let reference = frozen * u64::from(any(&kept_apart));
+    let reference = frozen * u64::from(demands.iter().any(|demand| demand.reference));
     // Where sampling goes on beside training, it has the weights of some steps ago.
-    let ahead = match any(&|g| g.max_staleness > 0) {
-        true if config.lora.is_some() => merged,
-        true => weights,
-        false => 0,
+    let samples_ahead = demands.iter().any(|demand| demand.samples_ahead);
+    let ahead = match (samples_ahead, &config.lora) {
+        (true, Some(_)) => merged,
+        (true, None) => weights,
+        (false, _) => 0,
     };
     let (kept, passing) = activation_bytes_per_token(model, memory.activations());
     let budget = memory.token_budget as u64;
@@ -75,19 +87,15 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     let logits = chunk.min(4 * budget * model.vocab_size as u64);
     let kv = 2 * model.num_key_value_heads * model.head_dim * model.num_hidden_layers;
     // Each worker decodes its share of the completions, with places of its own.
-    let rollouts = config.stages.iter().map(rollouts).max().unwrap_or(0);
+    let rollouts = demands.iter().map(|d| d.rollouts).max().unwrap_or(0);
     let share = rollouts.div_ceil(memory.workers.max(1));
     let slots = memory.batch_rows.min(share) * memory.workers;
     let cached = (4 * slots * kv * config.sampling.max_tokens.next_multiple_of(64)) as u64;
     // What sampling keeps for training: of a step's tokens, if they are as few as the config allows.
-    let tapes = config.stages.iter().map(|stage| match stage {
-        StageConfig::Grpo(grpo) => {
-            let drawn = grpo.prompts * grpo.group * config.sampling.max_tokens;
-            let recorded = drawn.min(memory.recorded_tokens(grpo));
-            let distribution = config.lora.as_ref().map_or(0, |_| 4 * model.vocab_size);
-            recorded * (kept + distribution)
-        }
-        _ => 0,
+    let tapes = demands.iter().map(|demand| {
+        let recorded = demand.tokens.min(demand.recorded_tokens);
+        let distribution = config.lora.as_ref().map_or(0, |_| 4 * model.vocab_size);
+        recorded * (kept + distribution)
     });
     let tape = tapes.max().unwrap_or(0) as u64;
     let held = (kept as u64 * budget * workers).max(tape);
@@ -108,14 +116,5 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
         parameters,
         peak_bytes: parts.iter().map(|(_, bytes)| bytes).sum(),
         parts,
-    }
-}
-
-/// Completions of one step.
-fn rollouts(stage: &StageConfig) -> usize {
-    match stage {
-        StageConfig::Grpo(grpo) => grpo.prompts * grpo.group,
-        StageConfig::RejectionSampling(stage) => stage.chunk.min(stage.tasks) * stage.samples,
-        StageConfig::Sft(_) => 0,
     }
 }

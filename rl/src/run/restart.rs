@@ -1,78 +1,102 @@
-//! Stages that begin with other weights than the stage before left: those are kept for them.
+//! The model that a run, a checkpoint or a stage begins with.
 
 use std::{fs, path::Path};
 
-use super::{console::Console, train::{open, Run}, RunError};
-use crate::{learner::{AdamW, Learner}, model::lora::save_adapter, run::checkpoint, stages::{sft::{Restart, SftConfig}, StageConfig}};
+use burn::tensor::Device;
+use dunwu_datasets::derive_seed;
 
-impl Run<'_> {
-    /// Goes back to the weights that a stage asks for, before its first step.
-    ///
-    /// # Errors
-    /// When they are not there.
-    pub(super) fn restart(
-        &mut self,
-        stage: &SftConfig,
-        directory: &Path,
-        console: &Console,
-    ) -> Result<(), RunError> {
-        let Some(restart) = stage.restart.filter(|_| self.state.stage_step == 0) else {
-            return Ok(());
-        };
-        let (bundle, whose) = match restart {
-            Restart::RunStart => (
-                open(self.config, None, &self.learner.model.device())?,
-                "the run began with".to_owned(),
-            ),
-            Restart::AfterStage(index) => {
-                let kept = directory.join(name(index));
-                let whose = format!("stage {index} ended with");
-                (
-                    open(self.config, Some(&kept), &self.learner.model.device())?,
-                    whose,
-                )
-            }
-        };
-        console.line(&format!("restart  with the weights that {whose}"));
-        let optimizer = AdamW::new(stage.optimizer);
-        self.learner = Learner::new(bundle.model, optimizer, self.learner.version);
-        Ok(())
-    }
+use super::{RunError, checkpoint::save_policy};
+use crate::{
+    bundle::{
+        Bundle, Codec,
+        checkpoints::{ADAPTER, MODEL},
+    },
+    config::RunConfig,
+    learner::Learner,
+    model::{Transformer, lora::load_adapter},
+    seeds::weights_seed,
+    stages::Weights,
+};
 
-    /// Keeps the weights at the end of the stage under way, where a later one asks for them.
-    ///
-    /// # Errors
-    /// When the disk does not take them.
-    pub(super) fn keep_for_restart(&self, directory: &Path) -> Result<(), RunError> {
-        let index = self.state.stage;
-        let asks = |stage: &StageConfig| matches!(stage, StageConfig::Sft(sft) if sft.restart == Some(Restart::AfterStage(index)));
-        if !self.config.stages.iter().any(asks) {
-            return Ok(());
-        }
-        let kept = directory.join(name(index));
-        let partial = directory.join(format!(".{}", name(index)));
-        // What is there is of a sitting that was killed before its checkpoint.
-        for path in [&kept, &partial] {
-            if path.exists() {
-                fs::remove_dir_all(path).map_err(RunError::file(path))?;
-            }
-        }
-        fs::create_dir_all(&partial).map_err(RunError::file(&partial))?;
-        let model = &self.learner.model;
-        match model.lora() {
-            Some(_) => {
-                let base = &self.codec.encoder.origin;
-                save_adapter(&partial.join(checkpoint::ADAPTER), model, base)?;
-            }
+/// The model at the start of a run, or of a checkpoint. Adapters are put on the config's model
+/// again, so that what was trained and what was not stay apart; `base` is shown that model before.
+///
+/// # Errors
+/// When it cannot be opened, or the adapters do not fit it.
+pub(super) fn open(
+    config: &RunConfig,
+    last: Option<&Path>,
+    device: &Device,
+    mut base: impl FnMut(&Transformer) -> Result<(), RunError>,
+) -> Result<Bundle, RunError> {
+    let seed = weights_seed(config.seed);
+    let Some(lora) = &config.lora else {
+        return Ok(match last {
+            Some(last) => Bundle::open(&last.join(MODEL).display().to_string(), device)?,
             None => {
-                checkpoint::save_model(&partial.join(checkpoint::MODEL), model, &self.codec)?;
+                let bundle = Bundle::from_section(&config.model, seed, device)?;
+                base(&bundle.model)?;
+                bundle
             }
-        }
-        fs::rename(&partial, &kept).map_err(RunError::file(&kept))
+        });
+    };
+    let mut bundle = Bundle::from_section(&config.model, seed, device)?;
+    base(&bundle.model)?;
+    match last {
+        Some(last) => load_adapter(&last.join(ADAPTER), &mut bundle.model)?,
+        None => lora.apply(&mut bundle.model, derive_seed(seed, &[1]))?,
     }
+    bundle.model = bundle.model.stored_as(config.memory.frozen)?;
+    Ok(bundle)
 }
 
-/// Laid out as a checkpoint: `model/`, or `adapter/`.
+/// The weights that a stage begins with, when they are not those that the stage before left.
+///
+/// # Errors
+/// When they are not there.
+pub(super) fn weights(
+    config: &RunConfig,
+    weights: Weights,
+    directory: &Path,
+    device: &Device,
+    base: impl FnMut(&Transformer) -> Result<(), RunError>,
+) -> Result<Transformer, RunError> {
+    let kept = match weights {
+        Weights::AfterStage(index) => Some(directory.join(name(index))),
+        Weights::OfTheRun | Weights::AsTheyAre => None,
+    };
+    Ok(open(config, kept.as_deref(), device, base)?.model)
+}
+
+/// Keeps the weights at the end of a stage, where a later one asks for them.
+///
+/// # Errors
+/// When the disk does not take them.
+pub(super) fn keep(
+    config: &RunConfig,
+    stage: usize,
+    learner: &Learner,
+    codec: &Codec,
+    directory: &Path,
+) -> Result<(), RunError> {
+    let mut stages = config.stages.iter();
+    if !stages.any(|other| other.settings().begins_with() == Weights::AfterStage(stage)) {
+        return Ok(());
+    }
+    let kept = directory.join(name(stage));
+    let partial = directory.join(format!(".{}", name(stage)));
+    // What is there is of a session that was killed before its checkpoint.
+    for path in [&kept, &partial] {
+        if path.exists() {
+            fs::remove_dir_all(path).map_err(RunError::file(path))?;
+        }
+    }
+    fs::create_dir_all(&partial).map_err(RunError::file(&partial))?;
+    save_policy(&partial, learner, codec)?;
+    fs::rename(&partial, &kept).map_err(RunError::file(&kept))
+}
+
+/// Laid out as a checkpoint: `model/`, and `adapter/` with adapters.
 fn name(stage: usize) -> String {
     format!("after-stage-{stage}")
 }

@@ -21,6 +21,7 @@ pub struct Showcase {
 
 /// `summary.json`.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// The run's name.
     pub name: String,
@@ -30,7 +31,7 @@ pub struct Summary {
     pub device: String,
     /// Updates made.
     pub steps: u64,
-    /// Seconds spent, over all sittings.
+    /// Seconds spent, over all sessions.
     pub seconds: f64,
     /// Whether every stage was finished.
     pub finished: bool,
@@ -46,7 +47,7 @@ pub struct Summary {
     pub stages: Vec<StageReport>,
     /// Problems answered before and after.
     pub showcase: Vec<Showcase>,
-    /// Largest resident memory of this sitting, in bytes.
+    /// Largest resident memory of this session, in bytes.
     pub peak_memory_bytes: Option<u64>,
 }
 

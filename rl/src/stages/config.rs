@@ -1,94 +1,86 @@
-//! `[[stages]]`: what is done, in order. What a stage can be set to stands beside what it does, in
-//! `grpo/config.rs`, `sft/config.rs` and `rejection/config.rs`.
+//! `[[stages]]`: what is done, in order, and the one place where a kind of stage is registered.
+//!
+//! What a stage can be set to stands beside what it does, in its own folder.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::RunConfig;
-use crate::{learner::AdamWConfig, stages::{grpo::GrpoConfig, rejection::RejectionConfig, sft::SftConfig}};
+use super::{Settings, grpo, rejection, sft};
+use crate::glossary::Table;
 
-/// One stage of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum StageConfig {
-    /// Supervised fine-tuning.
-    Sft(SftConfig),
-    /// Group relative policy optimisation.
-    Grpo(GrpoConfig),
-    /// Rejection sampling.
-    RejectionSampling(RejectionConfig),
+/// Declares every kind of stage: its name, its settings, the figures of its steps.
+macro_rules! stages {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal: $settings:ty, $metrics:ty;)*) => {
+        /// One stage of a run.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        pub enum StageConfig {
+            $($(#[$doc])* #[serde(rename = $name)] $kind($settings),)*
+        }
+
+        /// What a stage does.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum StageKind {
+            $($(#[$doc])* #[serde(rename = $name)] $kind,)*
+        }
+
+        impl StageKind {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// Its name in a config and in `metrics.jsonl`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            /// What the keys of its steps mean.
+            pub fn tables(self) -> &'static [Table] {
+                match self {
+                    $(Self::$kind => <$metrics>::TABLES,)*
+                }
+            }
+        }
+
+        impl StageConfig {
+            /// What it does; shown as its name in a config.
+            pub fn kind(&self) -> StageKind {
+                match self {
+                    $(Self::$kind(_) => StageKind::$kind,)*
+                }
+            }
+
+            /// What every stage can be asked.
+            pub fn settings(&self) -> &dyn Settings {
+                match self {
+                    $(Self::$kind(settings) => settings,)*
+                }
+            }
+
+            /// The same, to be changed.
+            pub fn settings_mut(&mut self) -> &mut dyn Settings {
+                match self {
+                    $(Self::$kind(settings) => settings,)*
+                }
+            }
+        }
+    };
 }
 
-/// What a stage does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StageKind {
+stages! {
     /// Supervised fine-tuning.
-    Sft,
+    Sft = "sft": sft::SftConfig, sft::SftMetrics;
     /// Group relative policy optimisation.
-    Grpo,
+    Grpo = "grpo": grpo::GrpoConfig, grpo::GrpoMetrics;
     /// Rejection sampling.
-    RejectionSampling,
+    RejectionSampling = "rejection-sampling": rejection::RejectionConfig, rejection::RejectionMetrics;
 }
 
 impl fmt::Display for StageKind {
     /// Its name in a config.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sft => "sft",
-            Self::Grpo => "grpo",
-            Self::RejectionSampling => "rejection-sampling",
-        })
-    }
-}
-
-impl StageConfig {
-    /// What it does; shown as its name in a config.
-    pub fn kind(&self) -> StageKind {
-        match self {
-            Self::Sft(_) => StageKind::Sft,
-            Self::Grpo(_) => StageKind::Grpo,
-            Self::RejectionSampling(_) => StageKind::RejectionSampling,
-        }
-    }
-
-    /// Number of steps; `None` where only the data can tell.
-    pub fn steps(&self) -> Option<u64> {
-        match self {
-            Self::Sft(sft) => sft.steps,
-            Self::Grpo(grpo) => Some(grpo.steps),
-            Self::RejectionSampling(stage) => Some(stage.steps()),
-        }
-    }
-
-    /// The optimiser's settings.
-    pub fn optimizer(&self) -> AdamWConfig {
-        match self {
-            Self::Sft(sft) => sft.optimizer,
-            Self::Grpo(grpo) => grpo.optimizer,
-            Self::RejectionSampling(_) => AdamWConfig::default(),
-        }
-    }
-
-    /// Checks the stage, which has this `index`, beside the rest of the run; `components` are those
-    /// of its rubric.
-    ///
-    /// # Errors
-    /// The first contradiction; it names the keys and their values.
-    pub(super) fn validate(
-        &self,
-        run: &RunConfig,
-        index: usize,
-        components: &[String],
-    ) -> Result<(), String> {
-        match self {
-            Self::Sft(sft) => sft.validate(run, index)?,
-            Self::Grpo(grpo) => grpo.validate(run)?,
-            Self::RejectionSampling(stage) => stage.validate(run, components)?,
-        }
-        self.optimizer()
-            .validate()
-            .map_err(|message| format!("optimizer.{message}"))
+        f.write_str(self.name())
     }
 }

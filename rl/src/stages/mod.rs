@@ -1,8 +1,22 @@
-//! What a run does, stage by stage: each in a folder of its own.
+//! What a run does, stage by stage.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`stage`](mod@stage) | what every kind of stage is to the run that drives it |
+//! | [`config`] | `[[stages]]`, and the one line that registers a kind |
+//! | [`sft`], [`grpo`], [`rejection`] | a kind each: its settings, its step, its figures |
+//!
+//! A stage knows neither the console nor the files of a run, nor any other stage. A new one is a folder here, with a type that
+//! implements [`Settings`] and one that implements [`Stage`], and a line in `config.rs`.
 
 pub mod config;
 pub mod grpo;
 pub mod rejection;
 pub mod sft;
+pub mod stage;
 
 pub use config::{StageConfig, StageKind};
+pub use stage::{
+    Context, Demand, Measuring, Notes, Saved, Settings, Stage, StageError, StepMetrics, StepReport,
+    Surroundings, Weights, collector, data_set,
+};

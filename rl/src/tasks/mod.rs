@@ -8,10 +8,10 @@
 use std::path::Path;
 
 use dunwu_datasets::{
-    DatasetError, Demonstration, Generator, GeneratorSource, JsonlSource, LevelSource, MixtureEntry,
-    MixtureSource, PassRateConfig, ProblemSource, PromptStyle, Split, Task, TaskSource, Template,
-    TemplateSource, TraceMix, derive_seed, mixture_shares, mixture_task, partition, read_benchmark,
-    read_tasks,
+    DatasetError, Demonstration, Generator, GeneratorSource, JsonlSource, LevelSource,
+    MixtureEntry, MixtureSource, PassRateConfig, ProblemSource, PromptStyle, Split, Task,
+    TaskSource, Template, TemplateSource, TraceMix, derive_seed, fingerprint, mixture_shares,
+    mixture_task, partition, read_benchmark, read_tasks,
 };
 
 pub mod section;
@@ -33,7 +33,12 @@ pub struct Tasks {
 enum Origin {
     One(Side),
     Mixture(Vec<Entry>),
+    /// A source of the caller's own.
+    Own(SourceOf),
 }
+
+/// Makes a source that is at its beginning, in the order that a seed gives.
+pub type SourceOf = Box<dyn Fn(u64) -> Box<dyn TaskSource> + Send + Sync>;
 
 /// An entry of a mixture.
 struct Entry {
@@ -132,6 +137,38 @@ pub enum TasksError {
 }
 
 impl Tasks {
+    /// Tasks from a source of the caller's own, and problems that training never sees.
+    pub fn own(source: SourceOf, heldout: Vec<Task>) -> Self {
+        Self {
+            generator: None,
+            origin: Origin::Own(source),
+            heldout,
+        }
+    }
+
+    /// A fingerprint of the problems that are read from files, by side of the split; `None` where all are made by
+    /// generators, which the config describes, or come from the caller.
+    pub fn fingerprint(&self) -> Option<String> {
+        let sides: Vec<&Side> = match &self.origin {
+            Origin::One(side) => vec![side],
+            Origin::Mixture(entries) => entries.iter().map(|entry| &entry.side).collect(),
+            Origin::Own(_) => Vec::new(),
+        };
+        let read: Vec<&[Task]> = sides
+            .iter()
+            .filter_map(|side| match &side.problems {
+                Problems::Fixed(tasks) => Some(tasks.as_slice()),
+                Problems::Generated(..) => None,
+            })
+            .collect();
+        if read.is_empty() {
+            return None;
+        }
+        let parts = read.into_iter().chain([self.heldout.as_slice()]);
+        let parts: Vec<String> = parts.map(|p| format!("{:016x}", fingerprint(p))).collect();
+        Some(parts.join("-"))
+    }
+
     /// Reads and divides what a config asks, with at most `problems` to hold out; `seed` draws those of generators.
     ///
     /// # Errors
@@ -204,6 +241,7 @@ impl Tasks {
     pub fn source(&self, seed: u64) -> Result<Box<dyn TaskSource>, DatasetError> {
         let entries = match &self.origin {
             Origin::One(side) => return side.source(seed),
+            Origin::Own(source) => return Ok(source(seed)),
             Origin::Mixture(entries) => entries,
         };
         let mut sources = Vec::with_capacity(entries.len());

@@ -116,6 +116,21 @@ fn one() -> f64 {
     1.0
 }
 
+impl Default for DataSection {
+    fn default() -> Self {
+        Self {
+            task: None,
+            file: None,
+            fields: None,
+            format: None,
+            heldout_fraction: tenth(),
+            template: None,
+            curriculum: None,
+            mixture: Vec::new(),
+        }
+    }
+}
+
 impl DataSection {
     /// The only source, unless there is a mixture.
     pub fn source(&self) -> SourceConfig<'_> {

@@ -185,7 +185,12 @@ impl Cache {
     }
 
     /// The same for several new tokens of one slot, which follow each other: each sees all before it, and itself.
-    pub(crate) fn attend_run(&mut self, layer: usize, slot: usize, qkv: &Qkv<Rows>) -> (Rows, Rows) {
+    pub(crate) fn attend_run(
+        &mut self,
+        layer: usize,
+        slot: usize,
+        qkv: &Qkv<Rows>,
+    ) -> (Rows, Rows) {
         let (heads, arch) = (self.heads, self.arch);
         let (width, count) = (heads.query * heads.dim, qkv.key.rows());
         let mut out = Rows::stale(count, width);

@@ -6,7 +6,12 @@ use dunwu_datasets::Prompt;
 use dunwu_rewards::{ComponentConfig, RewardError, Rubric, RubricConfig, math::MathConfig};
 
 use super::*;
-use crate::{bundle::PromptEncoder, generation::Finish, rollout::{Judge, JudgeError}, tokenizer::Tokenizer};
+use crate::{
+    bundle::PromptEncoder,
+    generation::Finish,
+    rollout::{Judge, JudgeError},
+    tokenizer::Tokenizer,
+};
 
 fn rubric() -> Rubric {
     Rubric::from_config(&RubricConfig {

@@ -3,7 +3,14 @@
 use burn::tensor::{Device, Tensor, TensorData, activation::log_softmax};
 
 use super::*;
-use crate::{compute::tensor::{index, Tensors}, learner::{pack, token_logprobs, Segment, Sequence}, model::{config::Family, lora::Lora, parameters::to_host, weights::HostTensor, Engine, ModelConfig, ParameterVisitor, Precision}};
+use crate::{
+    compute::tensor::{Tensors, index},
+    learner::{Segment, Sequence, pack, token_logprobs},
+    model::{
+        Engine, ModelConfig, ParameterVisitor, Precision, config::Family, lora::Lora,
+        parameters::to_host, weights::HostTensor,
+    },
+};
 
 fn config(family: Family) -> ModelConfig {
     ModelConfig {
@@ -169,7 +176,9 @@ fn by_autodiff(model: &Transformer, temperature: f32) -> Parameters {
         let targets = index(whole[1..].iter().map(|&id| id as usize), &c.device);
         let all = log_softmax(logits, 1);
         let sampled = (0..marked.len()).filter(|&place| marked[place].1);
-        let rows: Vec<usize> = sampled.map(|place| sequence.prompt.len() - 1 + place).collect();
+        let rows: Vec<usize> = sampled
+            .map(|place| sequence.prompt.len() - 1 + place)
+            .collect();
         let own = |all: Tensor<1>| all.select(0, index(rows.iter().copied(), &c.device));
         let entropy = (all.clone().exp() * all.clone()).sum_dim(1).neg();
         entropies.push(own(entropy.squeeze_dim::<1>(1)));

@@ -87,7 +87,13 @@ fn submission(text: &str) -> Submission {
 /// Verdicts of a group, and what the reward was shown at each call.
 fn judged_together(texts: &[&str], deadline: Duration) -> (Vec<Verdict>, Vec<Vec<String>>) {
     let calls = Arc::new(Mutex::new(Vec::new()));
-    let judge = judge(ByLength { calls: calls.clone() }, deadline, 2);
+    let judge = judge(
+        ByLength {
+            calls: calls.clone(),
+        },
+        deadline,
+        2,
+    );
     let group = texts.iter().map(|text| submission(text)).collect();
     let pending = judge.submit_group(group);
     let verdicts = pending.into_iter().map(|p| judge.verdict(p)).collect();
@@ -113,7 +119,10 @@ fn a_group_that_fails_or_panics_is_the_fault_of_one_member_alone() {
         assert!(error.contains(message), "{culprit}: {error}");
         assert_eq!(calls.remove(0), ["a", culprit, "cc"]);
         calls.sort();
-        assert_eq!(calls, [["a"], [culprit], ["cc"]].map(|c| c.map(str::to_owned).to_vec()));
+        assert_eq!(
+            calls,
+            [["a"], [culprit], ["cc"]].map(|c| c.map(str::to_owned).to_vec())
+        );
     }
 }
 
@@ -184,5 +193,8 @@ fn a_thread_that_hangs_is_replaced_and_counted_until_it_ends() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(judge.lost_threads(), 0, "they have ended, and are gone");
-    assert_eq!(judge.verdict(judge.submit(submission("x"))).unwrap().total, 1.0);
+    assert_eq!(
+        judge.verdict(judge.submit(submission("x"))).unwrap().total,
+        1.0
+    );
 }

@@ -1,72 +1,49 @@
 //! Saving and going on: a checkpoint is complete or it is not there.
 //!
-//! `checkpoints/step-NNNNNN/` holds `model/` (a Hugging Face directory), `optimizer.safetensors`,
-//! `config.toml` (the run's) and `state.json`; of an asynchronous run also `rollouts.json`, what it
-//! has sampled and not yet trained on; with low-rank adapters also `adapter/`, in PEFT's format, and
-//! then `model/` has them added to its weights. It is written under another name, flushed to the disk, and renamed.
+//! | file | subject |
+//! |---|---|
+//! | this one | writing checkpoints and removing old ones |
+//! | [`state`] | where a run stood: `state.json` |
+//! | `moments` | the optimiser's moments |
+//! | [`section`] | `[checkpoint]` of a config |
+//!
+//! `checkpoints/step-NNNNNN/` holds `model/` (a Hugging Face directory), `optimizer.safetensors`, `config.toml` (the run's) and
+//! `state.json`; in `stage/` what the stage under way keeps, such as what an asynchronous run has sampled and not yet trained
+//! on; with low-rank adapters also `adapter/`, in PEFT's format, and then `model/` has them added to its weights. It is
+//! written under another name, flushed to the disk, and renamed.
+
+mod moments;
+pub mod section;
+pub mod state;
 
 use std::{
-    borrow::Cow,
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use burn::tensor::{Device, Tensor};
-use dunwu_datasets::Cursor;
-use safetensors::{Dtype, SafeTensors};
-use serde::{Deserialize, Serialize};
+use crate::{
+    bundle::{
+        Codec, ListError,
+        checkpoints::{self, ADAPTER, MODEL, STATE},
+        save::{save_model, save_tensors},
+    },
+    learner::Learner,
+    model::{
+        lora::{LoraError, save_adapter},
+        weights::WeightError,
+    },
+    stages::{Stage, StageError},
+};
 
-use crate::{alarms::Monitor, bundle::Codec, eval::EvalReport, learner::{AdamW, Learner}, model::{lora::{save_adapter, LoraError}, parameters::{from_host, to_host}, weights::{writer::{save_pretrained, Export, DEFAULT_SHARD_BYTES}, HostTensor, WeightError}, ModelConfig, ParameterVisitor, Parameters, Transformer}, run::{Showcase, StageReport}, stages::grpo::{saved::SavedRollouts, StepRollouts}};
+pub(super) use moments::load_moments;
+pub use section::CheckpointSection;
+use state::{FORMAT, shape};
+pub use state::{State, check_model, load_state};
 
-/// The model's place in a checkpoint.
-pub const MODEL: &str = "model";
-/// The adapters' place in a checkpoint of a run that trains adapters.
-pub const ADAPTER: &str = "adapter";
-const OPTIMIZER: &str = "optimizer.safetensors";
-const STATE: &str = "state.json";
-const PENDING: &str = "rollouts.json";
 /// The run's config, as it lies in the run's directory too.
 pub const CONFIG: &str = "config.toml";
-/// Version of this layout.
-const FORMAT: u32 = 2;
-
-/// Where a run stood: everything but weights and moments.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct State {
-    /// Version of the layout.
-    pub format: u32,
-    /// Updates of the whole run.
-    pub step: u64,
-    /// Index of the stage under way.
-    pub stage: usize,
-    /// Steps made in it.
-    pub stage_step: u64,
-    /// Updates the optimiser has made in this stage.
-    pub optimizer_steps: u64,
-    /// Version of the policy.
-    pub policy_version: u64,
-    /// Place in the tasks of the stage.
-    pub cursor: Cursor,
-    /// Seconds spent so far.
-    pub elapsed_s: f64,
-    /// Held-out measurements so far: before the first GRPO stage, after the last.
-    pub before: Option<EvalReport>,
-    /// See `before`.
-    pub after: Option<EvalReport>,
-    /// The stages that have ended.
-    #[serde(default)]
-    pub stages: Vec<StageReport>,
-    /// The problems shown before and after.
-    pub showcase: Vec<Showcase>,
-    /// The shape of the model that was saved.
-    #[serde(default)]
-    pub model: BTreeMap<String, usize>,
-    /// What alarms remember.
-    #[serde(default)]
-    pub alarms: Monitor,
-}
+/// What the stage under way keeps.
+pub const STAGE: &str = "stage";
 
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +58,10 @@ pub enum CheckpointError {
     Weights(#[from] WeightError),
     #[error(transparent)]
     Adapter(#[from] LoraError),
+    #[error(transparent)]
+    List(#[from] ListError),
+    #[error(transparent)]
+    Stage(#[from] Box<StageError>),
     #[error("{}: not a whole checkpoint of this version: {message}", path.display())]
     Invalid { path: PathBuf, message: String },
     #[error(
@@ -129,7 +110,7 @@ impl Checkpointer {
     /// # Errors
     /// When the directory cannot be listed or cleaned.
     pub fn new(run_dir: &Path, keep: usize) -> Result<Self, CheckpointError> {
-        let directory = run_dir.join("checkpoints");
+        let directory = checkpoints::directory(run_dir);
         if directory.is_dir() {
             for entry in fs::read_dir(&directory).map_err(CheckpointError::io(&directory))? {
                 let path = entry.map_err(CheckpointError::io(&directory))?.path();
@@ -142,12 +123,18 @@ impl Checkpointer {
         Ok(Self { directory, keep })
     }
 
+    /// Where the checkpoint after `step` is.
+    pub fn path(&self, step: u64) -> PathBuf {
+        self.directory.join(checkpoints::name(step))
+    }
+
     /// From now on removes no older checkpoint: it may be the last good one.
     pub fn keep_all(&mut self) {
         self.keep = usize::MAX;
     }
 
-    /// Writes a checkpoint, then removes the oldest beyond those kept.
+    /// Writes a checkpoint, then removes the oldest beyond those kept. `stage` is the one under way, if there is one: its
+    /// state goes into `state`.
     ///
     /// # Errors
     /// When the disk does not take it; the last good checkpoint is then still there.
@@ -155,16 +142,15 @@ impl Checkpointer {
         &self,
         learner: &Learner,
         codec: &Codec,
-        state: &State,
-        pending: &[&StepRollouts],
+        state: &mut State,
+        stage: Option<&mut (dyn Stage + 'static)>,
     ) -> Result<PathBuf, CheckpointError> {
-        let target = self.directory.join(format!("step-{:06}", state.step));
-        let partial = self
-            .directory
-            .join(format!(".partial-step-{:06}", state.step));
+        let name = checkpoints::name(state.step);
+        let target = self.directory.join(&name);
+        let partial = self.directory.join(format!(".partial-{name}"));
         remove(&partial)?;
         fs::create_dir_all(&partial).map_err(CheckpointError::io(&partial))?;
-        let written = self.write(&partial, learner, codec, state, pending);
+        let written = self.write(&partial, learner, codec, state, stage);
         if let Err(error) = written {
             let _ = fs::remove_dir_all(&partial); // the first error is the one to tell
             return Err(error);
@@ -172,7 +158,7 @@ impl Checkpointer {
         remove(&target)?;
         fs::rename(&partial, &target).map_err(CheckpointError::io(&target))?;
         sync(&self.directory)?;
-        let all = list(&self.directory)?;
+        let all = checkpoints::list(&self.directory)?;
         for old in &all[..all.len().saturating_sub(self.keep)] {
             // Under another name first: half removed, it must not be taken for a whole one.
             let doomed = old.with_file_name(".old");
@@ -182,20 +168,25 @@ impl Checkpointer {
         Ok(target)
     }
 
+    /// Writes the state anew into the checkpoint of its step, whose weights it shares.
+    ///
+    /// # Errors
+    /// When the disk does not take it; the state that was there is then still there.
+    pub fn save_state(&self, learner: &Learner, state: &State) -> Result<(), CheckpointError> {
+        let checkpoint = self.directory.join(checkpoints::name(state.step));
+        let partial = write_state(&checkpoint, &format!(".{STATE}"), learner, state)?;
+        let path = checkpoint.join(STATE);
+        fs::rename(&partial, &path).map_err(CheckpointError::io(&path))?;
+        sync(&checkpoint)
+    }
+
     /// The step of the oldest one that is kept; `None` when there is none.
     ///
     /// # Errors
     /// When the directory cannot be listed.
     pub fn oldest_step(&self) -> Result<Option<u64>, CheckpointError> {
-        let all = list(&self.directory)?;
-        let step = |path: &PathBuf| {
-            path.file_name()?
-                .to_str()?
-                .strip_prefix("step-")?
-                .parse()
-                .ok()
-        };
-        Ok(all.first().and_then(step))
+        let all = checkpoints::list(&self.directory)?;
+        Ok(all.first().and_then(|path| checkpoints::step(path)))
     }
 
     fn write(
@@ -203,259 +194,78 @@ impl Checkpointer {
         partial: &Path,
         learner: &Learner,
         codec: &Codec,
-        state: &State,
-        pending: &[&StepRollouts],
+        state: &mut State,
+        stage: Option<&mut (dyn Stage + 'static)>,
     ) -> Result<(), CheckpointError> {
-        match learner.model.lora() {
-            Some(_) => {
-                let base = &codec.encoder.origin;
-                save_adapter(&partial.join(ADAPTER), &learner.model, base)?;
-                let model = &learner.model;
-                save_tensors(&partial.join(MODEL), model, codec, model.merged_tensors())?;
-            }
-            None => save_model(&partial.join(MODEL), &learner.model, codec)?,
-        }
-        let path = partial.join(OPTIMIZER);
-        save_moments(&path, &learner.optimizer)?;
-        sync(&path)?;
-        if !pending.is_empty() {
-            let path = partial.join(PENDING);
-            let pending: Vec<SavedRollouts> = pending.iter().map(|&p| p.into()).collect();
-            let text =
-                serde_json::to_string(&pending).map_err(|e| CheckpointError::invalid(&path, e))?;
-            fs::write(&path, text).map_err(CheckpointError::io(&path))?;
-            sync(&path)?;
+        save_policy(partial, learner, codec)?;
+        sync(&moments::save_moments(partial, &learner.optimizer)?)?;
+        state.stage_state = serde_json::Value::Null;
+        if let Some(stage) = stage {
+            let files = partial.join(STAGE);
+            fs::create_dir_all(&files).map_err(CheckpointError::io(&files))?;
+            state.stage_state = stage.save(&files).map_err(Box::new)?;
+            sync_all(&files)?;
         }
         let path = partial.join(CONFIG);
         let run = self.directory.with_file_name(CONFIG);
         fs::copy(&run, &path).map_err(CheckpointError::io(&run))?;
         sync(&path)?;
-        let path = partial.join(STATE);
-        let state = State {
-            format: FORMAT,
-            model: shape(learner.model.config()),
-            ..state.clone()
-        };
-        let text =
-            serde_json::to_string_pretty(&state).map_err(|e| CheckpointError::invalid(&path, e))?;
-        fs::write(&path, text).map_err(CheckpointError::io(&path))?;
-        sync(&path)?;
+        write_state(partial, STATE, learner, state)?;
         sync(partial)
     }
 }
 
-/// Reads what had been sampled and not yet trained on, oldest first.
+/// Writes the weights of `learner` into a checkpoint, or what is to begin as one: `model/`, and `adapter/` where there are
+/// adapters.
 ///
 /// # Errors
-/// When it is not what this version writes.
-pub fn load_pending(checkpoint: &Path) -> Result<Vec<StepRollouts>, CheckpointError> {
-    let path = checkpoint.join(PENDING);
-    if !path.is_file() {
-        return Ok(Vec::new());
+/// When the disk does not take them.
+pub fn save_policy(
+    directory: &Path,
+    learner: &Learner,
+    codec: &Codec,
+) -> Result<(), CheckpointError> {
+    let (model, place) = (&learner.model, directory.join(MODEL));
+    if model.lora().is_none() {
+        return Ok(save_model(&place, model, codec)?);
     }
-    let text = fs::read_to_string(&path).map_err(CheckpointError::io(&path))?;
-    let saved: Vec<SavedRollouts> =
-        serde_json::from_str(&text).map_err(|e| CheckpointError::invalid(&path, e))?;
-    Ok(saved.into_iter().map(Into::into).collect())
+    save_adapter(&directory.join(ADAPTER), model, &codec.encoder.origin)?;
+    Ok(save_tensors(&place, model, codec, model.merged_tensors())?)
 }
 
-/// Reads a checkpoint's state.
-///
-/// # Errors
-/// When it is missing, damaged, of another version, or not what the directory's name says.
-pub fn load_state(checkpoint: &Path) -> Result<State, CheckpointError> {
-    let path = checkpoint.join(STATE);
-    let text = fs::read_to_string(&path).map_err(CheckpointError::io(&path))?;
-    let state: State =
-        serde_json::from_str(&text).map_err(|e| CheckpointError::invalid(&path, e))?;
-    if state.format != FORMAT {
-        let other = state.format;
-        return Err(CheckpointError::invalid(
-            &path,
-            format!("format {other}, this program reads {FORMAT}"),
-        ));
-    }
-    let (name, step) = (format!("step-{:06}", state.step), state.step);
-    match checkpoint.file_name().and_then(|name| name.to_str()) {
-        Some(named) if named != name => Err(CheckpointError::invalid(
-            &path,
-            format!("it is of step {step}, the directory is {named}"),
-        )),
-        _ => Ok(state),
-    }
-}
-
-/// Checks that `model`, read for this checkpoint, is of the shape that was saved with `state`.
-///
-/// # Errors
-/// [`CheckpointError::OtherModel`] with all that differs.
-pub fn check_model(
-    checkpoint: &Path,
+/// Writes `state` to a file of this `name` in `directory`, and waits until it is on the disk.
+fn write_state(
+    directory: &Path,
+    name: &str,
+    learner: &Learner,
     state: &State,
-    model: &Transformer,
-) -> Result<(), CheckpointError> {
-    let found = shape(model.config());
-    let differs = |key: &&String| state.model.get(*key) != found.get(*key);
-    let keys: Vec<&String> = found.keys().filter(differs).collect();
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let told = |shape: &BTreeMap<String, usize>| {
-        let of_key = |key: &&String| match shape.get(*key) {
-            Some(value) => format!("{key} = {value}"),
-            None => format!("no {key}"),
-        };
-        keys.iter().map(of_key).collect::<Vec<_>>().join(", ")
+) -> Result<PathBuf, CheckpointError> {
+    let path = directory.join(name);
+    let state = State {
+        format: FORMAT,
+        model: shape(learner.model.config()),
+        ..state.clone()
     };
-    Err(CheckpointError::OtherModel {
-        path: checkpoint.to_owned(),
-        saved: told(&state.model),
-        found: told(&found),
-    })
+    let text =
+        serde_json::to_string_pretty(&state).map_err(|e| CheckpointError::invalid(&path, e))?;
+    fs::write(&path, text).map_err(CheckpointError::io(&path))?;
+    sync(&path)?;
+    Ok(path)
 }
 
-/// The numbers that weights depend on.
-fn shape(config: &ModelConfig) -> BTreeMap<String, usize> {
-    [
-        ("vocab_size", config.vocab_size),
-        ("hidden_size", config.hidden_size),
-        ("intermediate_size", config.intermediate_size),
-        ("num_hidden_layers", config.num_hidden_layers),
-        ("num_attention_heads", config.num_attention_heads),
-        ("num_key_value_heads", config.num_key_value_heads),
-        ("head_dim", config.head_dim),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
-}
-
-/// Reads the optimiser's moments into `optimizer`, whose settings and steps stay. When it has made
-/// steps there have to be moments of every weight that is trained.
-///
-/// # Errors
-/// When the file is missing, damaged, or of another model.
-pub fn load_moments(
-    checkpoint: &Path,
-    optimizer: &mut AdamW,
-    model: &Transformer,
-    device: &Device,
-) -> Result<(), CheckpointError> {
-    let path = checkpoint.join(OPTIMIZER);
-    let bytes = fs::read(&path).map_err(CheckpointError::io(&path))?;
-    let tensors =
-        SafeTensors::deserialize(&bytes).map_err(|e| CheckpointError::invalid(&path, e))?;
-    let mut sizes = Sizes::default();
-    let mut model = model.clone();
-    model.visit(&mut sizes);
-    model.visit_adapters(&mut sizes);
-    let Sizes(sizes) = sizes;
-    // With adapters only these are trained.
-    let mut trained = Sizes::default();
-    match model.lora() {
-        Some(_) => model.visit_adapters(&mut trained),
-        None => model.visit(&mut trained),
+/// Waits until a directory and the files in it are on the disk.
+fn sync_all(directory: &Path) -> Result<(), CheckpointError> {
+    for entry in fs::read_dir(directory).map_err(CheckpointError::io(directory))? {
+        sync(&entry.map_err(CheckpointError::io(directory))?.path())?;
     }
-    for (key, view) in tensors.tensors() {
-        if view.dtype() != Dtype::F32 {
-            let message = format!("{key} is {:?}, not F32", view.dtype());
-            return Err(CheckpointError::invalid(&path, message));
-        }
-        let values: Vec<f32> = view
-            .data()
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|bytes| f32::from_le_bytes(*bytes))
-            .collect();
-        let count = values.len();
-        let known = |name: &str| sizes.get(name) == Some(&count);
-        let (moments, name) = match key.split_once('/') {
-            Some(("mean", name)) if known(name) => (&mut optimizer.mean, name),
-            Some(("square", name)) if known(name) => (&mut optimizer.square, name),
-            _ => {
-                let weight = key.split_once('/').and_then(|(_, name)| sizes.get(name));
-                let message = match weight {
-                    Some(size) => format!("{key} has {count} values, the model's weight {size}"),
-                    None => format!("{key} fits no weight of the model"),
-                };
-                return Err(CheckpointError::invalid(&path, message));
-            }
-        };
-        moments.insert(name, from_host(values, [count], device));
-    }
-    let missing = |moments: &Parameters| {
-        let name = trained.0.keys().find(|name| moments.get(name).is_none());
-        name.cloned()
-    };
-    match missing(&optimizer.mean).or_else(|| missing(&optimizer.square)) {
-        Some(name) if optimizer.steps > 0 => Err(CheckpointError::invalid(
-            &path,
-            format!("it has nothing for the model's weight {name}"),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// How many values each weight has.
-#[derive(Default)]
-struct Sizes(BTreeMap<String, usize>);
-
-impl ParameterVisitor for Sizes {
-    fn visit<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
-        self.0
-            .insert(name.to_owned(), tensor.dims().iter().product());
-    }
-}
-
-fn save_moments(path: &Path, optimizer: &AdamW) -> Result<(), CheckpointError> {
-    let named = |moments: &Parameters, prefix: &str| -> Vec<(String, Moment)> {
-        let one = |(name, tensor): (&str, &Tensor<1>)| {
-            let (tensor, shape) = (tensor.clone(), tensor.dims());
-            (format!("{prefix}/{name}"), Moment { tensor, shape })
-        };
-        moments.iter().map(one).collect()
-    };
-    let mut views = named(&optimizer.mean, "mean");
-    views.extend(named(&optimizer.square, "square"));
-    safetensors::serialize_to_file(views, None, path).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(source) => CheckpointError::Io {
-            path: path.to_owned(),
-            source,
-        },
-        other => CheckpointError::invalid(path, other),
-    })
-}
-
-/// A moment of one weight, read when it is written: there is never a second copy of all.
-struct Moment {
-    tensor: Tensor<1>,
-    shape: [usize; 1],
-}
-
-impl safetensors::View for Moment {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        let values = to_host(self.tensor.clone());
-        Cow::Owned(values.iter().flat_map(|x| x.to_le_bytes()).collect())
-    }
-
-    fn data_len(&self) -> usize {
-        4 * self.shape[0]
-    }
+    sync(directory)
 }
 
 fn remove(path: &Path) -> Result<(), CheckpointError> {
-    match path.exists() {
-        true => fs::remove_dir_all(path).map_err(CheckpointError::io(path)),
-        false => Ok(()),
+    if path.exists() {
+        fs::remove_dir_all(path).map_err(CheckpointError::io(path))?;
     }
+    Ok(())
 }
 
 fn sync(path: &Path) -> Result<(), CheckpointError> {

@@ -8,18 +8,23 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{alarms, GrpoMetrics, Metric, MetricsLine, RejectionMetrics, SftMetrics, StageMetrics, Table};
+use super::{KIND, MetricsLine};
+use crate::{
+    alarms,
+    glossary::{Metric, Table},
+    stages::StageKind,
+};
 
 /// Every table, in the order of the page.
 pub fn tables() -> Vec<Table> {
     let mut tables: Vec<Table> = MetricsLine::TABLES.to_vec();
     tables.push(Table {
         name: "kind",
-        metrics: &[StageMetrics::KIND],
+        metrics: &[KIND],
     });
-    tables.extend(GrpoMetrics::TABLES);
-    tables.extend(SftMetrics::TABLES);
-    tables.extend(RejectionMetrics::TABLES);
+    for kind in StageKind::ALL {
+        tables.extend(kind.tables());
+    }
     tables
 }
 

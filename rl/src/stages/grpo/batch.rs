@@ -1,7 +1,18 @@
 //! Judged groups as examples: with advantages, and with what other policies think of them.
 
-use super::{advantage::{step_advantages, to_go, whiten, Advantages, GroupRewards, ScaleRewards}, config::OldPolicy, loss::CompletionTokens, objective::Normalizer, GrpoConfig};
-use crate::{generation::Recorded, learner::{token_logprobs, BudgetError, HeadConfig, Sequence}, model::Transformer, rollout::{Completion, RolloutGroup}};
+use super::{
+    GrpoConfig,
+    advantage::{Advantages, GroupRewards, ScaleRewards, step_advantages, to_go, whiten},
+    config::OldPolicy,
+    loss::CompletionTokens,
+    objective::Normalizer,
+};
+use crate::{
+    generation::Recorded,
+    learner::{BudgetError, Scoring, Sequence, token_logprobs},
+    model::Transformer,
+    rollout::{Completion, RolloutGroup},
+};
 
 /// A completion on its way into the loss. Lists have one entry a token.
 #[derive(Debug, Clone)]
@@ -287,11 +298,7 @@ impl Batch {
     }
 }
 
-fn example(
-    config: &GrpoConfig,
-    index: usize,
-    completion: &Completion,
-) -> Example {
+fn example(config: &GrpoConfig, index: usize, completion: &Completion) -> Example {
     Example {
         sequence: completion.trajectory.sequence(),
         group: index,
@@ -364,15 +371,27 @@ mod tests {
         let groups = |moves: &[bool]| -> Vec<Vec<usize>> {
             let examples = moves.iter().enumerate();
             let batch = Batch {
-                examples: examples.map(|(group, &moves)| example(group, moves)).collect(),
+                examples: examples
+                    .map(|(group, &moves)| example(group, moves))
+                    .collect(),
                 groups: moves.len(),
                 ..Batch::default()
             };
-            let part = |part| batch.mini_batch(part, 3).into_iter().map(|e| e.group).collect();
+            let part = |part| {
+                batch
+                    .mini_batch(part, 3)
+                    .into_iter()
+                    .map(|e| e.group)
+                    .collect()
+            };
             (0..3).map(part).collect()
         };
         let all = groups(&[true; 7]);
-        assert_eq!(all, [vec![0, 1], vec![2, 3], vec![4, 5, 6]], "in their order");
+        assert_eq!(
+            all,
+            [vec![0, 1], vec![2, 3], vec![4, 5, 6]],
+            "in their order"
+        );
         let filled = groups(&[true, true, true, false, false, false]);
         assert_eq!(filled, [[0, 3], [1, 4], [2, 5]]);
     }

@@ -2,8 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{advantage::{Baseline, ScaleRewards}, correction::CorrectionConfig, kl::{KlEstimator, KlPlace}, objective::{Objective, ObjectiveConfig, RatioLevel, Surrogate}};
-use crate::{checks::{above_zero, positive}, RunConfig}, learner::{AdamWConfig, Schedule}};
+use super::{
+    advantage::{Baseline, ScaleRewards},
+    correction::CorrectionConfig,
+    kl::{KlEstimator, KlPlace},
+    objective::{Objective, ObjectiveConfig, RatioLevel, Surrogate},
+};
+use crate::{
+    checks::{above_zero, positive},
+    learner::{AdamWConfig, Schedule},
+    stages::Surroundings,
+};
 
 /// Settings of a GRPO stage. What is `None` is as the objective's paper has it ([`Objective::parts`]);
 /// [`GrpoConfig::resolved`] spells it out.
@@ -202,6 +211,12 @@ impl GrpoConfig {
         }
     }
 
+    /// Whether a batch is sampled and then trained on as a whole, by the policy that sampled it: neither ahead of training
+    /// nor in parts.
+    pub fn at_once(&self) -> bool {
+        self.max_staleness == 0 && self.mini_batches == 1
+    }
+
     /// Updates made with each batch.
     pub fn updates(&self) -> u64 {
         self.iterations * self.mini_batches as u64
@@ -211,13 +226,13 @@ impl GrpoConfig {
     ///
     /// # Errors
     /// The first contradiction; it names the keys and their values.
-    pub fn validate(&self, run: &RunConfig) -> Result<(), String> {
-        self.validate_shape(run)?;
+    pub fn validate(&self, around: &Surroundings) -> Result<(), String> {
+        self.validate_shape(around)?;
         self.validate_objective()?;
-        self.validate_policies(run)
+        self.validate_policies(around)
     }
 
-    fn validate_shape(&self, run: &RunConfig) -> Result<(), String> {
+    fn validate_shape(&self, around: &Surroundings) -> Result<(), String> {
         positive("steps", self.steps as usize)?;
         positive("prompts", self.prompts)?;
         positive("iterations", self.iterations as usize)?;
@@ -236,12 +251,12 @@ impl GrpoConfig {
                 self.prompts, self.mini_batches
             ));
         }
-        if run.sampling.temperature == 0.0 {
+        if around.sampling.temperature == 0.0 {
             return Err(
                 "sampling.temperature = 0 gives equal completions: set it above 0".to_owned(),
             );
         }
-        let (budget, longest) = (run.memory.token_budget, run.sampling.max_tokens);
+        let (budget, longest) = (around.memory.token_budget, around.sampling.max_tokens);
         if budget < longest {
             return Err(format!(
                 "memory.token_budget = {budget} holds no completion of sampling.max_tokens = {longest}: raise the one (to that and the longest prompt) or lower the other"
@@ -322,7 +337,7 @@ impl GrpoConfig {
         }
     }
 
-    fn validate_policies(&self, run: &RunConfig) -> Result<(), String> {
+    fn validate_policies(&self, around: &Surroundings) -> Result<(), String> {
         if self.reference_every > 0 && self.beta == 0.0 {
             return Err(format!(
                 "reference_every = {} renews a reference that beta = 0 does not use: set beta above 0",
@@ -350,7 +365,7 @@ impl GrpoConfig {
                 "max_staleness = {staleness} must be at most {most}"
             ));
         }
-        if self.normalize_components && run.reward.rubric.total.is_some() {
+        if self.normalize_components && around.reward.rubric.total.is_some() {
             return Err("normalize_components adds the components up by their weights, and reward.rubric.total is a formula: leave one of them out".to_owned());
         }
         if self.normalize_components && self.reward_beta() > 0.0 {

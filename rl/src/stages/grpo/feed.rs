@@ -3,22 +3,22 @@
 use std::{
     collections::VecDeque,
     sync::mpsc::{Receiver, Sender, channel},
-    thread::Scope,
+    thread::JoinHandle,
 };
 
 use dunwu_datasets::TaskSource;
 
 use super::sampler::{Sampler, StepRollouts};
-use crate::{learner::Learner, model::Transformer, run::RunError};
+use crate::{learner::Learner, model::Transformer, stages::StageError};
 
 /// Hands out the batch of each step, in order.
-pub enum Feed<'a> {
+pub enum Feed {
     /// A batch is sampled when it is asked for, by the policy as it is.
     InTurn {
         /// Samples and judges.
-        sampler: Sampler<'a>,
+        sampler: Box<Sampler>,
         /// Where tasks come from.
-        source: Box<dyn TaskSource + 'a>,
+        source: Box<dyn TaskSource>,
     },
     /// A thread samples the batch of step `t + ahead` while step `t` is trained, by the policy as it
     /// was before that step. Which version samples which batch is thus fixed, and with it every
@@ -29,8 +29,10 @@ pub enum Feed<'a> {
 /// Batches that are sampled ahead of training.
 #[derive(Debug)]
 pub struct Ahead {
-    jobs: Sender<Job>,
-    results: Receiver<Result<StepRollouts, RunError>>,
+    /// None once it is told to end.
+    jobs: Option<Sender<Job>>,
+    results: Receiver<Result<StepRollouts, StageError>>,
+    thread: Option<JoinHandle<()>>,
     /// Sampled, and not yet asked for.
     ready: VecDeque<StepRollouts>,
     /// The step whose batch is asked for next.
@@ -41,6 +43,16 @@ pub struct Ahead {
     steps: u64,
 }
 
+impl Drop for Ahead {
+    /// Waits for the batch under way.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // if it panicked, whoever asked it for a batch has been told
+        }
+    }
+}
+
 /// A batch to sample.
 #[derive(Debug)]
 struct Job {
@@ -49,26 +61,26 @@ struct Job {
     step: u64,
 }
 
-impl<'a> Feed<'a> {
+impl Feed {
     /// A feed that samples when it is asked.
-    pub fn in_turn(sampler: Sampler<'a>, source: Box<dyn TaskSource + 'a>) -> Self {
+    pub fn in_turn(sampler: Sampler, source: Box<dyn TaskSource>) -> Self {
+        let sampler = Box::new(sampler);
         Self::InTurn { sampler, source }
     }
 
-    /// A feed that samples on a thread of `scope`, `max_staleness` batches ahead. `ready` are the
-    /// batches of the steps from `step` on that an earlier sitting has sampled already; `source`
+    /// A feed that samples on a thread of its own, `max_staleness` batches ahead. `ready` are the
+    /// batches of the steps from `step` on that an earlier session has sampled already; `source`
     /// stands behind them.
-    pub fn beside<'scope>(
-        scope: &'scope Scope<'scope, '_>,
-        sampler: Sampler<'scope>,
-        mut source: Box<dyn TaskSource + 'scope>,
+    pub fn beside(
+        sampler: Sampler,
+        mut source: Box<dyn TaskSource>,
         step: u64,
         ready: Vec<StepRollouts>,
     ) -> Self {
         let (ahead, steps) = (sampler.config.max_staleness, sampler.config.steps);
         let (jobs, incoming) = channel::<Job>();
         let (outgoing, results) = channel();
-        scope.spawn(move || {
+        let thread = std::thread::spawn(move || {
             for job in incoming {
                 let batch = sampler.sample(&job.model, job.version, source.as_mut(), job.step);
                 let failed = batch.is_err();
@@ -78,8 +90,9 @@ impl<'a> Feed<'a> {
             }
         });
         Self::Beside(Ahead {
-            jobs,
+            jobs: Some(jobs),
             results,
+            thread: Some(thread),
             next: step + ready.len() as u64,
             ready: ready.into(),
             under_way: 0,
@@ -92,7 +105,7 @@ impl<'a> Feed<'a> {
     ///
     /// # Errors
     /// When tasks cannot be had or a prompt cannot be encoded.
-    pub fn next(&mut self, learner: &Learner, step: u64) -> Result<StepRollouts, RunError> {
+    pub fn next(&mut self, learner: &Learner, step: u64) -> Result<StepRollouts, StageError> {
         match self {
             Self::InTurn { sampler, source } => {
                 sampler.sample(&learner.model, learner.version, source.as_mut(), step)
@@ -105,7 +118,7 @@ impl<'a> Feed<'a> {
     ///
     /// # Errors
     /// As for [`Self::next`].
-    pub fn pending(&mut self) -> Result<Vec<&StepRollouts>, RunError> {
+    pub fn pending(&mut self) -> Result<Vec<&StepRollouts>, StageError> {
         let Self::Beside(ahead) = self else {
             return Ok(Vec::new());
         };
@@ -118,7 +131,7 @@ impl<'a> Feed<'a> {
 }
 
 impl Ahead {
-    fn next(&mut self, learner: &Learner, step: u64) -> Result<StepRollouts, RunError> {
+    fn next(&mut self, learner: &Learner, step: u64) -> Result<StepRollouts, StageError> {
         let last = (step + self.ahead).min(self.steps.saturating_sub(1));
         while self.next <= last {
             let job = Job {
@@ -126,7 +139,11 @@ impl Ahead {
                 version: learner.version,
                 step: self.next,
             };
-            if self.jobs.send(job).is_err() {
+            let sent = self
+                .jobs
+                .as_ref()
+                .is_some_and(|jobs| jobs.send(job).is_ok());
+            if !sent {
                 break; // the thread has ended; its last result says why
             }
             self.next += 1;
@@ -138,8 +155,8 @@ impl Ahead {
         }
     }
 
-    fn receive(&mut self) -> Result<StepRollouts, RunError> {
+    fn receive(&mut self) -> Result<StepRollouts, StageError> {
         self.under_way = self.under_way.saturating_sub(1);
-        self.results.recv().unwrap_or(Err(RunError::SamplerEnded))
+        self.results.recv().unwrap_or(Err(StageError::SamplerEnded))
     }
 }

@@ -1,7 +1,10 @@
 //! The objective of one completion: its value and its derivatives by each token's log-probability
 //! and entropy, in closed form and in `f64`.
 
-use super::{correction::CorrectionLevel, objective::{ObjectiveConfig, RatioLevel, Surrogate}};
+use super::{
+    correction::CorrectionLevel,
+    objective::{ObjectiveConfig, RatioLevel, Surrogate},
+};
 use crate::learner::Upstream;
 
 /// What the objective needs to know of the tokens of one completion, or of a part of them where it

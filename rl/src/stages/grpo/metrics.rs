@@ -1,11 +1,16 @@
 //! What is logged of a GRPO step.
 
-use std::collections::BTreeMap;
+use std::{any::Any, collections::BTreeMap};
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
-use crate::glossary::metrics;
-use crate::rollout::RolloutGroup;
+use crate::{
+    alarms::{RolloutVitals, UpdateVitals, Vitals},
+    glossary::metrics,
+    rollout::RolloutGroup,
+    stages::{StepMetrics, stage::fields},
+};
 
 metrics! {
     /// Figures of a GRPO step. Means over tokens are over those trained on: with no KL penalty,
@@ -290,6 +295,68 @@ impl RewardStatistics {
             length_max: self.length_max,
             ..GrpoMetrics::default()
         }
+    }
+}
+
+impl StepMetrics for GrpoMetrics {
+    fn figures(&self) -> serde_json::Result<Map<String, Value>> {
+        fields(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn vitals(&self) -> Vitals {
+        let kl = self.kl.into_iter().chain(self.kl_reward);
+        Vitals {
+            update: Some(UpdateVitals {
+                loss: self.loss,
+                grad_norm: self.grad_norm,
+            }),
+            rollouts: Some(RolloutVitals {
+                completions: self.completions,
+                failed_judgements: self.failed_judgements,
+                undecided_judgements: self.undecided_judgements,
+                zero_variance_groups: self.zero_variance_groups,
+                pass_rate: self.pass_rate,
+                reward_mean: self.reward_mean,
+                reward_std: self.reward_std,
+                length_mean: self.length_mean,
+                truncated: self.truncated,
+                entropy: self.entropy,
+                kl: kl.filter(|kl| kl.is_finite()).reduce(f64::max),
+                mismatch_mean: self.mismatch_mean,
+                staleness_max: self.staleness_max,
+            }),
+        }
+    }
+
+    fn line(&self) -> String {
+        let components: Vec<String> = self
+            .components
+            .iter()
+            .map(|(name, value)| format!("{name} {value:.3}"))
+            .collect();
+        let mut line = format!(
+            "reward {:.3} ({})  length {:.1}  entropy {:.3}  grad {:.2}  same {:.0} %  cut {:.0} %  {:.0} tok/s  {:.1} s",
+            self.reward_mean,
+            components.join(", "),
+            self.length_mean,
+            self.entropy,
+            self.grad_norm,
+            100.0 * self.zero_variance_groups,
+            100.0 * self.truncated,
+            self.generated_tokens_per_s,
+            self.step_s,
+        );
+        if self.failed_judgements > 0 {
+            line += &format!("  FAILED JUDGEMENTS {}", self.failed_judgements);
+        }
+        if self.undecided_judgements > 0 {
+            line += &format!("  undecided {}", self.undecided_judgements);
+        }
+        line
     }
 }
 

@@ -22,9 +22,10 @@ pub mod loss;
 pub mod metrics;
 pub mod objective;
 pub mod preflight;
-pub mod reference;
+mod reference;
 pub mod sampler;
 pub mod saved;
+mod stage;
 mod statistics;
 pub mod trainer;
 

@@ -3,7 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{advantage::{Baseline, ScaleRewards}, correction::CorrectionConfig, kl::KlEstimator};
+use super::{
+    advantage::{Baseline, ScaleRewards},
+    correction::CorrectionConfig,
+    kl::KlEstimator,
+};
 
 /// An objective by the name its paper gave it. What each stands for is in [`Objective::parts`].
 ///

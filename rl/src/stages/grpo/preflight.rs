@@ -2,8 +2,14 @@
 
 use dunwu_datasets::TaskSource;
 
-use super::{estimate, RunError};
-use crate::{config::RunConfig, generation::{Finish, SamplingConfig}, learner::{token_logprobs, BudgetError}, machine::available_memory_bytes, model::{Engine, Transformer}, rollout::{Completion, RolloutCollector, RolloutGroup}, stages::grpo::{batch::Scoring, GrpoConfig}};
+use super::GrpoConfig;
+use crate::{
+    generation::{Finish, SamplingConfig},
+    learner::{BudgetError, Scoring, token_logprobs},
+    model::Transformer,
+    rollout::{Completion, RolloutCollector, RolloutGroup},
+    stages::StageError,
+};
 
 /// Groups that are sampled.
 const GROUPS: usize = 8;
@@ -11,42 +17,10 @@ const GROUPS: usize = 8;
 /// Nats between sampler and trainer that no rounding explains, as for the alarm `mismatch`.
 const MOST_MISMATCH: f64 = 0.01;
 
-/// Stops a run that will not fit into memory, before it has taken any.
-///
-/// # Errors
-/// [`RunError::Preflight`] with the parts of the estimate.
-pub fn memory(config: &RunConfig, engine: Engine) -> Result<(), RunError> {
-    if engine == Engine::Tensors {
-        return Ok(()); // a GPU does not say how much it has left
-    }
-    let estimate = estimate::of(config)?;
-    match available_memory_bytes() {
-        Some(available) if available < estimate.peak_bytes => {
-            let mib = |bytes: u64| bytes >> 20;
-            let parts: Vec<String> = estimate
-                .parts
-                .iter()
-                .filter(|(_, bytes)| *bytes > estimate.peak_bytes / 10)
-                .map(|(name, bytes)| format!("{name} {} MiB", mib(*bytes)))
-                .collect();
-            Err(RunError::Preflight {
-                problem: format!(
-                    "about {} MiB are needed at the worst moment and {} MiB are free; most go to {}",
-                    mib(estimate.peak_bytes),
-                    mib(available),
-                    parts.join(", ")
-                ),
-                hint: "lower memory.token_budget, memory.workers or memory.batch_rows, set memory.recorded_tokens = 0 or memory.checkpoint_activations = true, or train adapters with [lora]".to_owned(),
-            })
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Samples a few groups as the first step would, and stops when they cannot teach anything.
 ///
 /// # Errors
-/// [`RunError::Preflight`] with what was seen and what to do; [`RunError::Prompt`] when a prompt does
+/// [`StageError::Preflight`] with what was seen and what to do; [`StageError::Prompt`] when a prompt does
 /// not fit.
 pub fn check(
     collector: &RolloutCollector,
@@ -56,9 +30,9 @@ pub fn check(
     scoring: Scoring,
     source: &mut dyn TaskSource,
     seed: u64,
-) -> Result<(), RunError> {
+) -> Result<(), StageError> {
     let fail = |problem: String, hint: &str| {
-        Err(RunError::Preflight {
+        Err(StageError::Preflight {
             problem,
             hint: hint.to_owned(),
         })
@@ -70,7 +44,7 @@ pub fn check(
     if let Some(longest) = groups.iter().map(|g| g.prompt.len()).max()
         && longest + sampling.max_tokens - 1 > scoring.token_budget
     {
-        return Err(RunError::Budget(BudgetError {
+        return Err(StageError::Budget(BudgetError {
             prompt: longest,
             completion: sampling.max_tokens,
             budget: scoring.token_budget,

@@ -4,22 +4,29 @@
 //! directory that names the step of the stage before which it was the policy: a checkpoint of a
 //! later step tells which one that is.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use burn::tensor::Device;
 
-use super::{Bundle, Codec, RunError};
-use crate::{model::{Precision, Transformer}, run::checkpoint, stages::grpo::{trainer, GrpoConfig}};
+use super::{GrpoConfig, trainer};
+use crate::{
+    bundle::{Bundle, Codec, save::save_model},
+    model::{Precision, Transformer},
+    stages::StageError,
+};
 
 /// Where the reference of a stage is kept, and how.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+#[derive(Clone)]
+pub(super) struct Place {
     /// The run's directory.
-    pub(super) directory: &'a Path,
+    pub(super) directory: PathBuf,
     /// The text side of the model.
-    pub(super) codec: &'a Codec,
+    pub(super) codec: Arc<Codec>,
     /// Where the model lives.
-    pub(super) device: &'a Device,
+    pub(super) device: Device,
     /// Index of the stage.
     pub(super) stage: usize,
     /// How its weights are stored.
@@ -27,14 +34,14 @@ pub(super) struct Place<'a> {
 }
 
 /// The reference of a stage, if it has one.
-pub(super) struct Reference<'a> {
-    place: Place<'a>,
+pub(super) struct Reference {
+    place: Place,
     every: u64,
     /// The model, and the step before which it was the policy.
     frozen: Option<(Transformer, u64)>,
 }
 
-impl<'a> Reference<'a> {
+impl Reference {
     /// The reference as it was before step `step` of a stage whose policy is now `model`; for a
     /// stage without a KL penalty nothing.
     ///
@@ -42,10 +49,10 @@ impl<'a> Reference<'a> {
     /// When one that should have been kept is not there.
     pub(super) fn open(
         config: &GrpoConfig,
-        place: Place<'a>,
+        place: Place,
         step: u64,
         model: &Transformer,
-    ) -> Result<Self, RunError> {
+    ) -> Result<Self, StageError> {
         let mut reference = Self {
             place,
             every: config.reference_every,
@@ -62,8 +69,8 @@ impl<'a> Reference<'a> {
             // Where the step renews it, the policy of the checkpoint is the reference.
             if since < step {
                 let path = reference.path(since).display().to_string();
-                let kept = Bundle::open(&path, place.device)?;
-                reference.frozen = Some((kept.model.stored_as(place.precision)?, since));
+                let kept = Bundle::open(&path, &reference.place.device)?;
+                reference.frozen = Some((kept.model.stored_as(reference.place.precision)?, since));
             }
         }
         Ok(reference)
@@ -78,18 +85,18 @@ impl<'a> Reference<'a> {
         config: &GrpoConfig,
         step: u64,
         model: &Transformer,
-    ) -> Result<(), RunError> {
+    ) -> Result<(), StageError> {
         let due = self.frozen.is_none() || (self.every > 0 && self.since(step) == step);
         if config.beta == 0.0 || !due {
             return Ok(());
         }
-        // One that is there is of a sitting that was killed before it came this far.
+        // One that is there was left by a session that was killed before its checkpoint.
         remove(&self.path(step))?;
         let frozen = match model.lora() {
             Some(_) => model.merged(),
             None => model.clone(),
         };
-        checkpoint::save_model(&self.path(step), &frozen, self.place.codec)?;
+        save_model(&self.path(step), &frozen, &self.place.codec)?;
         self.frozen = Some((frozen.stored_as(self.place.precision)?, step));
         Ok(())
     }
@@ -99,7 +106,7 @@ impl<'a> Reference<'a> {
     ///
     /// # Errors
     /// When it cannot be removed.
-    pub(super) fn forget_before(&self, step: u64) -> Result<(), RunError> {
+    pub(super) fn forget_before(&self, step: u64) -> Result<(), StageError> {
         if self.every == 0 {
             return Ok(());
         }
@@ -129,17 +136,19 @@ impl<'a> Reference<'a> {
     }
 
     fn path(&self, since: u64) -> PathBuf {
-        let name = match since {
-            0 => format!("reference-{}", self.place.stage),
-            _ => format!("reference-{}-{since}", self.place.stage),
+        let stage = self.place.stage;
+        let name = if since == 0 {
+            format!("reference-{stage}")
+        } else {
+            format!("reference-{stage}-{since}")
         };
         self.place.directory.join(name)
     }
 }
 
-fn remove(path: &Path) -> Result<(), RunError> {
-    match path.exists() {
-        true => std::fs::remove_dir_all(path).map_err(RunError::file(path)),
-        false => Ok(()),
+fn remove(path: &Path) -> Result<(), StageError> {
+    if path.exists() {
+        std::fs::remove_dir_all(path).map_err(StageError::file(path))?;
     }
+    Ok(())
 }

@@ -1,9 +1,18 @@
 //! From tasks to judged groups worth training on.
 
+use std::sync::Arc;
+
 use dunwu_datasets::{Cursor, TaskResult, TaskSource, derive_seed};
 
-use super::{advantage::is_constant, GrpoConfig};
-use crate::{generation::{Recorded, SamplingConfig}, model::Transformer, rollout::{Collected, Completion, RolloutCollector, RolloutGroup}, run::RunError};
+use super::{GrpoConfig, advantage::is_constant};
+use crate::{
+    bundle::Codec,
+    generation::{Recorded, SamplingConfig},
+    learner::MemorySection,
+    model::Transformer,
+    rollout::{Collected, Completion, Judge, RolloutCollector, RolloutGroup},
+    stages::{StageError, collector},
+};
 
 /// What one step trains on, and what it took to get it.
 #[derive(Debug, Default)]
@@ -49,23 +58,28 @@ impl From<Collected> for StepRollouts {
     }
 }
 
-/// Samples and judges the batches of a stage.
-pub struct Sampler<'a> {
+/// Samples and judges the batches of a stage. It owns what it needs, or shares it, so that it can work on a thread of its own.
+#[derive(Clone)]
+pub struct Sampler {
     /// The stage's settings.
-    pub config: &'a GrpoConfig,
+    pub config: GrpoConfig,
     /// How completions are drawn.
-    pub sampling: &'a SamplingConfig,
-    /// Samples and judges.
-    pub collector: RolloutCollector<'a>,
+    pub sampling: SamplingConfig,
+    /// How much is decoded at a time.
+    pub memory: MemorySection,
+    /// Text to its tokens and back.
+    pub codec: Arc<Codec>,
+    /// Who judges completions.
+    pub judge: Arc<Judge>,
     /// The reward component that says whether an answer is right.
-    pub correct: &'a str,
+    pub correct: String,
     /// Seed of the stage.
     pub seed: u64,
     /// Activations of at most so many tokens of a step are kept for training.
     pub recorded_tokens: usize,
 }
 
-impl Sampler<'_> {
+impl Sampler {
     /// Samples and judges the completions of a step, which counts from 0, with version `version` of
     /// the policy. With dynamic sampling, groups whose rewards are all the same are replaced as
     /// long as there are batches left, and fill the step up at the end.
@@ -78,7 +92,7 @@ impl Sampler<'_> {
         version: u64,
         source: &mut dyn TaskSource,
         step: u64,
-    ) -> Result<StepRollouts, RunError> {
+    ) -> Result<StepRollouts, StageError> {
         let done = step as f64 / self.config.steps.max(1) as f64;
         let prompts = self.config.prompts;
         let most = self.config.dynamic_sampling.map_or(1, |d| d.max_batches);
@@ -97,9 +111,9 @@ impl Sampler<'_> {
                 recorded_tokens: self
                     .recorded_tokens
                     .saturating_sub(rollouts.recorded_tokens),
-                ..self.collector
+                ..collector(&self.codec, &self.judge, &self.memory)
             };
-            let collected = collector.collect(model, self.sampling, tasks, group, seed, |_| {})?;
+            let collected = collector.collect(model, &self.sampling, tasks, group, seed, |_| {})?;
             rollouts.recorded_tokens += recorded_tokens(&collected.groups);
             rollouts.batches += 1;
             rollouts.generation_s += collected.generation_s;
@@ -107,11 +121,11 @@ impl Sampler<'_> {
             source.observe(&self.results(&collected.groups));
             for group in collected.groups {
                 let teaches = most == 1 || !is_constant(&group.rewards());
-                let place = match teaches {
-                    true => &mut rollouts.groups,
-                    false => &mut rollouts.dropped,
-                };
-                place.push(group);
+                if teaches {
+                    rollouts.groups.push(group);
+                } else {
+                    rollouts.dropped.push(group);
+                }
             }
         }
         let missing = prompts.saturating_sub(rollouts.groups.len());
@@ -124,8 +138,8 @@ impl Sampler<'_> {
 
     /// How many completions of each task were right.
     fn results(&self, groups: &[RolloutGroup]) -> Vec<TaskResult> {
-        let of = |group: &RolloutGroup| {
-            let right = |c: &Completion| c.component(self.correct).map(|value| value > 0.5);
+        let result = |group: &RolloutGroup| {
+            let right = |c: &Completion| c.component(&self.correct).map(|value| value > 0.5);
             let verdicts: Vec<bool> = group.completions.iter().filter_map(right).collect();
             TaskResult {
                 id: group.task.id.clone(),
@@ -133,7 +147,7 @@ impl Sampler<'_> {
                 judged: verdicts.len(),
             }
         };
-        groups.iter().map(of).collect()
+        groups.iter().map(result).collect()
     }
 }
 

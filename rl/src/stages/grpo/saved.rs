@@ -8,7 +8,10 @@ use dunwu_rewards::RewardOutcome;
 use serde::{Deserialize, Serialize};
 
 use super::sampler::StepRollouts;
-use crate::{generation::Finish, rollout::{Completion, GivenTurn, JudgeError, RolloutGroup, SampledTurn, Trajectory, Turn}};
+use crate::{
+    generation::Finish,
+    rollout::{Completion, GivenTurn, JudgeError, RolloutGroup, SampledTurn, Trajectory, Turn},
+};
 
 /// [`StepRollouts`] as JSON. Numbers that training depends on are kept by their bits: no rounding
 /// comes between a run and its resumption.
@@ -83,7 +86,10 @@ impl From<SavedTurn> for Turn {
                 finish,
             } => Self::Sampled(SampledTurn {
                 tokens: tokens.into(),
-                logprobs: sampling_logprob_bits.into_iter().map(f32::from_bits).collect(),
+                logprobs: sampling_logprob_bits
+                    .into_iter()
+                    .map(f32::from_bits)
+                    .collect(),
                 text,
                 finish,
             }),
@@ -246,8 +252,7 @@ mod tests {
             text: "three".to_owned(),
             finish: Finish::Length,
         };
-        let completion =
-            |outcome| Completion::of_one_turn(prompt.clone(), turn.clone(), outcome);
+        let completion = |outcome| Completion::of_one_turn(prompt.clone(), turn.clone(), outcome);
         let several = |outcome| {
             let mut completion = completion(outcome);
             let given = GivenTurn {
@@ -255,7 +260,10 @@ mod tests {
                 text: "four".to_owned(),
             };
             completion.trajectory.turns.push(Turn::Given(given));
-            completion.trajectory.turns.push(Turn::Sampled(turn.clone()));
+            completion
+                .trajectory
+                .turns
+                .push(Turn::Sampled(turn.clone()));
             completion
         };
         let judged = RewardOutcome {

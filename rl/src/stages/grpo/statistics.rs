@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use dunwu_rewards::Rubric;
 
 use super::{advantage::is_constant, batch::Example, loss::Seen, sampler::StepRollouts};
-use crate::{learner::{gradient::MicroOutput, MicroBatch}, stages::grpo::RewardStatistics, statistics::{deviation, mean}};
+use crate::{
+    learner::{MicroBatch, gradient::MicroOutput},
+    stages::grpo::RewardStatistics,
+    statistics::{deviation, mean},
+};
 
 /// Sums over the tokens that an update was made with.
 #[derive(Debug, Clone, Default)]

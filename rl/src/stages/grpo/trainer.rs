@@ -2,8 +2,27 @@
 
 use std::{ops::Range, time::Instant};
 
-use super::{advantage::Advantages, batch::{Batch, Example, Scoring, Weights}, feed::Feed, loss::{losses_onto, needs_whole_completions, CompletionTokens, OwnObjective, Seen}, objective::{Normalizer, ObjectiveConfig}, sampler::StepRollouts, statistics::TokenSums, GrpoConfig};
-use crate::{generation::SamplingConfig, compute::HeadUpstream, learner::{pack, stream_gradients, BudgetError, GradientConfig, Learner, MicroBatch, Sequence, Streams, Upstream}, model::{Activations, Parameters, Transformer}, rollout::Judge, run::RunError, stages::grpo::{GrpoMetrics, RewardStatistics}};
+use super::{
+    GrpoConfig, GrpoMetrics, RewardStatistics,
+    advantage::Advantages,
+    batch::{Batch, Example, Weights},
+    feed::Feed,
+    loss::{CompletionTokens, OwnObjective, Seen, losses_onto, needs_whole_completions},
+    objective::{Normalizer, ObjectiveConfig},
+    sampler::StepRollouts,
+    statistics::TokenSums,
+};
+use crate::{
+    compute::HeadUpstream,
+    generation::SamplingConfig,
+    learner::{
+        BudgetError, GradientConfig, Learner, MicroBatch, Scoring, Sequence, Streams, Upstream,
+        pack, stream_gradients,
+    },
+    model::{Activations, Parameters, Transformer},
+    rollout::Judge,
+    stages::StageError,
+};
 
 /// The frozen policy of the KL penalty.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +75,7 @@ impl Trainer<'_> {
         learner: &mut Learner,
         feed: &mut Feed,
         step: u64,
-    ) -> Result<StepOutcome, RunError> {
+    ) -> Result<StepOutcome, StageError> {
         let start = Instant::now();
         let rollouts = feed.next(learner, step)?;
         let (metrics, advantages) = self.learn(learner, &rollouts, step)?;
@@ -78,7 +97,7 @@ impl Trainer<'_> {
         learner: &mut Learner,
         rollouts: &StepRollouts,
         step: u64,
-    ) -> Result<(GrpoMetrics, Advantages), RunError> {
+    ) -> Result<(GrpoMetrics, Advantages), StageError> {
         let training = Instant::now();
         let config = self.config;
         let staleness = learner.version - rollouts.version.min(learner.version);
@@ -86,7 +105,10 @@ impl Trainer<'_> {
         let weights = self.judge.rubric().weights();
         let scoring = self.scoring;
         let mut batch = Batch::new(config, &rollouts.groups, &weights, reference, scoring)?;
-        if self.objective.is_some_and(|own| own.moves_without_advantage) {
+        if self
+            .objective
+            .is_some_and(|own| own.moves_without_advantage)
+        {
             batch.move_all();
         }
         batch.score(config, &learner.model, reference, scoring)?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{RunConfig, positive};
+use crate::{checks::positive, stages::Surroundings};
 
 /// Settings of a rejection-sampling stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,12 +81,13 @@ impl RejectionConfig {
     ///
     /// # Errors
     /// The first contradiction; it names the keys and their values.
-    pub fn validate(&self, run: &RunConfig, components: &[String]) -> Result<(), String> {
+    pub fn validate(&self, around: &Surroundings) -> Result<(), String> {
+        let components = around.components;
         positive("tasks", self.tasks)?;
         positive("samples", self.samples)?;
         positive("chunk", self.chunk)?;
         positive("keep", self.keep)?;
-        if run.sampling.temperature == 0.0 && self.samples > 1 {
+        if around.sampling.temperature == 0.0 && self.samples > 1 {
             return Err(format!(
                 "sampling.temperature = 0 gives {} equal completions: set it above 0, or samples = 1",
                 self.samples
@@ -104,11 +105,11 @@ impl RejectionConfig {
             return Err(format!("threshold = {} must be a number", self.threshold));
         }
         let (low, high) = (self.pass_rate_min, self.pass_rate_max);
-        match 0.0 <= low && low <= high && high <= 1.0 {
-            true => Ok(()),
-            false => Err(format!(
-                "pass_rate_min = {low} and pass_rate_max = {high} must be a range between 0 and 1"
-            )),
+        if 0.0 <= low && low <= high && high <= 1.0 {
+            return Ok(());
         }
+        Err(format!(
+            "pass_rate_min = {low} and pass_rate_max = {high} must be a range between 0 and 1"
+        ))
     }
 }

@@ -1,9 +1,16 @@
 //! What is logged of a step of rejection sampling: a chunk of tasks.
 
-use serde::Serialize;
+use std::any::Any;
 
-use crate::glossary::metrics;
-use crate::stages::rejection::Chunk;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::Chunk;
+use crate::{
+    alarms::Vitals,
+    glossary::metrics,
+    stages::{StepMetrics, stage::fields},
+};
 
 metrics! {
     /// Figures of a chunk of rejection sampling.
@@ -118,5 +125,36 @@ impl From<&Chunk> for RejectionMetrics {
                 false => 0.0,
             },
         }
+    }
+}
+
+impl StepMetrics for RejectionMetrics {
+    fn figures(&self) -> serde_json::Result<Map<String, Value>> {
+        fields(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn vitals(&self) -> Vitals {
+        Vitals::default() // nothing is learnt
+    }
+
+    fn line(&self) -> String {
+        let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
+        let mut line = format!(
+            "kept {} of {}  pass rate {:.3}  length {:.1}  kept {:.1}  {:.0} tok/s",
+            self.kept,
+            self.completions,
+            number(self.pass_rate),
+            number(self.length_mean),
+            number(self.kept_length_mean),
+            self.generated_tokens_per_s,
+        );
+        if self.failed_judgements > 0 {
+            line += &format!("  FAILED JUDGEMENTS {}", self.failed_judgements);
+        }
+        line
     }
 }

@@ -15,6 +15,7 @@ pub mod config;
 pub mod metrics;
 pub mod progress;
 pub mod select;
+mod stage;
 
 pub use config::{Pick, RejectionConfig};
 pub use metrics::RejectionMetrics;

@@ -15,6 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Counts, Row};
+use crate::stages::data_set;
 
 /// A finished chunk of tasks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,11 +59,6 @@ pub struct Progress {
     stage: usize,
     chunks: Vec<Chunk>,
     file: File,
-}
-
-/// Where a rejection-sampling stage leaves its data set.
-pub fn data_set(directory: &Path, stage: usize) -> PathBuf {
-    directory.join(format!("rejection-{stage}.jsonl"))
 }
 
 fn partial(directory: &Path, stage: usize) -> PathBuf {

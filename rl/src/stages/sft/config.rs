@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use dunwu_datasets::TraceMix;
 use serde::{Deserialize, Serialize};
 
-use crate::{checks::{above_zero, positive}, RunConfig}, learner::{AdamWConfig, Schedule}, stages::StageConfig};
+use crate::{
+    checks::{above_zero, positive},
+    learner::{AdamWConfig, Schedule},
+    stages::Surroundings,
+};
 
 /// Settings of a supervised stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,19 +136,20 @@ impl SftConfig {
         self.generates() && self.demonstrations.is_none()
     }
 
-    /// Checks the stage, which has this `index`, beside the rest of the run.
+    /// Checks the stage beside the rest of the run.
     ///
     /// # Errors
     /// The first contradiction; it names the keys and their values.
-    pub fn validate(&self, run: &RunConfig, index: usize) -> Result<(), String> {
+    pub fn validate(&self, around: &Surroundings) -> Result<(), String> {
+        let index = around.index;
         positive("batch", self.batch)?;
         above_zero("learning_rate", self.learning_rate)?;
         self.validate_duration()?;
-        self.validate_source(run, index)?;
+        self.validate_source(around)?;
         self.validate_heldout()?;
         if let Some(longest) = self.max_length {
             positive("max_length", longest)?;
-            let budget = run.memory.token_budget;
+            let budget = around.memory.token_budget;
             if longest > budget {
                 return Err(format!(
                     "max_length = {longest} is more than memory.token_budget = {budget}, which has to hold an example: lower the one or raise the other"
@@ -174,14 +179,14 @@ impl SftConfig {
         }
     }
 
-    fn validate_source(&self, run: &RunConfig, index: usize) -> Result<(), String> {
+    fn validate_source(&self, around: &Surroundings) -> Result<(), String> {
+        let index = around.index;
         if let Some(stage) = self.from_stage {
-            match run.stages.get(stage) {
-                Some(StageConfig::RejectionSampling(_)) if stage < index => {}
-                Some(other) if stage < index => {
+            match around.stages.get(stage) {
+                Some(named) if stage < index && named.leaves_data_set() => {}
+                Some(_) if stage < index => {
                     return Err(format!(
-                        "from_stage = {stage} names a stage of kind {}, expected rejection-sampling",
-                        other.kind()
+                        "from_stage = {stage} names a stage that leaves no examples, expected one of kind rejection-sampling"
                     ));
                 }
                 Some(_) => {
@@ -192,7 +197,7 @@ impl SftConfig {
                 None => {
                     return Err(format!(
                         "from_stage = {stage}: there are only {} stages, counted from 0",
-                        run.stages.len()
+                        around.stages.len()
                     ));
                 }
             }
@@ -209,13 +214,13 @@ impl SftConfig {
                     "too_long = \"drop\" needs examples that end: set `demonstrations`".to_owned(),
                 );
             }
-            return match run.data.demonstrates() {
-                true => Ok(()),
-                false => Err(
-                    "nothing to learn from: set `file` or `from_stage`, or use the generator chain-sum, countdown or program, which make demonstrations"
-                        .to_owned(),
-                ),
-            };
+            if around.data.demonstrates() {
+                return Ok(());
+            }
+            return Err(
+                "nothing to learn from: set `file` or `from_stage`, or use the generator chain-sum, countdown or program, which make demonstrations"
+                    .to_owned(),
+            );
         }
         let read = if self.file.is_some() {
             "file"

@@ -11,7 +11,11 @@ use std::ops::Range;
 use dunwu_datasets::{Example, Message, Role};
 
 use super::{TooLong, Turns};
-use crate::{bundle::{Codec, PromptError}, learner::{Segment, Sequence}, tokenizer::{ChatTemplate, TemplateError, TokenizerError}};
+use crate::{
+    bundle::{Codec, PromptError},
+    learner::{Segment, Sequence},
+    tokenizer::{ChatTemplate, TemplateError, TokenizerError},
+};
 
 /// An example as token ids: what is learnt is what the policy would have sampled.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,11 @@ use std::path::Path;
 
 use dunwu_datasets::{Example, Split, read_examples, shuffled};
 
-use super::{encode::{encode, fit, EncodeError, Fitted}, Encoded, SftConfig, TooLong, Turns};
-use crate::{bundle::Codec, run::RunError};
+use super::{
+    Encoded, SftConfig, TooLong, Turns,
+    encode::{EncodeError, Fitted, encode, fit},
+};
+use crate::{bundle::Codec, stages::StageError};
 
 /// Why there are no examples to learn from.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +36,12 @@ pub enum ExampleError {
         most: usize,
         divided: String,
     },
+}
+
+impl From<ExampleError> for StageError {
+    fn from(error: ExampleError) -> Self {
+        Self::Own(Box::new(error))
+    }
 }
 
 /// The longest example, and what sets it.
@@ -77,7 +86,12 @@ impl ExampleSet {
     ///
     /// # Errors
     /// When it cannot be read, or an example cannot be made into tokens or does not fit.
-    pub fn read(path: &Path, codec: &Codec, turns: Turns, limit: Limit) -> Result<Self, RunError> {
+    pub fn read(
+        path: &Path,
+        codec: &Codec,
+        turns: Turns,
+        limit: Limit,
+    ) -> Result<Self, StageError> {
         let mut set = Self::default();
         for (line, example) in read_examples(path)? {
             let place = || format!("{}:{line}", path.display());

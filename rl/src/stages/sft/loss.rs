@@ -3,7 +3,15 @@
 use std::time::Instant;
 
 use super::{Encoded, SftConfig};
-use crate::{learner::{batch_logprobs, pack, stream_gradients, BudgetError, GradientConfig, HeadConfig, Learner, Likelihood, MemorySection, MicroBatch, Sequence}, model::Transformer, run::RunError, stages::sft::SftMetrics};
+use crate::{
+    learner::{
+        BudgetError, GradientConfig, HeadConfig, Learner, Likelihood, MemorySection, MicroBatch,
+        Sequence, batch_logprobs, pack, stream_gradients,
+    },
+    model::Transformer,
+    stages::StageError,
+    stages::sft::SftMetrics,
+};
 
 /// Packs examples into micro-batches of at most `token_budget` rows, without padding. Rows of one
 /// example do not see those of another, but examples with the same prompt share its rows. Only what
@@ -31,7 +39,7 @@ pub fn step(
     (step, steps): (u64, u64),
     memory: &MemorySection,
     gradient: GradientConfig,
-) -> Result<SftMetrics, RunError> {
+) -> Result<SftMetrics, StageError> {
     let start = Instant::now();
     let total: usize = examples.iter().map(Encoded::learnt_tokens).sum();
     let batches = pack_examples(examples, memory.token_budget)?;

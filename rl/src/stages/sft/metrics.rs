@@ -1,8 +1,15 @@
 //! What is logged of a supervised step.
 
-use serde::Serialize;
+use std::any::Any;
 
-use crate::glossary::metrics;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    alarms::{UpdateVitals, Vitals},
+    glossary::metrics,
+    stages::{StepMetrics, stage::fields},
+};
 
 metrics! {
     /// Figures of a supervised step.
@@ -50,5 +57,36 @@ metrics! {
                 formula: "`trained_tokens / step_s`",
             }
         }
+    }
+}
+
+impl StepMetrics for SftMetrics {
+    fn figures(&self) -> serde_json::Result<Map<String, Value>> {
+        fields(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn vitals(&self) -> Vitals {
+        Vitals {
+            update: Some(UpdateVitals {
+                loss: self.loss,
+                grad_norm: self.grad_norm,
+            }),
+            rollouts: None,
+        }
+    }
+
+    fn line(&self) -> String {
+        let mut line = format!(
+            "loss {:.4}  grad {:.2}  {:.0} tok/s",
+            self.loss, self.grad_norm, self.trained_tokens_per_s
+        );
+        if let Some(loss) = self.heldout_loss {
+            line += &format!("  held-out loss {loss:.4}, perplexity {:.2}", loss.exp());
+        }
+        line
     }
 }

@@ -15,9 +15,10 @@ pub mod encode;
 pub mod examples;
 pub mod loss;
 pub mod metrics;
+mod stage;
 
 pub use config::{Restart, SftConfig, TooLong, Turns};
 pub use encode::{EncodeError, Encoded, encode};
 pub use examples::{Epochs, ExampleError, ExampleSet, Limit};
-pub use metrics::SftMetrics;
 pub use loss::{heldout_loss, pack_examples, step};
+pub use metrics::SftMetrics;

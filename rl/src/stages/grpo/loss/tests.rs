@@ -1,7 +1,11 @@
 //! Every derivative against central differences, and parts against the whole.
 
 use super::*;
-use crate::stages::grpo::{correction::{CorrectionConfig, CorrectionKind}, kl::KlEstimator, objective::Objective};
+use crate::stages::grpo::{
+    correction::{CorrectionConfig, CorrectionKind},
+    kl::KlEstimator,
+    objective::Objective,
+};
 
 struct Case {
     logprobs: Vec<f32>,

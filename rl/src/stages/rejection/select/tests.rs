@@ -2,7 +2,10 @@ use dunwu_datasets::Task;
 use dunwu_rewards::{RewardError, RewardOutcome};
 
 use super::*;
-use crate::{generation::Finish, rollout::{JudgeError, SampledTurn}};
+use crate::{
+    generation::Finish,
+    rollout::{JudgeError, SampledTurn},
+};
 
 /// A completion that is worth `exact` and has so many tokens; without a verdict when `exact` is none.
 fn completion(text: &str, tokens: usize, exact: Option<f64>) -> Completion {

@@ -1,7 +1,10 @@
 use dunwu_datasets::{Demonstration, Prompt};
 
 use super::*;
-use crate::{bundle::PromptEncoder, tokenizer::{SpecialTokens, Tokenizer}};
+use crate::{
+    bundle::PromptEncoder,
+    tokenizer::{SpecialTokens, Tokenizer},
+};
 
 const CHATML: &str = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}\
     {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";

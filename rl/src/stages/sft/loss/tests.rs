@@ -1,7 +1,11 @@
 use burn::tensor::Device;
 
 use super::*;
-use crate::{bundle::{Bundle, ScratchModel}, learner::{batch_gradients, token_logprobs, Segment, TokenScores, Upstream}, model::Parameters};
+use crate::{
+    bundle::{Bundle, ScratchModel},
+    learner::{Segment, TokenScores, Upstream, batch_gradients, token_logprobs},
+    model::Parameters,
+};
 
 fn model() -> Transformer {
     let scratch = ScratchModel {

@@ -1,0 +1,411 @@
+//! A run with rewards, tasks and observers of one's own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use burn::tensor::Device;
+use dunwu_datasets::{Task, TaskSource};
+use dunwu_rewards::Rubric;
+use serde::Serialize;
+
+use super::{
+    Controls, Event, Observer, Observers, Origins, RunDirectory, RunError, Summary,
+    checkpoint::{self, Checkpointer, State},
+    directory,
+    driver::Driver,
+    identity::{self, Change, Come},
+    preflight, restart,
+};
+use crate::{
+    bundle::{Bundle, Codec, checkpoints},
+    config::{Given, RunConfig},
+    device,
+    learner::{AdamW, Learner},
+    model::Engine,
+    rollout::Judge,
+    seeds::evaluation_seed,
+    stages::Weights,
+    tasks::{SourceOf, Tasks},
+};
+
+/// A run that has not begun.
+///
+/// ```no_run
+/// use dunwu::{config::RunConfig, run::{Event, Run}};
+///
+/// let config = RunConfig::from_file("configs/quickstart.toml".as_ref())?;
+/// let summary = Run::builder(config)
+///     .observer(|event: &Event| {
+///         if let Event::Step { line, .. } = event {
+///             println!("step {}: reward {}", line.step, line.metrics["reward_mean"]);
+///         }
+///     })
+///     .train()?;
+/// println!("{:?}", summary.heldout_accuracy_after);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub struct RunBuilder {
+    config: RunConfig,
+    directory: Option<PathBuf>,
+    resume: bool,
+    preflight: bool,
+    ignore_alarms: bool,
+    rubric: Option<Rubric>,
+    tasks: Option<(SourceOf, Vec<Task>)>,
+    observers: Observers,
+    controls: Controls,
+}
+
+/// A training run: [`Run::builder`] makes one ready.
+#[derive(Debug)]
+pub enum Run {}
+
+impl Run {
+    /// A run of `config`, to be completed with what is one's own, and started by [`RunBuilder::train`].
+    pub fn builder(config: RunConfig) -> RunBuilder {
+        RunBuilder {
+            config,
+            directory: None,
+            resume: false,
+            preflight: true,
+            ignore_alarms: false,
+            rubric: None,
+            tasks: None,
+            observers: Observers::default(),
+            controls: Controls::default(),
+        }
+    }
+}
+
+impl RunBuilder {
+    /// Where the run keeps its files, instead of `runs/<name>`.
+    pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
+        self.directory = Some(path.into());
+        self
+    }
+
+    /// Goes on with the run that is there, after its last checkpoint.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Whether to look for what would waste hours before the first step; it is looked for unless this says otherwise.
+    pub fn preflight(mut self, preflight: bool) -> Self {
+        self.preflight = preflight;
+        self
+    }
+
+    /// Alarms are told and logged, and do not stop the run.
+    pub fn ignore_alarms(mut self, ignore: bool) -> Self {
+        self.ignore_alarms = ignore;
+        self
+    }
+
+    /// Judges completions by a rubric of one's own instead of `[reward.rubric]`. It has to have a component that
+    /// `evaluation.correct` names.
+    pub fn rubric(mut self, rubric: Rubric) -> Self {
+        self.rubric = Some(rubric);
+        self
+    }
+
+    /// Takes tasks from a source of one's own instead of `[data]`: `source` makes one that is at its beginning, in the order
+    /// that its seed gives; `heldout` are problems that training never sees.
+    pub fn tasks(
+        mut self,
+        source: impl Fn(u64) -> Box<dyn TaskSource> + Send + Sync + 'static,
+        heldout: Vec<Task>,
+    ) -> Self {
+        self.tasks = Some((Box::new(source), heldout));
+        self
+    }
+
+    /// Tells `observer` what happens.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.add(Box::new(observer));
+        self
+    }
+
+    /// Asks `controls`, of which the caller keeps a clone, between the steps.
+    pub fn controls(mut self, controls: Controls) -> Self {
+        self.controls = controls;
+        self
+    }
+
+    /// Runs the config from its first stage, or from its last checkpoint, to its end or until it is asked to stop.
+    ///
+    /// # Errors
+    /// See [`RunError`]; what was saved until then stays.
+    pub fn train(self) -> Result<Summary, RunError> {
+        let Self {
+            config,
+            directory: chosen_path,
+            resume,
+            preflight,
+            ignore_alarms,
+            rubric,
+            tasks,
+            mut observers,
+            controls,
+        } = self;
+        let given = Given {
+            components: rubric.as_ref().map(|rubric| {
+                let names = rubric.component_names();
+                names.into_iter().map(str::to_owned).collect()
+            }),
+            tasks: tasks.is_some(),
+        };
+        config.validate_beside(&given).map_err(RunError::Config)?;
+        let config = config.resolved();
+        let chosen = device::choose(config.device)?;
+        note(&mut observers, "device", &chosen.reason);
+        // The directory is made last: a run that cannot start leaves nothing behind.
+        let path = if resume {
+            directory::earlier(&config, chosen_path.as_deref())?
+        } else {
+            directory::free(&config, chosen_path.as_deref())?
+        };
+        if preflight {
+            preflight::memory(&config, Engine::on(&chosen.device))?;
+        }
+        let rubric = match rubric {
+            Some(rubric) => rubric,
+            None => Rubric::from_config(&config.reward.rubric)
+                .map_err(|e| RunError::Config(format!("reward.rubric: {e}")))?,
+        };
+        let deadline = Duration::from_secs_f64(config.reward.deadline_s);
+        let judge = Judge::new(rubric, deadline).map_err(RunError::Threads)?;
+        let evaluation = &config.evaluation;
+        let tasks = match tasks {
+            Some((source, heldout)) => Tasks::own(source, heldout),
+            None => Tasks::new(
+                &config.data,
+                evaluation.problems,
+                evaluation_seed(config.seed),
+            )?,
+        };
+        let begun = Begun::at(&config, &tasks, resume.then_some(&path), &chosen.device)?;
+        let mut directory = RunDirectory::open(path)?;
+        note(
+            &mut observers,
+            "run",
+            &directory.path().display().to_string(),
+        );
+        if resume {
+            go_on(&config, &begun, &mut directory, &mut observers)?;
+        } else {
+            directory.write_config(&config)?;
+        }
+        let Begun {
+            state,
+            learner,
+            codec,
+            changes: _,
+        } = begun;
+        let parameters = learner.model.config().parameter_count();
+        let origin = &codec.encoder.origin;
+        note(
+            &mut observers,
+            "model",
+            &format!("{origin}, {parameters} parameters"),
+        );
+        let mut driver = Driver {
+            checkpointer: Checkpointer::new(directory.path(), config.checkpoint.keep)?,
+            config: &config,
+            codec: Arc::new(codec),
+            judge: Arc::new(judge),
+            tasks,
+            learner,
+            earlier_s: state.elapsed_s,
+            state,
+            directory,
+            observers,
+            controls,
+            preflight,
+            ignore_alarms,
+            started: Instant::now(),
+        };
+        let finished = driver.run()?;
+        let summary = driver.summary(chosen.reason, finished);
+        driver.directory.write_summary(&summary)?;
+        let directory = driver.directory.path().to_owned();
+        driver.observers.tell(&Event::Ended {
+            summary: &summary,
+            directory: &directory,
+        });
+        Ok(summary)
+    }
+}
+
+fn note(observers: &mut Observers, topic: &str, text: &str) {
+    observers.tell(&Event::Note { topic, text });
+}
+
+/// Where a run begins or goes on.
+struct Begun {
+    state: State,
+    learner: Learner,
+    codec: Codec,
+    /// Settings that are others than in the session before, and may be.
+    changes: Vec<Change>,
+}
+
+impl Begun {
+    /// The beginning of a run, or its last checkpoint if there is one at `path`.
+    fn at(
+        config: &RunConfig,
+        tasks: &Tasks,
+        path: Option<&PathBuf>,
+        device: &Device,
+    ) -> Result<Self, RunError> {
+        let last = match path {
+            Some(path) => checkpoints::latest(path)?,
+            None => None,
+        };
+        let mut state = match &last {
+            Some(last) => checkpoint::load_state(last)?,
+            None => State::default(),
+        };
+        let changes = match path {
+            Some(path) => changes(config, path, last.as_deref(), &state)?,
+            None => Vec::new(),
+        };
+        let mut origins = Origins::new(config, tasks, None)?;
+        let needed = reads_base_again(config);
+        let resumed = last.is_some();
+        let was = state.origins.clone();
+        let Bundle { model, codec } = restart::open(config, last.as_deref(), device, |base| {
+            if needed {
+                origins = Origins::new(config, tasks, Some(base))?;
+            }
+            Ok(())
+        })?;
+        if resumed {
+            // Without adapters the base is not read now; a stage that goes back to it compares then.
+            if origins.weights.is_none() {
+                origins.weights.clone_from(&was.weights);
+            }
+            was.check(&origins)?;
+        }
+        state.origins = origins;
+        if let Some(last) = &last {
+            checkpoint::check_model(last, &state, &model)?;
+        }
+        let stage = &config.stages[state.stage.min(config.stages.len() - 1)];
+        let optimizer = AdamW::new(stage.settings().optimizer());
+        let mut learner = Learner::new(model, optimizer, state.policy_version);
+        if let Some(last) = last.filter(|_| state.optimizer_steps > 0) {
+            learner.optimizer.steps = state.optimizer_steps;
+            checkpoint::load_moments(&last, &mut learner.optimizer, &learner.model, device)?;
+        }
+        Ok(Self {
+            state,
+            learner,
+            codec,
+            changes,
+        })
+    }
+}
+
+/// Whether a resumed run reads the weights again that the run began with.
+fn reads_base_again(config: &RunConfig) -> bool {
+    let mut stages = config.stages.iter();
+    config.lora.is_some() || stages.any(|s| s.settings().begins_with() == Weights::OfTheRun)
+}
+
+/// The settings that are others than those of the run at `path` and of its last checkpoint, and may be.
+fn changes(
+    config: &RunConfig,
+    path: &Path,
+    last: Option<&Path>,
+    state: &State,
+) -> Result<Vec<Change>, RunError> {
+    let come = Come {
+        stage: state.stage,
+        stage_step: state.stage_step,
+    };
+    let text = config
+        .to_toml()
+        .map_err(|e| RunError::Config(e.to_string()))?;
+    let now = table(&text, "the config")?;
+    let of_last = last.map(|last| last.join(checkpoint::CONFIG));
+    let mut changes = Vec::new();
+    for file in [path.join(directory::CONFIG)].into_iter().chain(of_last) {
+        let before = fs::read_to_string(&file).map_err(RunError::file(&file))?;
+        let before = table(&before, &file.display().to_string())?;
+        let accepted = identity::compare(&before, &now, come)
+            .map_err(|change| RunError::OtherConfig { path: file, change })?;
+        changes.extend(accepted);
+    }
+    changes.sort_by(|a: &Change, b| a.key.cmp(&b.key));
+    changes.dedup_by(|a, b| a.key == b.key);
+    Ok(changes)
+}
+
+/// Brings the directory of an earlier session to where its checkpoint stands, and writes down which settings are others.
+fn go_on(
+    config: &RunConfig,
+    begun: &Begun,
+    directory: &mut RunDirectory,
+    observers: &mut Observers,
+) -> Result<(), RunError> {
+    let Begun { state, changes, .. } = begun;
+    for change in changes {
+        let line = format!("{}: {} before, now {}", change.key, change.was, change.is);
+        note(observers, "changed", &line);
+    }
+    if !changes.is_empty() {
+        let step = state.step;
+        let lines: Vec<Changed> = changes
+            .iter()
+            .map(|change| Changed { step, change })
+            .collect();
+        directory.log_changes(&lines)?;
+        directory.write_config(config)?;
+    }
+    for name in directory.rewind(state.logged)? {
+        let line = format!(
+            "{name} is shorter than it was at the checkpoint; the run goes on without what is missing"
+        );
+        note(observers, "log", &line);
+    }
+    let (step, seconds) = (state.step, state.elapsed_s);
+    let line = format!("after step {step} ({seconds:.0} s)");
+    note(observers, "resumed", &line);
+    Ok(())
+}
+
+/// A line of `changes.jsonl`.
+#[derive(Serialize)]
+struct Changed<'a> {
+    step: u64,
+    #[serde(flatten)]
+    change: &'a Change,
+}
+
+fn table(text: &str, place: &str) -> Result<toml::Table, RunError> {
+    text.parse()
+        .map_err(|error| RunError::Config(format!("{place}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_whose_config_is_none_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path: &Path = &dir.path().join("run");
+        let text =
+            include_str!("../../../configs/quickstart.toml").replace("group = ", "group = 0 #");
+        let config = RunConfig::from_toml(&text).unwrap();
+        let error = Run::builder(config).directory(path).train().unwrap_err();
+        assert!(matches!(error, RunError::Config(_)), "{error}");
+        assert!(!path.exists());
+    }
+}

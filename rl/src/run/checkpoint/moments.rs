@@ -1,0 +1,153 @@
+//! The optimiser's moments in a checkpoint: `optimizer.safetensors`.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use burn::tensor::{Device, Tensor};
+use safetensors::{Dtype, SafeTensors};
+
+use super::CheckpointError;
+use crate::{
+    learner::AdamW,
+    model::{
+        ParameterVisitor, Parameters, Transformer,
+        parameters::{from_host, to_host},
+    },
+};
+
+const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// Reads the optimiser's moments into `optimizer`, whose settings and steps stay. When it has made
+/// steps there have to be moments of every weight that is trained.
+///
+/// # Errors
+/// When the file is missing, damaged, or of another model.
+pub(in crate::run) fn load_moments(
+    checkpoint: &Path,
+    optimizer: &mut AdamW,
+    model: &Transformer,
+    device: &Device,
+) -> Result<(), CheckpointError> {
+    let path = checkpoint.join(OPTIMIZER);
+    let bytes = fs::read(&path).map_err(CheckpointError::io(&path))?;
+    let tensors =
+        SafeTensors::deserialize(&bytes).map_err(|e| CheckpointError::invalid(&path, e))?;
+    let mut sizes = Sizes::default();
+    let mut model = model.clone();
+    model.visit(&mut sizes);
+    model.visit_adapters(&mut sizes);
+    let Sizes(sizes) = sizes;
+    // With adapters only these are trained.
+    let mut trained = Sizes::default();
+    match model.lora() {
+        Some(_) => model.visit_adapters(&mut trained),
+        None => model.visit(&mut trained),
+    }
+    for (key, view) in tensors.tensors() {
+        if view.dtype() != Dtype::F32 {
+            let message = format!("{key} is {:?}, not F32", view.dtype());
+            return Err(CheckpointError::invalid(&path, message));
+        }
+        let values: Vec<f32> = view
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect();
+        let count = values.len();
+        let known = |name: &str| sizes.get(name) == Some(&count);
+        let (moments, name) = match key.split_once('/') {
+            Some(("mean", name)) if known(name) => (&mut optimizer.mean, name),
+            Some(("square", name)) if known(name) => (&mut optimizer.square, name),
+            _ => {
+                let weight = key.split_once('/').and_then(|(_, name)| sizes.get(name));
+                let message = match weight {
+                    Some(size) => format!("{key} has {count} values, the model's weight {size}"),
+                    None => format!("{key} fits no weight of the model"),
+                };
+                return Err(CheckpointError::invalid(&path, message));
+            }
+        };
+        moments.insert(name, from_host(values, [count], device));
+    }
+    let missing = |moments: &Parameters| {
+        let name = trained.0.keys().find(|name| moments.get(name).is_none());
+        name.cloned()
+    };
+    match missing(&optimizer.mean).or_else(|| missing(&optimizer.square)) {
+        Some(name) if optimizer.steps > 0 => Err(CheckpointError::invalid(
+            &path,
+            format!("it has nothing for the model's weight {name}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// How many values each weight has.
+#[derive(Default)]
+struct Sizes(BTreeMap<String, usize>);
+
+impl ParameterVisitor for Sizes {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
+        self.0
+            .insert(name.to_owned(), tensor.dims().iter().product());
+    }
+}
+
+/// Writes the moments of `optimizer` into a checkpoint; returns the file.
+///
+/// # Errors
+/// When the disk does not take them.
+pub(super) fn save_moments(
+    checkpoint: &Path,
+    optimizer: &AdamW,
+) -> Result<PathBuf, CheckpointError> {
+    let path = checkpoint.join(OPTIMIZER);
+    let named = |moments: &Parameters, prefix: &str| -> Vec<(String, Moment)> {
+        let moment = |(name, tensor): (&str, &Tensor<1>)| {
+            let (tensor, shape) = (tensor.clone(), tensor.dims());
+            (format!("{prefix}/{name}"), Moment { tensor, shape })
+        };
+        moments.iter().map(moment).collect()
+    };
+    let mut views = named(&optimizer.mean, "mean");
+    views.extend(named(&optimizer.square, "square"));
+    safetensors::serialize_to_file(views, None, &path).map_err(|error| match error {
+        safetensors::SafeTensorError::IoError(source) => CheckpointError::Io {
+            path: path.clone(),
+            source,
+        },
+        other => CheckpointError::invalid(&path, other),
+    })?;
+    Ok(path)
+}
+
+/// A moment of one weight, read when it is written: there is never a second copy of all.
+struct Moment {
+    tensor: Tensor<1>,
+    shape: [usize; 1],
+}
+
+impl safetensors::View for Moment {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let values = to_host(self.tensor.clone());
+        Cow::Owned(values.iter().flat_map(|x| x.to_le_bytes()).collect())
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.shape[0]
+    }
+}

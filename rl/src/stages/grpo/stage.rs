@@ -1,0 +1,273 @@
+//! A GRPO stage, from its first step or a checkpoint to its end.
+
+use std::{fs, path::Path, sync::Arc};
+
+use dunwu_datasets::Cursor;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Feed, GrpoConfig, Sampler, StepRollouts, Trainer,
+    metrics::pass_rate,
+    preflight,
+    reference::{Place, Reference},
+    saved::SavedRollouts,
+    trainer::StepOutcome,
+};
+use crate::{
+    generation::SamplingConfig,
+    learner::{AdamWConfig, MemorySection},
+    model::ModelConfig,
+    rollout::{Completion, Judge, RolloutGroup},
+    seeds::Purpose,
+    stages::{
+        Context, Demand, Measuring, Saved, Settings, Stage, StageError, StepReport, Surroundings,
+    },
+};
+
+/// What has been sampled and not yet trained on, in a checkpoint.
+const PENDING: &str = "rollouts.json";
+
+impl Settings for GrpoConfig {
+    fn validate(&self, around: &Surroundings) -> Result<(), String> {
+        GrpoConfig::validate(self, around)
+    }
+
+    fn resolve(&mut self) {
+        *self = std::mem::take(self).resolved();
+    }
+
+    fn steps(&self) -> Option<u64> {
+        Some(self.steps)
+    }
+
+    fn optimizer(&self) -> AdamWConfig {
+        self.optimizer
+    }
+
+    fn demand(&self, around: &Surroundings, _model: &ModelConfig) -> Demand {
+        let rollouts = self.prompts * self.group;
+        // With adapters the reference is the base, unless it is renewed on the way.
+        let kept_apart = around.lora.is_none() || self.reference_every > 0;
+        Demand {
+            rollouts,
+            tokens: rollouts * around.sampling.max_tokens,
+            recorded_tokens: around.memory.recorded_tokens(self.at_once()),
+            reference: self.beta > 0.0 && kept_apart,
+            samples_ahead: self.max_staleness > 0,
+        }
+    }
+
+    fn describe(&self, around: &Surroundings) -> String {
+        let rollouts = self.prompts * self.group;
+        let tokens = (rollouts * around.sampling.max_tokens) as u64;
+        format!(
+            "{} steps of {rollouts} completions, {tokens} completion tokens a step, {} in all",
+            self.steps,
+            tokens * self.steps
+        )
+    }
+
+    fn measuring(&self) -> Measuring {
+        Measuring::Throughout
+    }
+
+    fn begin(
+        &self,
+        context: &mut Context,
+        saved: Option<Saved>,
+    ) -> Result<Box<dyn Stage>, StageError> {
+        let step = saved.as_ref().map_or(0, |saved| saved.step);
+        if saved.is_none() && context.preflight {
+            look_ahead(self, context)?;
+        }
+        let mut source = context.tasks.source(context.seed(Purpose::Tasks))?;
+        let mut cursor = Cursor::default();
+        let mut ready = Vec::new();
+        if let Some(saved) = &saved {
+            cursor = serde_json::from_value(saved.state["cursor"].clone())
+                .map_err(|error| unusable(context.stage, &error))?;
+            source.restore(&cursor)?;
+            ready = pending(context.stage, &saved.files)?;
+        }
+        let sampler = Sampler {
+            config: self.clone(),
+            sampling: context.sampling.clone(),
+            memory: context.memory.clone(),
+            codec: context.codec.clone(),
+            judge: context.judge.clone(),
+            correct: context.evaluation.correct.clone(),
+            seed: context.seed(Purpose::Rollouts),
+            recorded_tokens: context.memory.recorded_tokens(self.at_once()),
+        };
+        let feed = if self.max_staleness == 0 {
+            Feed::in_turn(sampler, source)
+        } else {
+            Feed::beside(sampler, source, step, ready)
+        };
+        let place = Place {
+            directory: context.directory.to_owned(),
+            codec: context.codec.clone(),
+            device: context.learner.model.device(),
+            stage: context.stage,
+            precision: context.memory.frozen,
+        };
+        let reference = Reference::open(self, place, step, &context.learner.model)?;
+        Ok(Box::new(GrpoStage {
+            config: self.clone(),
+            sampling: context.sampling.clone(),
+            memory: context.memory.clone(),
+            judge: context.judge.clone(),
+            correct: context.evaluation.correct.clone(),
+            feed,
+            reference,
+            cursor,
+        }))
+    }
+}
+
+/// A GRPO stage under way.
+struct GrpoStage {
+    config: GrpoConfig,
+    sampling: SamplingConfig,
+    memory: MemorySection,
+    judge: Arc<Judge>,
+    /// The reward component that says whether an answer is right.
+    correct: String,
+    feed: Feed,
+    reference: Reference,
+    /// Where the source of tasks stood after the last batch that was trained on.
+    cursor: Cursor,
+}
+
+impl Stage for GrpoStage {
+    fn steps(&self) -> u64 {
+        self.config.steps
+    }
+
+    fn step(&mut self, context: &mut Context, step: u64) -> Result<StepReport, StageError> {
+        self.reference
+            .renew(&self.config, step, &context.learner.model)?;
+        let trainer = Trainer {
+            config: &self.config,
+            sampling: &self.sampling,
+            judge: &self.judge,
+            reference: self.reference.get(),
+            objective: None,
+            scoring: self.memory.scoring(&self.sampling),
+            workers: self.memory.workers,
+            activations: self.memory.activations(),
+        };
+        let mut outcome = trainer.step(context.learner, &mut self.feed, step)?;
+        outcome.metrics.pass_rate = pass_rate(outcome.rollouts.sampled(), &self.correct);
+        self.cursor = outcome.rollouts.cursor.clone();
+        Ok(StepReport {
+            completions: completion_lines(&outcome),
+            metrics: Box::new(outcome.metrics),
+        })
+    }
+
+    fn save(&mut self, files: &Path) -> Result<Value, StageError> {
+        let pending = self.feed.pending()?;
+        // What is sampled ahead is part of the checkpoint, and the source stands behind it.
+        let newest = pending.last().map(|batch| batch.cursor.clone());
+        let cursor = newest.unwrap_or_else(|| self.cursor.clone());
+        if !pending.is_empty() {
+            let path = files.join(PENDING);
+            let pending: Vec<SavedRollouts> = pending.iter().map(|&batch| batch.into()).collect();
+            let text = serde_json::to_string(&pending)
+                .map_err(|error| StageError::file(&path)(error.into()))?;
+            fs::write(&path, text).map_err(StageError::file(&path))?;
+        }
+        Ok(json!({ "cursor": cursor }))
+    }
+
+    fn saved(&mut self, oldest: u64) -> Result<(), StageError> {
+        // Whoever goes back to the oldest checkpoint needs its reference.
+        self.reference.forget_before(oldest)
+    }
+}
+
+/// Looks for what would waste hours, before the first step.
+fn look_ahead(config: &GrpoConfig, context: &mut Context) -> Result<(), StageError> {
+    let seed = context.seed(Purpose::Preflight);
+    let mut source = context.tasks.source(seed)?;
+    preflight::check(
+        &context.collector(),
+        &context.learner.model,
+        context.sampling,
+        config,
+        context.memory.scoring(context.sampling),
+        source.as_mut(),
+        seed,
+    )?;
+    context.note("preflight", "passed");
+    Ok(())
+}
+
+/// What an earlier session sampled and did not train on, oldest first.
+fn pending(stage: usize, files: &Path) -> Result<Vec<StepRollouts>, StageError> {
+    let path = files.join(PENDING);
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(&path).map_err(StageError::file(&path))?;
+    let saved: Vec<SavedRollouts> = serde_json::from_str(&text)
+        .map_err(|error| unusable(stage, &format!("{}: {error}", path.display())))?;
+    Ok(saved.into_iter().map(Into::into).collect())
+}
+
+fn unusable(stage: usize, reason: &impl ToString) -> StageError {
+    StageError::State {
+        stage,
+        reason: reason.to_string(),
+    }
+}
+
+/// The lines of `completions.jsonl` for one step.
+fn completion_lines(outcome: &StepOutcome) -> Vec<Map<String, Value>> {
+    let mut lines = Vec::new();
+    let trained = outcome.rollouts.groups.iter().zip(&outcome.advantages);
+    for (group, advantages) in trained {
+        let completions = group.completions.iter().zip(advantages);
+        lines.extend(completions.map(|(c, advantage)| completion_line(group, c, *advantage)));
+    }
+    for group in &outcome.rollouts.dropped {
+        let completions = group.completions.iter();
+        lines.extend(completions.map(|c| completion_line(group, c, None)));
+    }
+    lines
+}
+
+fn completion_line(
+    group: &RolloutGroup,
+    completion: &Completion,
+    advantage: Option<f64>,
+) -> Map<String, Value> {
+    let components: Map<String, Value> = match &completion.outcome {
+        Ok(outcome) => outcome
+            .components
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect(),
+        Err(_) => Map::new(),
+    };
+    let fields = [
+        ("task", json!(group.task.id)),
+        ("prompt", json!(group.prompt_text)),
+        ("completion", json!(completion.trajectory.transcript())),
+        ("answer", json!(group.task.answer)),
+        ("tokens", json!(completion.sampled_tokens())),
+        ("truncated", json!(completion.truncated())),
+        ("reward", json!(completion.reward())),
+        ("components", Value::Object(components)),
+        (
+            "judge_error",
+            json!(completion.outcome.as_ref().err().map(ToString::to_string)),
+        ),
+        ("advantage", json!(advantage)),
+    ];
+    fields
+        .map(|(key, value)| (key.to_owned(), value))
+        .into_iter()
+        .collect()
+}
