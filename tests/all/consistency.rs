@@ -4,11 +4,11 @@ use burn::tensor::{Device, Tensor};
 use dunwu::{
     generation::{Finish, Generated, Generator, Hooks, Recorded, Request},
     learner::{
-        GradientConfig, HeadConfig, MicroBatch, Sequence, Upstream, accumulate_gradients,
+        GradientConfig, HeadConfig, MicroBatch, Scoring, Sequence, Upstream, accumulate_gradients,
         batch_gradients, pack, token_logprobs,
     },
     model::{Engine, ParameterVisitor, Parameters, Transformer, lora::Lora},
-    stages::grpo::{GrpoConfig, batch::Scoring, preflight},
+    stages::grpo::{GrpoConfig, preflight},
 };
 use dunwu_datasets::{GeneratorSource, Split, TaskSource};
 

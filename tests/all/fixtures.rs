@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -9,11 +10,9 @@ use burn::tensor::Device;
 use dunwu::{
     bundle::{Bundle, ModelSection, ScratchModel},
     generation::SamplingConfig,
-    learner::{AdamW, HeadConfig, Learner},
+    learner::{AdamW, HeadConfig, Learner, MemorySection, Scoring},
     rollout::{Judge, RolloutCollector},
-    stages::grpo::{
-        Feed, GrpoConfig, GrpoMetrics, Sampler, Trainer, batch::Scoring, trainer::Reference,
-    },
+    stages::grpo::{Feed, GrpoConfig, GrpoMetrics, Sampler, Trainer, trainer::Reference},
 };
 use dunwu_datasets::{Generator, GeneratorConfig, GeneratorSource, Split};
 use dunwu_rewards::{ComponentConfig, Rubric, RubricConfig};
@@ -91,15 +90,17 @@ pub fn two_grpo_steps(
     token_budget: usize,
 ) -> (Vec<GrpoMetrics>, Learner) {
     let bundle = scratch(device);
-    let judge = judge();
+    let judge = Arc::new(judge());
     let mut learner = Learner::new(bundle.model.clone(), AdamW::new(config.optimizer), 0);
     let sampling = sampling(12);
     let source = GeneratorSource::new(sums(), 3, Split::Train);
     let sampler = Sampler {
-        config,
-        sampling: &sampling,
-        collector: collector(&bundle, &judge),
-        correct: "exact",
+        config: config.clone(),
+        sampling: sampling.clone(),
+        memory: MemorySection::default(),
+        codec: Arc::new(bundle.codec.clone()),
+        judge: judge.clone(),
+        correct: "exact".to_owned(),
         seed: 5,
         recorded_tokens: 0,
     };

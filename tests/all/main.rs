@@ -5,6 +5,8 @@
 //! | `references` | numbers of transformers |
 //! | `objectives` | losses, gradients and advantages by TRL and verl |
 //! | `consistency` | the same thing computed two ways |
+//! | `turns` | completions of several turns, from the session to a gradient step |
+//! | `own_objective` | an objective handed in as a function |
 //! | `configs` | every shipped config loads |
 //! | `wgpu` | the same on a wgpu adapter, when DUNWU_TEST_WGPU is set |
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
@@ -13,5 +15,7 @@ mod configs;
 mod consistency;
 mod fixtures;
 mod objectives;
+mod own_objective;
 mod references;
+mod turns;
 mod wgpu;

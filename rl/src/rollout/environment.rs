@@ -20,7 +20,7 @@ pub enum Next {
 ///
 /// Whatever it does must follow from the task, the seed and the trajectory: a run repeats only as far as its environment
 /// does. It is asked on the threads that sample, which wait for it.
-pub trait Environment: Sync {
+pub trait Environment: Send + Sync {
     /// Whether trajectories may have several turns. What is sampled of those that may takes more room on a GPU.
     fn turns(&self) -> Turns {
         Turns::Several
@@ -33,7 +33,8 @@ pub trait Environment: Sync {
 /// One course of an environment.
 pub trait Episode {
     /// What follows the trajectory, whose last turn is the model's and has just ended. `room` tokens may still be added
-    /// to it, given or drawn. A reply that leaves none to be drawn ends the trajectory as cut off, and the judge is asked.
+    /// to it, given or drawn. A reply that leaves none to be drawn, or is empty, ends the trajectory as cut off, and the
+    /// judge is asked.
     fn reply(&mut self, trajectory: &Trajectory, room: usize) -> Next;
 }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     bundle::PromptEncoder,
     generation::Finish,
-    rollout::{Judge, JudgeError},
+    rollout::{Judge, JudgeError, SampledTurn},
     tokenizer::Tokenizer,
 };
 

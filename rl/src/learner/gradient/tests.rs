@@ -1,5 +1,7 @@
 //! The hand-written passes against each other and against autodiff.
 
+mod streams;
+
 use burn::tensor::{Device, Tensor, TensorData, activation::log_softmax};
 
 use super::*;
@@ -133,9 +135,39 @@ fn difference(a: &Parameters, b: &Parameters) -> f64 {
     a.iter().map(one).fold(0.0, f64::max)
 }
 
+/// What autodiff is shown of the sampled tokens of one sequence.
+struct Predicted {
+    /// Normalised hidden states that predict them, `[tokens, hidden]`.
+    hidden: Tensor<2>,
+    /// Log-probabilities of all tokens in their places, `[tokens, vocabulary]`.
+    logprobs: Tensor<2>,
+    targets: Vec<u32>,
+}
+
 /// Gradients of the same loss by autodiff through plain tensor operations, one sequence at a time,
 /// nothing packed, nothing shared.
 fn by_autodiff(model: &Transformer, temperature: f32) -> Parameters {
+    by_autodiff_of(model, temperature, |all| {
+        let (mut logprobs, mut entropies) = (Vec::new(), Vec::new());
+        for predicted in all {
+            let all = predicted.logprobs;
+            let ids = predicted.targets.iter().map(|&id| id as usize);
+            let targets = index(ids, &Device::flex());
+            let entropy = (all.clone().exp() * all.clone()).sum_dim(1).neg();
+            entropies.push(entropy.squeeze_dim::<1>(1));
+            let chosen = all.gather(1, targets.unsqueeze_dim(1));
+            logprobs.push(chosen.squeeze_dim::<1>(1));
+        }
+        tensor_loss(Tensor::cat(logprobs, 0), Tensor::cat(entropies, 0))
+    })
+}
+
+/// The same of any loss; it is shown the sequences in the order of a micro-batch that holds them all.
+fn by_autodiff_of(
+    model: &Transformer,
+    temperature: f32,
+    loss: impl Fn(Vec<Predicted>) -> Tensor<1>,
+) -> Parameters {
     struct Track;
     impl ParameterVisitor for Track {
         fn visit<const D: usize>(&mut self, _: &str, tensor: &mut Tensor<D>) {
@@ -161,7 +193,7 @@ fn by_autodiff(model: &Transformer, temperature: f32) -> Parameters {
     };
     let batches = pack(&sequences(), 1000).unwrap();
     let order = &batches[0].members;
-    let (mut logprobs, mut entropies) = (Vec::new(), Vec::new());
+    let mut predicted = Vec::new();
     for &member in order {
         let sequence = &sequences()[member];
         let marked: Vec<(u32, bool)> = sequence.marked().take(sequence.useful()).collect();
@@ -170,23 +202,17 @@ fn by_autodiff(model: &Transformer, temperature: f32) -> Parameters {
         let packing = crate::compute::packing::Packing::of_prompts([&whole[..whole.len() - 1]]);
         let stream = tracked.stream_packed(&c, &packing, |_, _| {});
         let hidden = tracked.last_norm().forward(&c, &stream);
-        let logits = c
-            .project(&hidden, tracked.head_weight())
-            .div_scalar(temperature);
-        let targets = index(whole[1..].iter().map(|&id| id as usize), &c.device);
-        let all = log_softmax(logits, 1);
         let sampled = (0..marked.len()).filter(|&place| marked[place].1);
-        let rows: Vec<usize> = sampled
-            .map(|place| sequence.prompt.len() - 1 + place)
-            .collect();
-        let own = |all: Tensor<1>| all.select(0, index(rows.iter().copied(), &c.device));
-        let entropy = (all.clone().exp() * all.clone()).sum_dim(1).neg();
-        entropies.push(own(entropy.squeeze_dim::<1>(1)));
-        let chosen = all.gather(1, targets.unsqueeze_dim(1));
-        logprobs.push(own(chosen.squeeze_dim::<1>(1)));
+        let rows = sampled.map(|place| sequence.prompt.len() - 1 + place);
+        let hidden = hidden.select(0, index(rows, &c.device));
+        let logits = c.project(&hidden, tracked.head_weight());
+        predicted.push(Predicted {
+            hidden,
+            logprobs: log_softmax(logits.div_scalar(temperature), 1),
+            targets: sequence.targets().collect(),
+        });
     }
-    let logprobs = Tensor::cat(logprobs, 0);
-    let graph = tensor_loss(logprobs, Tensor::cat(entropies, 0)).backward();
+    let graph = loss(predicted).backward();
     let mut collect = Collect(&graph, Parameters::default());
     match tracked.lora() {
         Some(_) => tracked.visit_adapters(&mut collect),

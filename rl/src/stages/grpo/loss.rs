@@ -65,7 +65,7 @@ impl TokenLosses {
 }
 
 /// An objective in place of those of the table: the loss of the tokens of one completion, with its derivatives.
-pub type ObjectiveFn = dyn Fn(&CompletionTokens) -> TokenLosses + Sync;
+pub type ObjectiveFn<'a> = dyn Fn(&CompletionTokens) -> TokenLosses + Sync + 'a;
 
 /// An objective of one's own, and what a step has to know of it. Normaliser, advantages and the policies that it is
 /// compared with are the config's.
@@ -73,7 +73,7 @@ pub type ObjectiveFn = dyn Fn(&CompletionTokens) -> TokenLosses + Sync;
 #[non_exhaustive]
 pub struct OwnObjective<'a> {
     /// The loss.
-    pub losses: &'a ObjectiveFn,
+    pub losses: &'a ObjectiveFn<'a>,
     /// Whether it has to see all tokens of a completion at once; the head is then computed twice. Otherwise it is also
     /// asked for parts of a completion.
     pub whole_completions: bool,
@@ -83,7 +83,7 @@ pub struct OwnObjective<'a> {
 
 impl<'a> OwnObjective<'a> {
     /// An objective that sees whole completions, also those with advantage 0: right for any function.
-    pub fn new(losses: &'a ObjectiveFn) -> Self {
+    pub fn new(losses: &'a ObjectiveFn<'a>) -> Self {
         Self {
             losses,
             whole_completions: true,
