@@ -1,6 +1,5 @@
 //! Everything that can go wrong with a data set.
 
-use std::fmt::Display;
 use std::path::PathBuf;
 
 use crate::split::Split;
@@ -66,13 +65,23 @@ pub enum DatasetError {
         /// Tasks per epoch.
         len: u64,
     },
-    /// A cursor of another kind of source, or of the same with other tasks.
+    /// A cursor of another kind of source.
     #[error(
-        "the saved place in the data does not fit {source_kind}: {reason}; go on with the config and the data that the run began with"
+        "the saved place in the data is one in {saved_by}, which is no place in {wanted}; hint: go on with the config and the data that the run began with"
     )]
     ForeignCursor {
+        /// What left it, such as `a mixture`.
+        saved_by: String,
         /// What was to be put there, such as `a file`.
-        source_kind: &'static str,
+        wanted: String,
+    },
+    /// A cursor whose state is not one that this source, with these tasks and settings, can have left.
+    #[error(
+        "the saved place in {saved_by} does not fit: {reason}; hint: go on with the config and the data that the run began with"
+    )]
+    CursorState {
+        /// What left it, such as `a mixture`.
+        saved_by: String,
         /// What does not fit.
         reason: String,
     },
@@ -148,21 +157,4 @@ pub enum DatasetError {
         /// What is wrong with it.
         reason: String,
     },
-}
-
-/// [`DatasetError::InvalidSetting`] unless `holds`.
-pub(crate) fn expect_setting(
-    holds: bool,
-    setting: &str,
-    value: impl Display,
-    expected: &str,
-) -> Result<(), DatasetError> {
-    if holds {
-        return Ok(());
-    }
-    Err(DatasetError::InvalidSetting {
-        setting: setting.to_owned(),
-        value: value.to_string(),
-        expected: expected.to_owned(),
-    })
 }

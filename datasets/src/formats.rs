@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::DatasetError;
-use crate::jsonl::PromptStyle;
 use crate::jsonl::lines::{Row, kind, read};
+use crate::task::PromptStyle;
 use crate::task::{Prompt, Task};
 use crate::template::TemplateConfig;
 

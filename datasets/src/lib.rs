@@ -24,46 +24,48 @@
 //!
 //! # Map
 //! - `task`: [`Task`], [`Prompt`], [`Message`], [`Demonstration`], [`Example`]
-//! - `source`: [`TaskSource`], [`Cursor`], and the source over a generator
-//! - `split`: which problems are held out
-//! - `seed`: how every random draw gets its seed
-//! - `generators`: chain sums, two-operand addition with a curriculum, countdown, small programs
+//! - `source`: [`TaskSource`] and [`Cursor`]
+//! - `split`: which problems are held out; `partition`: lists divided by it
+//! - `seed`: how every random draw gets its seed; `hash`: what that and the split rest on
+//! - `generators`: chain sums, two-operand addition with a curriculum, countdown, small programs, and the source over one
 //! - `jsonl`: strict readers for tasks and demonstrations, and the source over a file
 //! - `formats`: files of well-known benchmarks, and how their problems are put to a model
 //! - `curriculum`: which problems of a file, or levels of a generator, are worth posing
 //! - `mixture`: several sources as one, in fixed proportions
 //! - `template`: the text around a question
-//! - `error`: [`DatasetError`]
+//! - `settings`: checks of settings; `error`: [`DatasetError`]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod curriculum;
 mod error;
 mod formats;
 mod generators;
+mod hash;
 mod jsonl;
 mod mixture;
+mod partition;
 mod seed;
+mod settings;
 mod source;
 mod split;
 mod task;
 mod template;
 
-pub use curriculum::{CurriculumState, Evidence, LevelSource, PassRateConfig, ProblemSource};
+pub use curriculum::{Evidence, LevelSource, PassRateConfig, ProblemSource};
 pub use error::DatasetError;
 pub use formats::{Benchmark, DataFormat, read_benchmark};
 pub use generators::{
     Addition, AdditionConfig, ChainSum, ChainSumConfig, Countdown, CountdownConfig, Generator,
-    GeneratorConfig, OperandRange, Program, ProgramConfig, ProgramOperations, ProgramStyle,
-    TraceMix,
+    GeneratorConfig, GeneratorSource, OperandRange, Program, ProgramConfig, ProgramOperations,
+    ProgramStyle, TraceMix,
 };
-pub use jsonl::{
-    AnswerFormat, JsonlConfig, JsonlSource, PromptStyle, read_examples, read_tasks, shuffled,
-};
+pub use jsonl::{AnswerFormat, JsonlConfig, JsonlSource, read_examples, read_tasks};
 pub use mixture::{
     MIXTURE_COLUMN, MixtureEntry, MixtureSource, check_entries, mixture_shares, mixture_task,
 };
-pub use seed::{derive_seed, rng};
-pub use source::{Cursor, GeneratorSource, TaskResult, TaskSource};
-pub use split::{Split, fingerprint, partition};
-pub use task::{Demonstration, Example, Message, Prompt, Role, Task};
+pub use partition::{fingerprint, partition};
+pub use seed::{derive_seed, rng, shuffled};
+pub use source::{Cursor, TaskResult, TaskSource};
+pub use split::Split;
+pub use task::{Demonstration, Example, Message, Prompt, PromptStyle, Role, Task};
 pub use template::{Template, TemplateConfig, TemplateSource};

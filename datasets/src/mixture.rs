@@ -1,15 +1,20 @@
 //! Several sources as one, in fixed proportions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::{DatasetError, expect_setting};
+use crate::error::DatasetError;
+use crate::settings::expect_setting;
 use crate::source::{Cursor, TaskResult, TaskSource};
 use crate::task::Task;
 
 /// The column that says which entry of a mixture a task is from.
 pub const MIXTURE_COLUMN: &str = "mixture";
+
+/// What cursors of a [`MixtureSource`] say they are of.
+const KIND: &str = "a mixture";
 
 /// Slack for comparisons of positions, which are sums and quotients of a few floating-point numbers.
 const SLACK: f64 = 1e-9;
@@ -37,6 +42,20 @@ pub struct MixtureEntry {
 pub struct MixtureSource {
     entries: Vec<MixtureEntry>,
     proportions: Proportions,
+    /// By entry: tasks that were drawn for a batch that did not come about, because another entry failed. They are the first
+    /// of the next one, so nothing has to be drawn twice, nor copied in case that it has.
+    undelivered: Vec<VecDeque<Task>>,
+}
+
+/// What a mixture keeps in its cursor.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MixtureState {
+    /// The places of the entries, by name.
+    entries: BTreeMap<String, Cursor>,
+    /// Tasks that were drawn and not handed out, by entry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    undelivered: BTreeMap<String, VecDeque<Task>>,
 }
 
 /// Whose turn it is.
@@ -72,9 +91,10 @@ impl Proportions {
             .filter(|&entry| owed(entry) > -SLACK)
             .min_by(|&a, &b| {
                 // Deadlines that are the same but for rounding go by the entries' order.
-                match (deadline(a) - deadline(b)).abs() < SLACK * deadline(a) {
-                    true => a.cmp(&b),
-                    false => deadline(a).total_cmp(&deadline(b)),
+                if (deadline(a) - deadline(b)).abs() < SLACK * deadline(a) {
+                    a.cmp(&b)
+                } else {
+                    deadline(a).total_cmp(&deadline(b))
                 }
             })
             .expect("the shares add up to 1");
@@ -143,19 +163,22 @@ pub fn check_entries(entries: &[(&str, f64)]) -> Result<(), DatasetError> {
 /// # Errors
 /// [`DatasetError::ReservedColumn`] if the task has a column [`MIXTURE_COLUMN`] already.
 pub fn mixture_task(name: &str, mut task: Task) -> Result<Task, DatasetError> {
+    expect_no_label(&task)?;
     let label = Value::from(name);
-    if task
-        .columns
-        .insert(MIXTURE_COLUMN.to_owned(), label)
-        .is_some()
-    {
-        return Err(DatasetError::ReservedColumn {
-            task: task.id,
-            column: MIXTURE_COLUMN,
-        });
-    }
+    task.columns.insert(MIXTURE_COLUMN.to_owned(), label);
     task.id = format!("{name}/{}", task.id);
     Ok(task)
+}
+
+/// Refuses a task that has a column of the label's name.
+fn expect_no_label(task: &Task) -> Result<(), DatasetError> {
+    if !task.columns.contains_key(MIXTURE_COLUMN) {
+        return Ok(());
+    }
+    Err(DatasetError::ReservedColumn {
+        task: task.id.clone(),
+        column: MIXTURE_COLUMN,
+    })
 }
 
 impl MixtureSource {
@@ -171,43 +194,41 @@ impl MixtureSource {
         check_entries(&named)?;
         let weights: Vec<f64> = named.iter().map(|(_, weight)| *weight).collect();
         Ok(Self {
+            undelivered: vec![VecDeque::new(); entries.len()],
             entries,
             proportions: Proportions::new(&weights),
         })
     }
 
-    /// The tasks whose turn it is, in their order.
-    fn draw(&mut self, count: usize, progress: f64) -> Result<Vec<Task>, DatasetError> {
-        let order: Vec<usize> = (0..count).map(|_| self.proportions.next()).collect();
-        let mut batches = Vec::with_capacity(self.entries.len());
+    /// Sees to it that each entry has the tasks of `order` at hand.
+    fn draw(&mut self, order: &[usize], progress: f64) -> Result<(), DatasetError> {
         for (number, entry) in self.entries.iter_mut().enumerate() {
-            let count = order.iter().filter(|&&turn| turn == number).count();
-            let tasks = match count {
-                0 => Vec::new(),
-                _ => entry.source.next_batch(count, progress)?,
-            };
-            batches.push(tasks.into_iter());
+            let wanted = order.iter().filter(|&&turn| turn == number).count();
+            let at_hand = &mut self.undelivered[number];
+            let missing = wanted.saturating_sub(at_hand.len());
+            if missing > 0 {
+                at_hand.extend(entry.source.next_batch(missing, progress)?);
+            }
+            for task in at_hand.iter().take(wanted) {
+                expect_no_label(task)?;
+            }
         }
-        order
-            .into_iter()
-            .map(|turn| {
-                let task = batches[turn]
-                    .next()
-                    .expect("a batch has as many as asked for");
-                mixture_task(&self.entries[turn].name, task)
-            })
-            .collect()
+        Ok(())
     }
 }
 
 impl TaskSource for MixtureSource {
     fn next_batch(&mut self, count: usize, progress: f64) -> Result<Vec<Task>, DatasetError> {
-        let before = self.cursor();
-        let tasks = self.draw(count, progress);
-        if tasks.is_err() {
-            self.restore(&before)?;
-        }
-        tasks
+        let mut proportions = self.proportions.clone();
+        let order: Vec<usize> = (0..count).map(|_| proportions.next()).collect();
+        self.draw(&order, progress)?;
+        self.proportions = proportions;
+        let labelled = order.into_iter().map(|turn| {
+            let task = self.undelivered[turn].pop_front();
+            let task = task.expect("as many were drawn as are due");
+            mixture_task(&self.entries[turn].name, task)
+        });
+        labelled.collect()
     }
 
     fn observe(&mut self, results: &[TaskResult]) {
@@ -233,58 +254,55 @@ impl TaskSource for MixtureSource {
     }
 
     fn cursor(&self) -> Cursor {
-        let places = self
-            .entries
-            .iter()
-            .map(|entry| (entry.name.clone(), entry.source.cursor()));
-        Cursor {
-            mixture: places.collect::<BTreeMap<_, _>>(),
-            ..Cursor::at(0, self.proportions.count())
-        }
+        let names = || self.entries.iter().map(|entry| entry.name.clone());
+        let places = self.entries.iter().map(|entry| entry.source.cursor());
+        let undelivered = names().zip(self.undelivered.iter().cloned());
+        Cursor::at(KIND, 0, self.proportions.count()).with_state(&MixtureState {
+            entries: names().zip(places).collect(),
+            undelivered: undelivered.filter(|(_, tasks)| !tasks.is_empty()).collect(),
+        })
     }
 
     fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError> {
-        let Cursor {
-            epoch,
-            index,
-            curriculum,
-            mixture,
-        } = cursor;
-        let foreign = |reason: String| DatasetError::ForeignCursor {
-            source_kind: "a mixture",
-            reason,
-        };
+        cursor.expect_source(KIND)?;
+        let MixtureState {
+            entries: places,
+            mut undelivered,
+        } = cursor.read_state()?;
         let own: Vec<&str> = self
             .entries
             .iter()
             .map(|entry| entry.name.as_str())
             .collect();
-        let saved: Vec<&str> = mixture.keys().map(String::as_str).collect();
+        let saved: Vec<&str> = places.keys().map(String::as_str).collect();
         let same = own.len() == saved.len() && own.iter().all(|name| saved.contains(name));
-        if *epoch != 0 || curriculum.is_some() || !same {
-            return Err(foreign(format!(
+        if cursor.epoch != 0 || !same {
+            return Err(cursor.misfit(format_args!(
                 "it is of the entries [{}], and the config has [{}]",
                 saved.join(", "),
                 own.join(", ")
             )));
         }
-        let before = self.cursor();
+        let before: Vec<Cursor> = self.entries.iter().map(|e| e.source.cursor()).collect();
         let mut failure = None;
         for entry in &mut self.entries {
-            if let Err(error) = entry.source.restore(&mixture[&entry.name]) {
-                failure = Some(foreign(format!("entry {}: {error}", entry.name)));
+            if let Err(error) = entry.source.restore(&places[&entry.name]) {
+                failure = Some(cursor.misfit(format_args!("entry {}: {error}", entry.name)));
                 break;
             }
         }
         if let Some(error) = failure {
-            for entry in &mut self.entries {
-                entry.source.restore(&before.mixture[&entry.name])?;
+            for (entry, place) in self.entries.iter_mut().zip(&before) {
+                entry.source.restore(place)?;
             }
             return Err(error);
         }
+        for (entry, tasks) in self.entries.iter().zip(&mut self.undelivered) {
+            *tasks = undelivered.remove(&entry.name).unwrap_or_default();
+        }
         // How many tasks each has posed follows from how many there were.
         self.proportions.posed.fill(0);
-        for _ in 0..*index {
+        for _ in 0..cursor.index {
             self.proportions.next();
         }
         Ok(())
@@ -292,210 +310,4 @@ impl TaskSource for MixtureSource {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::curriculum::{PassRateConfig, ProblemSource};
-    use crate::generators::{ChainSumConfig, Generator, GeneratorConfig};
-    use crate::jsonl::JsonlSource;
-    use crate::source::GeneratorSource;
-    use crate::split::Split;
-    use crate::task::Prompt;
-
-    fn tasks(count: usize) -> Vec<Task> {
-        let task = |number: usize| Task {
-            id: format!("p/{number}"),
-            prompt: Prompt::Text(format!("{number}=")),
-            answer: number.to_string(),
-            columns: Default::default(),
-        };
-        (0..count).map(task).collect()
-    }
-
-    fn entry(name: &str, weight: f64, source: impl TaskSource + 'static) -> MixtureEntry {
-        MixtureEntry {
-            name: name.to_owned(),
-            weight,
-            source: Box::new(source),
-        }
-    }
-
-    fn mixture() -> MixtureSource {
-        let chain_sum = GeneratorConfig::ChainSum(ChainSumConfig::default());
-        let generator = Generator::from_config(&chain_sum).unwrap();
-        let curriculum = PassRateConfig::default();
-        MixtureSource::new(vec![
-            entry(
-                "sums",
-                5.0,
-                GeneratorSource::new(generator, 1, Split::Train),
-            ),
-            entry("file", 3.0, JsonlSource::new(tasks(7), 2).unwrap()),
-            entry(
-                "hard",
-                2.0,
-                ProblemSource::new(tasks(9), &curriculum, 3).unwrap(),
-            ),
-        ])
-        .unwrap()
-    }
-
-    #[test]
-    fn proportions_are_exact_at_every_place() {
-        for weights in [
-            vec![1.0],
-            vec![1.0, 1.0],
-            vec![3.0, 1.0],
-            vec![0.7, 0.2, 0.1],
-            vec![1.0 / 3.0, 1.0 / 7.0, 11.0, 0.001, 5.5],
-            vec![97.0, 1.0, 1.0, 1.0],
-            vec![
-                std::f64::consts::PI,
-                std::f64::consts::E,
-                1.0,
-                1.0,
-                1.0,
-                0.5,
-                0.25,
-            ],
-        ] {
-            let mut proportions = Proportions::new(&weights);
-            for place in 1..=20_000_u32 {
-                proportions.next();
-                for (share, posed) in proportions.shares.iter().zip(&proportions.posed) {
-                    let owed = share * f64::from(place) - *posed as f64;
-                    assert!(owed.abs() < 1.0 + 1e-6, "{weights:?} at {place}: {owed}");
-                }
-            }
-        }
-        assert_eq!(mixture_shares(&[3.0, 1.0], 200), [150, 50]);
-        assert_eq!(mixture_shares(&[1.0, 1.0, 1.0], 10), [4, 3, 3]);
-    }
-
-    #[test]
-    fn tasks_carry_their_entry_and_keep_their_order() {
-        let mut source = mixture();
-        let batch = source.next_batch(20, 0.0).unwrap();
-        let of = |name: &str| -> Vec<&Task> {
-            let column = |task: &&Task| task.columns[MIXTURE_COLUMN] == name;
-            batch.iter().filter(column).collect()
-        };
-        assert_eq!(
-            [of("sums").len(), of("file").len(), of("hard").len()],
-            [10, 6, 4]
-        );
-        let alone = JsonlSource::new(tasks(7), 2)
-            .unwrap()
-            .next_batch(6, 0.0)
-            .unwrap();
-        for (mixed, alone) in of("file").iter().zip(alone) {
-            assert_eq!(mixed.id, format!("file/{}", alone.id));
-            assert_eq!(
-                (&mixed.prompt, &mixed.answer),
-                (&alone.prompt, &alone.answer)
-            );
-        }
-    }
-
-    #[test]
-    fn a_resumed_mixture_goes_on_as_an_uninterrupted_one() {
-        let results = |batch: &[Task]| -> Vec<TaskResult> {
-            let result = |task: &Task| TaskResult {
-                id: task.id.clone(),
-                passed: task.answer.len() * 3 % 5,
-                judged: 4,
-            };
-            batch.iter().map(result).collect()
-        };
-        let mut whole = mixture();
-        let mut stopped = mixture();
-        for size in [3, 8, 1, 20, 11, 2, 30, 7] {
-            let expected = whole.next_batch(size, 0.0).unwrap();
-            assert_eq!(stopped.next_batch(size, 0.0).unwrap(), expected);
-            whole.observe(&results(&expected));
-            stopped.observe(&results(&expected));
-            let saved = serde_json::to_string(&stopped.cursor()).unwrap();
-            stopped = mixture();
-            stopped
-                .restore(&serde_json::from_str(&saved).unwrap())
-                .unwrap();
-            assert_eq!(stopped.cursor(), whole.cursor());
-        }
-    }
-
-    #[test]
-    fn results_reach_the_entry_they_are_about() {
-        let mut source = mixture();
-        source.next_batch(20, 0.0).unwrap();
-        let result = |id: &str| TaskResult {
-            id: id.to_owned(),
-            passed: 1,
-            judged: 8,
-        };
-        source.observe(&[result("hard/p/3"), result("file/p/3"), result("hardly/p/4")]);
-        let state = source.cursor().mixture["hard"].curriculum.clone().unwrap();
-        let known: Vec<&String> = state.evidence.keys().collect();
-        assert_eq!(known, ["p/3"]);
-    }
-
-    #[test]
-    fn an_error_leaves_every_entry_where_it_was() {
-        let mut reserved = tasks(2);
-        for task in &mut reserved {
-            task.columns
-                .insert(MIXTURE_COLUMN.to_owned(), Value::from("x"));
-        }
-        let mut source = MixtureSource::new(vec![
-            entry("a", 1.0, JsonlSource::new(tasks(5), 2).unwrap()),
-            entry("b", 1.0, JsonlSource::new(reserved, 2).unwrap()),
-        ])
-        .unwrap();
-        let before = source.cursor();
-        let error = source.next_batch(4, 0.0).unwrap_err().to_string();
-        assert!(error.contains("column `mixture`"), "{error}");
-        assert_eq!(source.cursor(), before);
-
-        let mut other = mixture();
-        other.next_batch(5, 0.0).unwrap();
-        let error = source.restore(&other.cursor()).unwrap_err().to_string();
-        assert!(
-            error.contains("[file, hard, sums], and the config has [a, b]"),
-            "{error}"
-        );
-        let mut wrong = other.cursor();
-        wrong.mixture.insert("hard".to_owned(), Cursor::at(0, 3));
-        let before = other.cursor();
-        let error = other.restore(&wrong).unwrap_err().to_string();
-        assert!(error.contains("entry hard: "), "{error}");
-        assert_eq!(other.cursor(), before);
-    }
-
-    #[test]
-    fn bad_entries_are_named() {
-        let cases: [(&[(&str, f64)], &str); 6] = [
-            (&[], "mixture is []: expected at least one entry"),
-            (
-                &[("a", 1.0), ("b/c", 1.0)],
-                r#"mixture.1.name is "b/c": expected letters, digits, - and _"#,
-            ),
-            (
-                &[("a", 1.0), ("b", 1.0), ("a", 1.0)],
-                r#"mixture.2.name is "a": expected another name than that of mixture.0"#,
-            ),
-            (
-                &[("a", 0.0)],
-                "mixture.0.weight is 0: expected above 0, at most 1000000",
-            ),
-            (
-                &[("a", 1.0), ("b", f64::NAN)],
-                "mixture.1.weight is NaN: expected above 0, at most 1000000",
-            ),
-            (
-                &[("a", 1e-3), ("b", 1e4)],
-                "mixture.0.weight is 0.001: expected at least a millionth of the largest, 10000",
-            ),
-        ];
-        for (entries, expected) in cases {
-            assert_eq!(check_entries(entries).unwrap_err().to_string(), expected);
-        }
-    }
-}
+mod tests;

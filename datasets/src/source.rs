@@ -1,57 +1,114 @@
-//! Where tasks come from, in an order that can be resumed.
+//! What hands out tasks, in an order that can be resumed.
 
-use std::collections::BTreeMap;
-
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::curriculum::CurriculumState;
 use crate::error::DatasetError;
-use crate::generators::Generator;
-use crate::split::Split;
 use crate::task::Task;
 
 /// A place in a source: the next task to be handed out. It is saved with a checkpoint.
+///
+/// What a source has to keep beside two numbers is its own affair: [`Cursor::state`] holds it, and only that source reads
+/// it. The default cursor is a place in no source.
+///
+/// ```
+/// use dunwu_datasets::{Cursor, DatasetError};
+///
+/// # fn main() -> Result<(), DatasetError> {
+/// let cursor = Cursor::at("a queue", 0, 17).with_state(&["a1", "b2"]);
+/// cursor.expect_source("a queue")?;
+/// assert_eq!(cursor.read_state::<Vec<String>>()?, ["a1", "b2"]);
+/// let error = cursor.expect_source("a file").unwrap_err().to_string();
+/// assert!(error.starts_with("the saved place in the data is one in a queue, which is no place in a file"), "{error}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Cursor {
+    /// What kind of source left it, such as `a file`.
+    pub source: String,
     /// Full passes over the data that are behind; always 0 for a source without epochs.
     pub epoch: u64,
     /// Tasks handed out in this epoch.
     pub index: u64,
-    /// What a curriculum has learned; absent without one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub curriculum: Option<CurriculumState>,
-    /// The places of the sources that a mixture is made of, by name; empty otherwise.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub mixture: BTreeMap<String, Cursor>,
+    /// Whatever else the source keeps; null if it keeps nothing.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub state: Value,
 }
 
 impl Cursor {
-    /// A place in a source that has no curriculum and is no mixture.
-    pub fn at(epoch: u64, index: u64) -> Self {
+    /// A place in a source of the kind `source`, which keeps nothing else.
+    pub fn at(source: &str, epoch: u64, index: u64) -> Self {
         Self {
+            source: source.to_owned(),
             epoch,
             index,
-            ..Self::default()
+            state: Value::Null,
         }
     }
 
-    /// Refuses what only a curriculum or a mixture can have left behind.
-    pub(crate) fn expect_plain(&self, source: &'static str) -> Result<(), DatasetError> {
-        let what = match (&self.curriculum, self.mixture.is_empty()) {
-            (Some(_), _) => "the state of a curriculum",
-            (None, false) => "the places of a mixture",
-            (None, true) => return Ok(()),
-        };
-        Err(DatasetError::ForeignCursor {
-            source_kind: source,
-            reason: format!("it holds {what}"),
-        })
+    /// The same place, with what else the source keeps.
+    ///
+    /// # Panics
+    /// If `state` has no form in JSON, as a map has whose keys are no texts.
+    #[must_use]
+    pub fn with_state(mut self, state: &impl Serialize) -> Self {
+        self.state = serde_json::to_value(state).expect("the state has a form in JSON");
+        self
+    }
+
+    /// Refuses a place in another kind of source than `source`.
+    ///
+    /// # Errors
+    /// [`DatasetError::ForeignCursor`] naming both.
+    pub fn expect_source(&self, source: &str) -> Result<(), DatasetError> {
+        if self.source == source {
+            return Ok(());
+        }
+        let (saved_by, wanted) = (self.named_source(), source.to_owned());
+        Err(DatasetError::ForeignCursor { saved_by, wanted })
+    }
+
+    /// Refuses a place in another kind of source, and one in an epoch or with a state, which this kind does not have.
+    pub(crate) fn expect_plain(&self, source: &str) -> Result<(), DatasetError> {
+        self.expect_source(source)?;
+        if self.state.is_null() {
+            return Ok(());
+        }
+        Err(self.misfit("it has a state, and such a source keeps none"))
+    }
+
+    /// What the source keeps beside the numbers.
+    ///
+    /// # Errors
+    /// [`DatasetError::CursorState`] if it is of another form.
+    pub fn read_state<T: DeserializeOwned>(&self) -> Result<T, DatasetError> {
+        T::deserialize(&self.state).map_err(|error| self.misfit(error))
+    }
+
+    /// The error of a cursor whose source is right and whose state is not.
+    pub fn misfit(&self, reason: impl std::fmt::Display) -> DatasetError {
+        DatasetError::CursorState {
+            saved_by: self.named_source(),
+            reason: reason.to_string(),
+        }
+    }
+
+    fn named_source(&self) -> String {
+        if self.source.is_empty() {
+            "no source".to_owned()
+        } else {
+            self.source.clone()
+        }
     }
 }
 
 /// How the completions of a task fared.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TaskResult {
     /// The task's id.
     pub id: String,
@@ -59,6 +116,17 @@ pub struct TaskResult {
     pub passed: usize,
     /// Completions that have a verdict; those whose judge failed are in neither number.
     pub judged: usize,
+}
+
+impl TaskResult {
+    /// `passed` of `judged` completions of the task `id` were right.
+    pub fn new(id: impl Into<String>, passed: usize, judged: usize) -> Self {
+        Self {
+            id: id.into(),
+            passed,
+            judged,
+        }
+    }
 }
 
 /// A sequence of tasks without end.
@@ -70,7 +138,7 @@ pub trait TaskSource: Send {
     /// ignore it.
     ///
     /// # Errors
-    /// When the source cannot produce a task; the cursor is then where it was.
+    /// When the source cannot produce a task; it then goes on as if it had not been asked.
     fn next_batch(&mut self, count: usize, progress: f64) -> Result<Vec<Task>, DatasetError>;
 
     /// Learns how tasks that were handed out fared. Sources whose order does not depend on it ignore it, and all ignore
@@ -83,8 +151,8 @@ pub trait TaskSource: Send {
     /// Puts the source at `cursor`.
     ///
     /// # Errors
-    /// [`DatasetError::InvalidCursor`] or [`DatasetError::ForeignCursor`] if this source can never stand there, as when
-    /// the file or the settings have changed; the source is then where it was.
+    /// [`DatasetError::ForeignCursor`], [`DatasetError::InvalidCursor`] or [`DatasetError::CursorState`] if this source can
+    /// never stand there, as when the file or the settings have changed; the source is then where it was.
     fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError>;
 }
 
@@ -103,107 +171,5 @@ impl TaskSource for Box<dyn TaskSource> {
 
     fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError> {
         self.as_mut().restore(cursor)
-    }
-}
-
-/// The endless sequence of problems that a [`Generator`] draws on one side of the split.
-#[derive(Clone, Debug)]
-pub struct GeneratorSource {
-    generator: Generator,
-    seed: u64,
-    split: Split,
-    next_index: u64,
-}
-
-impl GeneratorSource {
-    /// A source at its beginning.
-    pub fn new(generator: Generator, seed: u64, split: Split) -> Self {
-        Self {
-            generator,
-            seed,
-            split,
-            next_index: 0,
-        }
-    }
-
-    /// The generator behind this source.
-    pub fn generator(&self) -> &Generator {
-        &self.generator
-    }
-}
-
-impl TaskSource for GeneratorSource {
-    fn next_batch(&mut self, count: usize, progress: f64) -> Result<Vec<Task>, DatasetError> {
-        let indices = self.next_index..self.next_index + count as u64;
-        let end = indices.end;
-        let tasks: Result<Vec<Task>, DatasetError> = indices
-            .map(|index| self.generator.task(self.seed, index, progress, self.split))
-            .collect();
-        if tasks.is_ok() {
-            self.next_index = end;
-        }
-        tasks
-    }
-
-    fn cursor(&self) -> Cursor {
-        Cursor::at(0, self.next_index)
-    }
-
-    fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError> {
-        cursor.expect_plain("a generator")?;
-        let (epoch, index) = (cursor.epoch, cursor.index);
-        if epoch != 0 {
-            return Err(DatasetError::InvalidCursor {
-                epoch,
-                index,
-                len: u64::MAX,
-            });
-        }
-        self.next_index = index;
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::generators::{ChainSumConfig, GeneratorConfig};
-
-    fn source(seed: u64) -> GeneratorSource {
-        let generator =
-            Generator::from_config(&GeneratorConfig::ChainSum(ChainSumConfig::default())).unwrap();
-        GeneratorSource::new(generator, seed, Split::Train)
-    }
-
-    #[test]
-    fn a_resumed_source_goes_on_as_an_uninterrupted_one() {
-        let mut whole = source(3);
-        let expected = whole.next_batch(50, 0.0).unwrap();
-
-        let mut first = source(3);
-        let mut tasks = first.next_batch(17, 0.0).unwrap();
-        let saved = serde_json::to_string(&first.cursor()).unwrap();
-        let mut second = source(3);
-        second
-            .restore(&serde_json::from_str(&saved).unwrap())
-            .unwrap();
-        tasks.extend(second.next_batch(33, 0.0).unwrap());
-
-        assert_eq!(tasks, expected);
-        assert_eq!(second.cursor(), whole.cursor());
-        assert_ne!(source(4).next_batch(50, 0.0).unwrap(), expected);
-    }
-
-    #[test]
-    fn bad_progress_and_bad_cursors_are_refused() {
-        let mut source = source(1);
-        for progress in [f64::NAN, -0.1, 1.1] {
-            assert!(matches!(
-                source.next_batch(1, progress),
-                Err(DatasetError::InvalidProgress { .. })
-            ));
-        }
-        assert_eq!(source.cursor(), Cursor::default());
-        assert!(source.restore(&Cursor::at(1, 0)).is_err());
     }
 }

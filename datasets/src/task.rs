@@ -75,12 +75,24 @@ impl Prompt {
     }
 }
 
+/// What kind of prompt a string becomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PromptStyle {
+    /// A user message ([`Prompt::Chat`]). The field may hold a list of messages as well.
+    #[default]
+    Chat,
+    /// Raw text ([`Prompt::Text`]).
+    Text,
+}
+
 /// A problem with a known answer.
 ///
 /// As one line of JSON: `{"id":"a1","prompt":"3+5=","answer":"8","columns":{"terms":[3,5]}}`, where `prompt` is a
 /// string or a list of `{"role":…,"content":…}`, and `columns` may be absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Task {
     /// Unique within its source and the same in every run.
     pub id: String,
@@ -91,6 +103,31 @@ pub struct Task {
     /// Whatever else is known about the problem, for rewards that need more than the answer.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub columns: Map<String, Value>,
+}
+
+impl Task {
+    /// A problem of which nothing but the answer is known.
+    pub fn new(id: impl Into<String>, prompt: Prompt, answer: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            prompt,
+            answer: answer.into(),
+            columns: Map::new(),
+        }
+    }
+
+    /// The same with these columns and no others.
+    #[must_use]
+    pub fn with_columns(self, columns: Map<String, Value>) -> Self {
+        Self { columns, ..self }
+    }
+
+    /// The same with one more column.
+    #[must_use]
+    pub fn with_column(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.columns.insert(name.into(), value.into());
+        self
+    }
 }
 
 /// An example for supervised fine-tuning.

@@ -1,11 +1,14 @@
 //! How a question is put to the model: the text around it.
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{DatasetError, expect_setting};
-use crate::jsonl::PromptStyle;
+use crate::error::DatasetError;
+use crate::settings::expect_setting;
 use crate::source::{Cursor, TaskResult, TaskSource};
+use crate::task::PromptStyle;
 use crate::task::{Prompt, Task};
 
 /// The placeholder of the question itself.
@@ -110,14 +113,11 @@ impl Template {
 
 /// The columns' names, for a message.
 fn names(columns: &Map<String, Value>) -> String {
-    match columns.is_empty() {
-        true => "none".to_owned(),
-        false => columns
-            .keys()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", "),
+    if columns.is_empty() {
+        return "none".to_owned();
     }
+    let names: Vec<&str> = columns.keys().map(String::as_str).collect();
+    names.join(", ")
 }
 
 /// A value as a prompt shows it.
@@ -178,31 +178,54 @@ fn name(text: &str) -> Option<&str> {
     (!first.is_numeric()).then_some(name)
 }
 
+/// What cursors of a [`TemplateSource`] say they are of.
+const KIND: &str = "a source with a template";
+
 /// A source whose tasks are put by a template.
 pub struct TemplateSource {
     source: Box<dyn TaskSource>,
     template: Template,
+    /// Tasks that were drawn and could not be put: they are the first of the next batch.
+    undelivered: VecDeque<Task>,
+}
+
+/// What a [`TemplateSource`] keeps in its cursor.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TemplateState {
+    /// The place of the source within.
+    within: Cursor,
+    /// Tasks that were drawn and not handed out.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    undelivered: VecDeque<Task>,
 }
 
 impl TemplateSource {
     /// The tasks of `source`, put by `template`.
     pub fn new(source: Box<dyn TaskSource>, template: Template) -> Self {
-        Self { source, template }
+        Self {
+            source,
+            template,
+            undelivered: VecDeque::new(),
+        }
     }
 }
 
 impl TaskSource for TemplateSource {
     fn next_batch(&mut self, count: usize, progress: f64) -> Result<Vec<Task>, DatasetError> {
-        let before = self.source.cursor();
-        let tasks = self.source.next_batch(count, progress)?;
-        let put: Result<Vec<Task>, DatasetError> = tasks
-            .into_iter()
-            .map(|task| self.template.apply(task))
-            .collect();
-        if put.is_err() {
-            self.source.restore(&before)?;
+        let missing = count.saturating_sub(self.undelivered.len());
+        let mut tasks: Vec<Task> = Vec::with_capacity(count);
+        let fresh = if missing > 0 {
+            self.source.next_batch(missing, progress)?
+        } else {
+            Vec::new()
+        };
+        self.undelivered.extend(fresh);
+        for task in self.undelivered.iter().take(count) {
+            tasks.push(self.template.apply(task.clone())?);
         }
-        put
+        self.undelivered.drain(..count);
+        Ok(tasks)
     }
 
     fn observe(&mut self, results: &[TaskResult]) {
@@ -210,19 +233,29 @@ impl TaskSource for TemplateSource {
     }
 
     fn cursor(&self) -> Cursor {
-        self.source.cursor()
+        let within = self.source.cursor();
+        Cursor::at(KIND, within.epoch, within.index).with_state(&TemplateState {
+            within,
+            undelivered: self.undelivered.clone(),
+        })
     }
 
     fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError> {
-        self.source.restore(cursor)
+        cursor.expect_source(KIND)?;
+        let TemplateState {
+            within,
+            undelivered,
+        } = cursor.read_state()?;
+        self.source.restore(&within)?;
+        self.undelivered = undelivered;
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generators::{CountdownConfig, Generator, GeneratorConfig};
-    use crate::source::GeneratorSource;
+    use crate::generators::{CountdownConfig, Generator, GeneratorConfig, GeneratorSource};
     use crate::split::Split;
 
     fn template(text: &str) -> Result<Template, DatasetError> {
@@ -317,10 +350,19 @@ mod tests {
             assert_eq!(task.prompt, Prompt::Text(expected));
             assert_eq!((&task.id, &task.columns), (&original.id, &original.columns));
         }
-        assert_eq!(source.cursor(), Cursor::at(0, 4));
+        let saved = source.cursor();
+        let next = source.next_batch(3, 0.0).unwrap();
+        let mut resumed = TemplateSource::new(plain(), template("{numbers}={target}").unwrap());
+        resumed.restore(&saved).unwrap();
+        assert_eq!(resumed.next_batch(3, 0.0).unwrap(), next);
+        let error = resumed.restore(&plain().cursor()).unwrap_err().to_string();
+        assert!(error.contains("one in a generator, which"), "{error}");
 
         let mut source = TemplateSource::new(plain(), template("{nums}").unwrap());
         assert!(source.next_batch(4, 0.0).is_err());
-        assert_eq!(source.cursor(), Cursor::default());
+        // What was drawn waits: another template puts the same tasks.
+        let mut mended = TemplateSource::new(plain(), template("{numbers}={target}").unwrap());
+        mended.restore(&source.cursor()).unwrap();
+        assert_eq!(mended.next_batch(4, 0.0).unwrap(), put);
     }
 }

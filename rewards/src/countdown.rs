@@ -6,9 +6,12 @@ use num_traits::Zero;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::extract::{Extraction, extract};
-use crate::reward::{Reward, RewardError, Sample};
-use crate::rubric::RubricError;
+use crate::answer::AnswerScores;
+use crate::error::{Fault, RewardError};
+use crate::extract::Extraction;
+use crate::option::OptionError;
+use crate::reward::Reward;
+use crate::sample::Sample;
 
 /// Longest expression that is read, in bytes.
 const MAX_BYTES: usize = 1000;
@@ -56,53 +59,34 @@ impl Default for CountdownConfig {
 /// integers) and `target` (an integer) of the task define the problem; it does not apply to tasks without them. A trailing
 /// `= 24` must name the target.
 #[derive(Clone, Debug)]
-pub struct Countdown {
-    name: String,
-    extraction: Vec<Extraction>,
-    correct: f64,
-    wrong: f64,
-}
+pub struct Countdown(AnswerScores);
 
 impl Countdown {
     /// The judge that `config` describes.
     ///
     /// # Errors
-    /// [`RubricError::InvalidOption`] for scores that are not finite or an empty `extraction`.
-    pub fn from_config(config: &CountdownConfig) -> Result<Self, RubricError> {
+    /// [`OptionError::Invalid`] for scores that are not finite or an empty `extraction`.
+    pub fn from_config(config: &CountdownConfig) -> Result<Self, OptionError> {
         let CountdownConfig {
             name,
             weight: _,
             extraction,
             correct,
             wrong,
-        } = config.clone();
-        let name = name.unwrap_or_else(|| "countdown".to_owned());
-        let invalid = |option, value: String, expected: &str| RubricError::InvalidOption {
-            component: name.clone(),
-            option,
-            value,
-            expected: expected.to_owned(),
-        };
-        for (option, value) in [("correct", correct), ("wrong", wrong)] {
-            if !value.is_finite() {
-                return Err(invalid(option, value.to_string(), "a finite number"));
-            }
-        }
-        if extraction.is_empty() {
-            return Err(invalid("extraction", "[]".to_owned(), "at least one"));
-        }
-        Ok(Self {
-            name,
-            extraction,
-            correct,
-            wrong,
-        })
+        } = config;
+        let name = name.as_deref().unwrap_or("countdown");
+        let scores = AnswerScores::new(name, extraction, *correct, *wrong)?;
+        Ok(Self::from_scores(scores))
+    }
+
+    pub(crate) fn from_scores(scores: AnswerScores) -> Self {
+        Self(scores)
     }
 }
 
 impl Reward for Countdown {
     fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {
@@ -120,27 +104,18 @@ impl Reward for Countdown {
             })
             .zip(target.as_i64());
         let Some((numbers, target)) = problem else {
-            return Err(RewardError::Judge {
-                task: sample.task.id.clone(),
-                name: self.name.clone(),
-                reason: format!(
-                    "numbers = {numbers}, target = {target}: expected a list of integers from 0 and an integer"
-                ),
-            });
+            let reason = format!(
+                "numbers = {numbers}, target = {target}: expected a list of integers from 0 and an integer"
+            );
+            return Err(RewardError::of(Fault::Task, sample, &self.0.name, reason));
         };
-        let order: Vec<Extraction> = self
-            .extraction
-            .iter()
-            .copied()
-            .filter(|extraction| !sample.truncated || extraction.is_delimited())
-            .collect();
-        let right = extract(sample.completion, &order)
-            .is_some_and(|answer| solves_countdown(answer, &numbers, target));
-        Ok(Some(if right { self.correct } else { self.wrong }))
+        let found = self.0.found(sample);
+        let right = found.is_some_and(|answer| solves_countdown(answer, &numbers, target));
+        Ok(Some(self.0.score(right)))
     }
 
     fn typical_scores(&self) -> [f64; 2] {
-        [self.wrong, self.correct]
+        self.0.both()
     }
 }
 
@@ -327,12 +302,8 @@ mod tests {
     #[test]
     fn columns_define_the_problem() {
         let score = |columns: serde_json::Value, completion: &str| {
-            let task = Task {
-                id: "t".to_owned(),
-                prompt: Prompt::Text("?".to_owned()),
-                answer: "50 - 3 + 8".to_owned(),
-                columns: columns.as_object().unwrap().clone(),
-            };
+            let task = Task::new("t", Prompt::Text("?".to_owned()), "50 - 3 + 8")
+                .with_columns(columns.as_object().unwrap().clone());
             let sample = Sample {
                 task: &task,
                 completion,

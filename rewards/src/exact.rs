@@ -4,8 +4,12 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::extract::{Extraction, extract, well_grouped};
-use crate::reward::{Reward, RewardError, Sample};
+use crate::answer::AnswerScores;
+use crate::error::RewardError;
+use crate::extract::{Extraction, well_grouped};
+use crate::option::OptionError;
+use crate::reward::Reward;
+use crate::sample::Sample;
 use crate::vote::Answers;
 
 /// Settings of [`Exact`].
@@ -47,16 +51,14 @@ impl Default for ExactConfig {
 /// In a truncated completion only answers whose end is marked count ([`Extraction::is_delimited`]).
 /// It does not apply to a task without an answer.
 #[derive(Clone, Debug)]
-pub struct Exact {
-    name: String,
-    extraction: Vec<Extraction>,
-    correct: f64,
-    wrong: f64,
-}
+pub struct Exact(AnswerScores);
 
 impl Exact {
     /// The judge that `config` describes.
-    pub fn from_config(config: &ExactConfig) -> Self {
+    ///
+    /// # Errors
+    /// [`OptionError::Invalid`] for scores that are not finite or an empty `extraction`.
+    pub fn from_config(config: &ExactConfig) -> Result<Self, OptionError> {
         let ExactConfig {
             name,
             weight: _,
@@ -64,41 +66,28 @@ impl Exact {
             correct,
             wrong,
         } = config;
-        Self {
-            name: name.clone().unwrap_or_else(|| "exact".to_owned()),
-            extraction: extraction.clone(),
-            correct: *correct,
-            wrong: *wrong,
-        }
+        let name = name.as_deref().unwrap_or("exact");
+        let scores = AnswerScores::new(name, extraction, *correct, *wrong)?;
+        Ok(Self::from_scores(scores))
     }
 
-    fn found<'a>(&self, sample: &Sample<'a>) -> Option<&'a str> {
-        if !sample.truncated {
-            return extract(sample.completion, &self.extraction);
-        }
-        let delimited: Vec<Extraction> = self
-            .extraction
-            .iter()
-            .copied()
-            .filter(|extraction| extraction.is_delimited())
-            .collect();
-        extract(sample.completion, &delimited)
+    pub(crate) fn from_scores(scores: AnswerScores) -> Self {
+        Self(scores)
     }
 }
 
 impl Reward for Exact {
     fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {
         if sample.task.answer.trim().is_empty() {
             return Ok(None);
         }
-        let right = self
-            .found(sample)
-            .is_some_and(|answer| same_answer(answer, &sample.task.answer));
-        Ok(Some(if right { self.correct } else { self.wrong }))
+        let found = self.0.found(sample);
+        let right = found.is_some_and(|answer| same_answer(answer, &sample.task.answer));
+        Ok(Some(self.0.score(right)))
     }
 
     fn answers(&self) -> Option<&dyn Answers> {
@@ -106,13 +95,13 @@ impl Reward for Exact {
     }
 
     fn typical_scores(&self) -> [f64; 2] {
-        [self.wrong, self.correct]
+        self.0.both()
     }
 }
 
 impl Answers for Exact {
     fn answer(&self, sample: &Sample) -> Option<String> {
-        self.found(sample).map(str::to_owned)
+        self.0.found(sample).map(str::to_owned)
     }
 
     fn same(&self, left: &str, right: &str) -> bool {
@@ -161,10 +150,12 @@ impl<'a> Integer<'a> {
         if integer.is_empty() || !digits_only || !fraction.bytes().all(|byte| byte == b'0') {
             return None;
         }
-        let digits = match integer.contains(',') {
-            true if !well_grouped(integer) => return None,
-            true => Cow::Owned(integer.replace(',', "").trim_start_matches('0').to_owned()),
-            false => Cow::Borrowed(integer.trim_start_matches('0')),
+        let digits = if !integer.contains(',') {
+            Cow::Borrowed(integer.trim_start_matches('0'))
+        } else if well_grouped(integer) {
+            Cow::Owned(integer.replace(',', "").trim_start_matches('0').to_owned())
+        } else {
+            return None;
         };
         Some(Self {
             negative: negative && !digits.is_empty(),
@@ -179,12 +170,7 @@ mod tests {
     use dunwu_datasets::{Prompt, Task};
 
     fn task(answer: &str) -> Task {
-        Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: answer.to_owned(),
-            columns: Default::default(),
-        }
+        Task::new("t", Prompt::Text("?".to_owned()), answer)
     }
 
     fn score(config: &ExactConfig, completion: &str, truncated: bool, answer: &str) -> Option<f64> {
@@ -195,7 +181,7 @@ mod tests {
             truncated,
             completion_tokens: 1,
         };
-        Exact::from_config(config).score(&sample).unwrap()
+        Exact::from_config(config).unwrap().score(&sample).unwrap()
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use crate::reward::{Reward, RewardError, Sample};
-use crate::rubric::RubricError;
+use crate::error::RewardError;
+use crate::option::OptionError;
+use crate::reward::Reward;
+use crate::sample::Sample;
 
 /// Settings of [`Format`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,8 +49,8 @@ impl Format {
     /// The judge that `config` describes.
     ///
     /// # Errors
-    /// [`RubricError::InvalidPattern`] if the pattern is no regular expression.
-    pub fn from_config(config: &FormatConfig) -> Result<Self, RubricError> {
+    /// [`OptionError::Pattern`] if the pattern is no regular expression.
+    pub fn from_config(config: &FormatConfig) -> Result<Self, OptionError> {
         let FormatConfig {
             name,
             weight: _,
@@ -56,14 +58,10 @@ impl Format {
         } = config;
         let name = name.clone().unwrap_or_else(|| "format".to_owned());
         let pattern = match pattern {
-            Some(pattern) => {
-                Some(
-                    whole_match(pattern).map_err(|error| RubricError::InvalidPattern {
-                        component: name.clone(),
-                        error: Box::new(error),
-                    })?,
-                )
-            }
+            Some(pattern) => Some(whole_match(pattern).map_err(|error| OptionError::Pattern {
+                component: name.clone(),
+                error: Box::new(error),
+            })?),
             None => None,
         };
         Ok(Self { name, pattern })
@@ -117,12 +115,7 @@ mod tests {
     use dunwu_datasets::{Prompt, Task};
 
     fn score(config: &FormatConfig, completion: &str) -> f64 {
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: String::new(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), "");
         let sample = Sample {
             task: &task,
             completion,

@@ -235,9 +235,10 @@ impl Context for Scope<'_> {
     }
 
     fn set_builtin_functions_disabled(&mut self, disabled: bool) -> EvalexprResult<()> {
-        match disabled {
-            true => Ok(()),
-            false => Err(EvalexprError::BuiltinFunctionsCannotBeEnabled),
+        if disabled {
+            Ok(())
+        } else {
+            Err(EvalexprError::BuiltinFunctionsCannotBeEnabled)
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::reward::{Reward, RewardError, Sample};
+use crate::error::RewardError;
+use crate::reward::Reward;
+use crate::sample::Sample;
 
 /// A script, by which languages are told apart here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,12 +183,7 @@ mod tests {
     use dunwu_datasets::{Prompt, Task};
 
     fn score(script: Script, part: Part, completion: &str) -> Option<f64> {
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: String::new(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), "");
         let config = LanguageConfig {
             script,
             part,

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::reward::{Reward, RewardError, Sample};
-use crate::rubric::RubricError;
+use crate::error::RewardError;
+use crate::option::{OptionError, default_weight};
+use crate::reward::Reward;
+use crate::sample::Sample;
 
 /// Settings of [`Length`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,7 +15,7 @@ pub struct LengthConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Factor of this component in the weighted sum.
-    #[serde(default = "one")]
+    #[serde(default = "default_weight")]
     pub weight: f64,
     /// Length, in tokens, from which the punishment is full. Usually the longest completion that
     /// the sampler allows.
@@ -21,10 +23,6 @@ pub struct LengthConfig {
     /// Length of the stretch before `max_tokens`, in tokens, in which the punishment grows:
     /// 1 to `max_tokens`.
     pub buffer_tokens: usize,
-}
-
-fn one() -> f64 {
-    1.0
 }
 
 /// DAPO's soft overlong punishment (arXiv 2503.14476, equation 13).
@@ -47,8 +45,8 @@ impl Length {
     /// The judge that `config` describes.
     ///
     /// # Errors
-    /// [`RubricError::InvalidOption`] if `buffer_tokens` is not in 1..=`max_tokens`.
-    pub fn from_config(config: &LengthConfig) -> Result<Self, RubricError> {
+    /// [`OptionError::Invalid`] if `buffer_tokens` is not in 1..=`max_tokens`.
+    pub fn from_config(config: &LengthConfig) -> Result<Self, OptionError> {
         let LengthConfig {
             name,
             weight: _,
@@ -57,12 +55,13 @@ impl Length {
         } = config;
         let name = name.clone().unwrap_or_else(|| "length".to_owned());
         if !(1..=*max_tokens).contains(buffer_tokens) {
-            return Err(RubricError::InvalidOption {
-                component: name,
-                option: "buffer_tokens",
-                value: buffer_tokens.to_string(),
-                expected: format!("from 1 to max_tokens = {max_tokens}"),
-            });
+            let expected = format!("from 1 to max_tokens = {max_tokens}");
+            return Err(OptionError::invalid(
+                &name,
+                "buffer_tokens",
+                buffer_tokens,
+                expected,
+            ));
         }
         Ok(Self {
             name,
@@ -108,12 +107,7 @@ mod tests {
 
     #[test]
     fn punishment_grows_over_the_buffer() {
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: String::new(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), "");
         let length = Length::from_config(&config(100, 20)).unwrap();
         for (completion_tokens, expected) in [
             (0, 0.0),

@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::countdown::{Countdown, CountdownConfig};
+use crate::answer::AnswerScores;
+use crate::countdown::Countdown;
+use crate::error::RewardError;
 use crate::exact::{Exact, ExactConfig};
 use crate::extract::Extraction;
-use crate::reward::{Reward, RewardError, Sample};
-use crate::rubric::RubricError;
+use crate::option::OptionError;
+use crate::reward::Reward;
+use crate::sample::Sample;
 
 /// Settings of [`Procedural`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,7 +52,6 @@ impl Default for ProceduralConfig {
 /// one right integer, and is judged by [`Exact`].
 #[derive(Clone, Debug)]
 pub struct Procedural {
-    name: String,
     countdown: Countdown,
     exact: Exact,
 }
@@ -58,41 +60,27 @@ impl Procedural {
     /// The judge that `config` describes.
     ///
     /// # Errors
-    /// [`RubricError::InvalidOption`] for scores that are not finite or an empty `extraction`.
-    pub fn from_config(config: &ProceduralConfig) -> Result<Self, RubricError> {
+    /// [`OptionError::Invalid`] for scores that are not finite or an empty `extraction`.
+    pub fn from_config(config: &ProceduralConfig) -> Result<Self, OptionError> {
         let ProceduralConfig {
             name,
-            weight,
+            weight: _,
             extraction,
             correct,
             wrong,
-        } = config.clone();
-        let name = name.unwrap_or_else(|| "procedural".to_owned());
-        let countdown = Countdown::from_config(&CountdownConfig {
-            name: Some(name.clone()),
-            weight,
-            extraction: extraction.clone(),
-            correct,
-            wrong,
-        })?;
-        let exact = Exact::from_config(&ExactConfig {
-            name: Some(name.clone()),
-            weight,
-            extraction,
-            correct,
-            wrong,
-        });
+        } = config;
+        let name = name.as_deref().unwrap_or("procedural");
+        let scores = AnswerScores::new(name, extraction, *correct, *wrong)?;
         Ok(Self {
-            name,
-            countdown,
-            exact,
+            countdown: Countdown::from_scores(scores.clone()),
+            exact: Exact::from_scores(scores),
         })
     }
 }
 
 impl Reward for Procedural {
     fn name(&self) -> &str {
-        &self.name
+        self.exact.name()
     }
 
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reward::{Reward, RewardError, Sample};
-use crate::rubric::RubricError;
+use crate::error::RewardError;
+use crate::option::OptionError;
+use crate::reward::Reward;
+use crate::sample::Sample;
 
 /// Settings of [`Repetition`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,8 +53,8 @@ impl Repetition {
     /// The judge that `config` describes.
     ///
     /// # Errors
-    /// [`RubricError::InvalidOption`] if `ngram_words` is not in 1..=100.
-    pub fn from_config(config: &RepetitionConfig) -> Result<Self, RubricError> {
+    /// [`OptionError::Invalid`] if `ngram_words` is not in 1..=100.
+    pub fn from_config(config: &RepetitionConfig) -> Result<Self, OptionError> {
         let RepetitionConfig {
             name,
             weight: _,
@@ -60,12 +62,12 @@ impl Repetition {
         } = config.clone();
         let name = name.unwrap_or_else(|| "repetition".to_owned());
         if !(1..=100).contains(&ngram_words) {
-            return Err(RubricError::InvalidOption {
-                component: name,
-                option: "ngram_words",
-                value: ngram_words.to_string(),
-                expected: "from 1 to 100".to_owned(),
-            });
+            return Err(OptionError::invalid(
+                &name,
+                "ngram_words",
+                ngram_words,
+                "from 1 to 100",
+            ));
         }
         Ok(Self { name, ngram_words })
     }
@@ -126,12 +128,7 @@ mod tests {
     use dunwu_datasets::{Prompt, Task};
 
     fn score(ngram_words: usize, completion: &str) -> f64 {
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: String::new(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), "");
         let config = RepetitionConfig {
             ngram_words,
             ..Default::default()

@@ -1,120 +1,28 @@
 //! Several judges and one total.
 
-mod config;
-
-use std::fmt;
+mod ask;
+mod component;
+mod error;
 
 use dunwu_datasets::{MIXTURE_COLUMN, Task};
 
 use serde::{Deserialize, Serialize};
 
+use crate::attempt::Attempt;
+use crate::error::{PrepareError, RewardError};
 use crate::formula::{Formula, FormulaError, is_usable_name};
-use crate::reward::{Reward, RewardError, Sample, Score};
+use crate::option::check_finite;
+use crate::reward::{Preparation, Score, Verdict};
+use crate::sample::Sample;
 use crate::vote::Answers;
+use component::Judge;
 
-pub use self::config::{ComponentConfig, RubricConfig};
+pub use component::Component;
+pub use error::RubricError;
 
 /// A formula is tried on every combination of low and high scores of this many components; any
 /// further ones stay low. 2⁸ evaluations take well under a millisecond.
 const PROBED_COMPONENTS: usize = 8;
-
-/// What a judge that takes no batches says of each sample, in their order, asked by as many threads as there are cores.
-fn one_by_one(judge: &dyn Reward, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = samples.len().div_ceil(threads).max(1);
-    if share == samples.len() {
-        return judge.score_batch(samples);
-    }
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = samples
-            .chunks(share)
-            .map(|part| scope.spawn(|| judge.score_batch(part)))
-            .collect();
-        let joined = parts.into_iter().map(|part| part.join());
-        let said = joined.map(|said| said.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        said.flatten().collect()
-    })
-}
-
-/// Why a rubric cannot be built.
-#[derive(Debug, thiserror::Error)]
-pub enum RubricError {
-    /// There is nothing to judge by.
-    #[error("the rubric has no components")]
-    NoComponents,
-    /// Two components have one name.
-    #[error("two components are named {name}; give one of them another `name`")]
-    DuplicateName {
-        /// The name.
-        name: String,
-    },
-    /// A name that a formula or a log could not use.
-    #[error(
-        "component name {name:?}: expected letters, digits and _, not a digit first, and none of min, max, abs, if, true, false, total"
-    )]
-    InvalidName {
-        /// The name.
-        name: String,
-    },
-    /// An option is out of its range.
-    #[error("component {component}: {option} is {value}: expected {expected}")]
-    InvalidOption {
-        /// The component's name.
-        component: String,
-        /// The option.
-        option: &'static str,
-        /// Its value.
-        value: String,
-        /// What it may be.
-        expected: String,
-    },
-    /// A pattern is no regular expression.
-    #[error("component {component}: pattern: {error}")]
-    InvalidPattern {
-        /// The component's name.
-        component: String,
-        /// What the parser said.
-        error: Box<regex::Error>,
-    },
-    /// `applies_to` speaks of a component that is not there, or of nothing.
-    #[error("applies_to.{component}: {reason}")]
-    AppliesTo {
-        /// The name it gives.
-        component: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A weight that nothing uses.
-    #[error(
-        "component {component}: weight is {weight}, but weights are not used with `total`; write it into the formula"
-    )]
-    UnusedWeight {
-        /// The component's name.
-        component: String,
-        /// Its weight.
-        weight: f64,
-    },
-    /// The total's formula is wrong.
-    #[error(transparent)]
-    Formula(#[from] FormulaError),
-}
-
-/// A judge and its factor in the weighted sum.
-pub struct Component {
-    /// Factor in the weighted sum; 1 when the rubric has a formula.
-    pub weight: f64,
-    /// The judge.
-    pub reward: Box<dyn Reward>,
-}
-
-impl fmt::Debug for Component {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Component")
-            .field("name", &self.reward.name())
-            .field("weight", &self.weight)
-            .finish_non_exhaustive()
-    }
-}
 
 /// What a completion is worth, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,47 +51,9 @@ pub struct Rubric {
 }
 
 impl Rubric {
-    /// The rubric that `config` describes.
-    ///
-    /// # Errors
-    /// As for [`Rubric::new`], and for options that are out of range.
-    pub fn from_config(config: &RubricConfig) -> Result<Self, RubricError> {
-        let RubricConfig {
-            total,
-            components,
-            applies_to,
-        } = config;
-        let components = components
-            .iter()
-            .map(ComponentConfig::build)
-            .collect::<Result<_, _>>()?;
-        let mut rubric = Self::new(components, total.as_deref())?;
-        for (component, entries) in applies_to {
-            let wrong = |reason: String| RubricError::AppliesTo {
-                component: component.clone(),
-                reason,
-            };
-            let names = rubric.component_names();
-            let place = names.iter().position(|name| name == component);
-            let place = place.ok_or_else(|| {
-                wrong(format!(
-                    "no such component; there are: {}",
-                    names.join(", ")
-                ))
-            })?;
-            if entries.is_empty() {
-                return Err(wrong(
-                    "an empty list: the component would judge nothing".into(),
-                ));
-            }
-            rubric.applies_to[place] = Some(entries.clone());
-        }
-        Ok(rubric)
-    }
-
     /// A rubric of judges that may be the caller's own, with an optional formula for the total.
     ///
-    /// The formula is tried on the [`Reward::typical_scores`] of its components, in all
+    /// The formula is tried on the [`typical_scores`](crate::Reward::typical_scores) of its components, in all
     /// combinations of up to eight of them, and has to give a finite number each time.
     ///
     /// # Errors
@@ -193,24 +63,21 @@ impl Rubric {
         if components.is_empty() {
             return Err(RubricError::NoComponents);
         }
-        for (index, Component { weight, reward }) in components.iter().enumerate() {
-            let name = reward.name();
+        for (index, component) in components.iter().enumerate() {
+            let (name, weight) = (component.name(), component.weight);
             if !is_usable_name(name) {
                 return Err(RubricError::InvalidName {
                     name: name.to_owned(),
                 });
             }
-            if components[..index]
-                .iter()
-                .any(|other| other.reward.name() == name)
-            {
+            if components[..index].iter().any(|other| other.name() == name) {
                 return Err(RubricError::DuplicateName {
                     name: name.to_owned(),
                 });
             }
-            check_finite(name, "weight", *weight)?;
-            if total.is_some() && *weight != 1.0 {
-                let (component, weight) = (name.to_owned(), *weight);
+            check_finite(name, "weight", weight)?;
+            if total.is_some() && weight != 1.0 {
+                let component = name.to_owned();
                 return Err(RubricError::UnusedWeight { component, weight });
             }
         }
@@ -227,29 +94,63 @@ impl Rubric {
         Ok(rubric)
     }
 
+    /// The same, with the component `component` for tasks of these entries of a mixture of data only.
+    ///
+    /// # Errors
+    /// [`RubricError::AppliesTo`] if there is no such component, or no entry.
+    pub fn for_entries(mut self, component: &str, entries: &[String]) -> Result<Self, RubricError> {
+        let wrong = |reason: String| RubricError::AppliesTo {
+            component: component.to_owned(),
+            reason,
+        };
+        let names = self.component_names();
+        let place = names.iter().position(|name| *name == component);
+        let place = place.ok_or_else(|| {
+            let names = names.join(", ");
+            wrong(format!("no such component; there are: {names}"))
+        })?;
+        if entries.is_empty() {
+            let reason = "an empty list: the component would judge nothing";
+            return Err(wrong(reason.to_owned()));
+        }
+        self.applies_to[place] = Some(entries.to_vec());
+        Ok(self)
+    }
+
     /// The components' names, in their order.
     pub fn component_names(&self) -> Vec<&str> {
-        self.components
-            .iter()
-            .map(|component| component.reward.name())
-            .collect()
+        self.components.iter().map(Component::name).collect()
     }
 
     /// What the component `name` knows of answers; `None` if there is no such component, or it compares no answers.
     pub fn answers(&self, name: &str) -> Option<&dyn Answers> {
-        let found = self
-            .components
-            .iter()
-            .find(|component| component.reward.name() == name)?;
-        found.reward.answers()
+        let mut components = self.components.iter();
+        match &components.find(|component| component.name() == name)?.judge {
+            Judge::Each(reward) => reward.answers(),
+            Judge::Group(_) => None,
+        }
     }
 
     /// Each component's name and its factor in the weighted sum, in their order.
     pub fn weights(&self) -> Vec<(String, f64)> {
         self.components
             .iter()
-            .map(|component| (component.reward.name().to_owned(), component.weight))
+            .map(|component| (component.name().to_owned(), component.weight))
             .collect()
+    }
+
+    /// Makes what the judges need, before a run and under no deadline.
+    ///
+    /// # Errors
+    /// [`PrepareError`] naming the component that cannot be made ready.
+    pub fn prepare(&self, report: &mut dyn FnMut(Preparation)) -> Result<(), PrepareError> {
+        for component in &self.components {
+            match &component.judge {
+                Judge::Each(reward) => reward.prepare(report)?,
+                Judge::Group(reward) => reward.prepare(report)?,
+            }
+        }
+        Ok(())
     }
 
     /// Whether the component at `place` is for this task.
@@ -261,81 +162,142 @@ impl Rubric {
         entry.is_some_and(|entry| entries.iter().any(|other| other == entry))
     }
 
+    /// Judges `sample`, with all the time it takes.
+    ///
+    /// # Errors
+    /// As for [`Rubric::score_within`].
+    pub fn score(&self, sample: &Sample) -> Result<RewardOutcome, RewardError> {
+        self.score_within(sample, &Attempt::unlimited())
+    }
+
     /// Judges `sample`.
     ///
     /// Without a formula, components that do not apply add nothing to the sum.
     ///
     /// # Errors
-    /// [`RewardError`] if a judge fails, if a score or the total is not finite, if no component
-    /// applies, or if the formula reads one that does not. There is no total then: a failure is
-    /// not a score of 0.
-    pub fn score(&self, sample: &Sample) -> Result<RewardOutcome, RewardError> {
-        let judge = |(place, component): (usize, &Component)| match self.applies(place, sample.task)
-        {
-            true => component.reward.score_in_parts(sample),
-            false => Ok(None),
-        };
-        let scores = self.components.iter().enumerate().map(judge);
+    /// [`RewardError`] if a judge fails or panics, if a score or the total is not finite, if no component
+    /// applies, if the formula reads one that does not, or if a component judges whole groups. There is no total then: a
+    /// failure is not a score of 0.
+    pub fn score_within(
+        &self,
+        sample: &Sample,
+        attempt: &Attempt,
+    ) -> Result<RewardOutcome, RewardError> {
+        let scores = self.said(sample, attempt).map(|(_, verdict)| verdict);
         let scores = scores.collect::<Result<_, _>>()?;
         self.outcome(sample, scores)
     }
 
-    /// Whether a component takes batches as a whole, so that [`Rubric::score_batch`] is worth while.
-    pub fn takes_batches(&self) -> bool {
-        let mut components = self.components.iter();
-        components.any(|component| component.reward.takes_batches())
+    /// What each component says of one sample, as it is asked for.
+    fn said<'a>(
+        &'a self,
+        sample: &'a Sample,
+        attempt: &'a Attempt,
+    ) -> impl Iterator<Item = (&'a str, Verdict)> {
+        let components = self.components.iter().enumerate();
+        components.map(move |(place, component)| {
+            let verdict = if self.applies(place, sample.task) {
+                component.ask_one(sample, attempt)
+            } else {
+                Ok(None)
+            };
+            (component.name(), verdict)
+        })
     }
 
-    /// Judges several samples, in their order; each judge sees those that it applies to as one batch.
+    /// Whether a component takes batches as a whole, so that it is worth while to have several samples judged at once.
+    pub fn takes_batches(&self) -> bool {
+        self.components
+            .iter()
+            .any(|component| match &component.judge {
+                Judge::Each(reward) => reward.takes_batches(),
+                Judge::Group(_) => true,
+            })
+    }
+
+    /// Whether a component judges whole groups, so that only [`Rubric::score_group`] gives verdicts.
+    pub fn needs_groups(&self) -> bool {
+        let mut components = self.components.iter();
+        components.any(|component| matches!(component.judge, Judge::Group(_)))
+    }
+
+    /// Judges all completions of one task, in their order, with all the time it takes.
     ///
     /// # Errors
-    /// Each sample has its own, as for [`Rubric::score`].
+    /// Each sample has its own, as for [`Rubric::score_within`].
+    pub fn score_group(&self, samples: &[Sample]) -> Vec<Result<RewardOutcome, RewardError>> {
+        self.score_group_within(samples, &Attempt::unlimited())
+    }
+
+    /// Judges all completions of one task, in their order. Each judge that takes batches is shown the whole group as one, so
+    /// a verdict depends on nothing but the group.
+    ///
+    /// # Errors
+    /// Each sample has its own, as for [`Rubric::score_within`].
+    pub fn score_group_within(
+        &self,
+        samples: &[Sample],
+        attempt: &Attempt,
+    ) -> Vec<Result<RewardOutcome, RewardError>> {
+        self.judged(samples, |component, asked| {
+            component.ask_group(asked, attempt)
+        })
+    }
+
+    /// Judges several samples, of one task or of several, in their order; each judge sees those that it applies to as one
+    /// batch. Judges of groups have nothing to go by here and say so.
+    ///
+    /// # Errors
+    /// Each sample has its own, as for [`Rubric::score_within`].
     pub fn score_batch(&self, samples: &[Sample]) -> Vec<Result<RewardOutcome, RewardError>> {
-        let mut columns: Vec<_> = self
-            .components
-            .iter()
-            .enumerate()
-            .map(|(place, component)| self.column(place, component, samples).into_iter())
-            .collect();
+        self.score_batch_within(samples, &Attempt::unlimited())
+    }
+
+    /// [`Rubric::score_batch`] until `attempt` is over.
+    ///
+    /// # Errors
+    /// Each sample has its own, as for [`Rubric::score_within`].
+    pub fn score_batch_within(
+        &self,
+        samples: &[Sample],
+        attempt: &Attempt,
+    ) -> Vec<Result<RewardOutcome, RewardError>> {
+        self.judged(samples, |component, asked| {
+            component.ask_several(asked, attempt)
+        })
+    }
+
+    /// The outcomes of several samples, when `ask` says what a component has to say of those that it applies to.
+    fn judged(
+        &self,
+        samples: &[Sample],
+        ask: impl Fn(&Component, &[Sample]) -> Vec<Verdict>,
+    ) -> Vec<Result<RewardOutcome, RewardError>> {
+        let mut columns = Vec::with_capacity(self.components.len());
+        for (place, component) in self.components.iter().enumerate() {
+            let (mut places, mut asked) = (Vec::new(), Vec::new());
+            for (index, sample) in samples.iter().enumerate() {
+                if self.applies(place, sample.task) {
+                    places.push(index);
+                    asked.push(*sample);
+                }
+            }
+            let mut column: Vec<Verdict> = samples.iter().map(|_| Ok(None)).collect();
+            if !asked.is_empty() {
+                for (index, verdict) in places.into_iter().zip(ask(component, &asked)) {
+                    column[index] = verdict;
+                }
+            }
+            columns.push(column.into_iter());
+        }
         samples
             .iter()
             .map(|sample| {
-                let row = columns
+                let row: Vec<Verdict> = columns
                     .iter_mut()
-                    .map(|column| column.next().expect("a score for each sample"))
-                    .collect::<Vec<_>>();
+                    .map(|column| column.next().expect("a verdict for each sample"))
+                    .collect();
                 self.outcome(sample, row.into_iter().collect::<Result<_, _>>()?)
-            })
-            .collect()
-    }
-
-    /// What one component says of all samples, in their order.
-    fn column(
-        &self,
-        place: usize,
-        component: &Component,
-        samples: &[Sample],
-    ) -> Vec<Result<Option<Score>, RewardError>> {
-        let applies: Vec<bool> = samples
-            .iter()
-            .map(|sample| self.applies(place, sample.task))
-            .collect();
-        let asked: Vec<Sample> = samples
-            .iter()
-            .zip(&applies)
-            .filter_map(|(sample, applies)| applies.then_some(*sample))
-            .collect();
-        let mut said = match asked.is_empty() {
-            true => Vec::new(),
-            false if component.reward.takes_batches() => component.reward.score_batch(&asked),
-            false => one_by_one(component.reward.as_ref(), &asked),
-        }
-        .into_iter();
-        applies
-            .into_iter()
-            .map(|applies| match applies {
-                true => said.next().expect("a score for each sample"),
-                false => Ok(None),
             })
             .collect()
     }
@@ -349,8 +311,8 @@ impl Rubric {
         let task = &sample.task.id;
         let mut scores = Vec::with_capacity(said.len());
         let (mut parts, mut notes) = (Vec::new(), Vec::new());
-        for (Component { reward, .. }, score) in self.components.iter().zip(said) {
-            let name = reward.name();
+        for (component, score) in self.components.iter().zip(said) {
+            let name = component.name();
             scores.push(score.as_ref().map(|score| score.value));
             if let Some(score) = score {
                 expect_finite(task, name, score.value)?;
@@ -376,17 +338,15 @@ impl Rubric {
     /// What each component says of `sample`, failures included, in the rubric's order. For people who debug a reward: the
     /// total is [`Self::score`]'s business.
     pub fn inspect(&self, sample: &Sample) -> Vec<(&str, Result<Option<f64>, RewardError>)> {
-        let judge = |(place, component): (usize, &Component)| match self.applies(place, sample.task)
-        {
-            true => component.reward.score(sample),
-            false => Ok(None),
-        };
-        let names = self
-            .components
+        self.components
             .iter()
-            .map(|component| component.reward.name());
-        names
-            .zip(self.components.iter().enumerate().map(judge))
+            .zip(self.said(sample, &Attempt::unlimited()))
+            .map(|(component, (_, verdict))| {
+                (
+                    component.name(),
+                    verdict.map(|score| score.map(|s| s.value)),
+                )
+            })
             .collect()
     }
 
@@ -443,7 +403,7 @@ impl Rubric {
                 .enumerate()
                 .map(|(index, component)| {
                     let high = index < PROBED_COMPONENTS && combination >> index & 1 == 1;
-                    component.reward.typical_scores()[usize::from(high)]
+                    component.typical_scores()[usize::from(high)]
                 })
                 .collect();
             let result = match formula.evaluate(&names, &scores) {
@@ -465,18 +425,6 @@ impl Rubric {
         }
         Ok(())
     }
-}
-
-fn check_finite(component: &str, option: &'static str, value: f64) -> Result<(), RubricError> {
-    if value.is_finite() {
-        return Ok(());
-    }
-    Err(RubricError::InvalidOption {
-        component: component.to_owned(),
-        option,
-        value: value.to_string(),
-        expected: "a finite number".to_owned(),
-    })
 }
 
 fn expect_finite(task: &str, name: &str, value: f64) -> Result<(), RewardError> {

@@ -1,6 +1,6 @@
 //! The majority among several answers to one task.
 
-use crate::reward::Sample;
+use crate::sample::Sample;
 
 /// What a judge that compares answers knows of them beside the task's own: which answer a completion gives, and whether two
 /// answers say the same. [`crate::Exact`] and [`crate::math::Math`] do.
@@ -21,7 +21,7 @@ pub trait Answers {
 /// use dunwu_rewards::{Answers, ComponentConfig, ExactConfig, Rubric, RubricConfig, majority};
 ///
 /// let components = vec![ComponentConfig::Exact(ExactConfig::default())];
-/// let rubric = Rubric::from_config(&RubricConfig { total: None, components, applies_to: Default::default() })?;
+/// let rubric = Rubric::from_config(&RubricConfig::new(components))?;
 /// let exact = rubric.answers("exact").expect("it compares answers");
 /// assert_eq!(majority(&["7", "8", "08"], exact), [[1, 2]]);
 /// assert_eq!(majority(&["7", "8"], exact), [[0], [1]]);
@@ -57,12 +57,7 @@ mod tests {
             ComponentConfig::Math(MathConfig::default()),
             ComponentConfig::Format(Default::default()),
         ];
-        Rubric::from_config(&RubricConfig {
-            total: None,
-            applies_to: Default::default(),
-            components,
-        })
-        .unwrap()
+        Rubric::from_config(&RubricConfig::new(components)).unwrap()
     }
 
     #[test]
@@ -83,12 +78,7 @@ mod tests {
     #[test]
     fn answers_are_read_as_the_judge_reads_them() {
         let rubric = rubric();
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: "8".to_owned(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), "8");
         let read = |name: &str, completion: &str, truncated: bool| {
             let sample = Sample {
                 task: &task,

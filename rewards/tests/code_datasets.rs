@@ -9,30 +9,25 @@ mod common;
 use std::sync::Mutex;
 
 use dunwu_datasets::{Prompt, Task};
-use dunwu_rewards::{Code, CodeConfig, CodeExtraction, Reward, Sample};
+use dunwu_rewards::{Attempt, Code, CodeConfig, CodeExtraction, Reward, Sample};
 use serde_json::Value;
 
 /// Scores `completion` and says what the judge said.
 fn judge(code: &Code, task: &Task, completion: &str) -> (f64, String) {
-    let sample = Sample {
-        task,
-        completion,
-        truncated: false,
-        completion_tokens: 0,
-    };
-    match code.score_in_parts(&sample) {
+    let sample = Sample::new(task, completion);
+    match code.score_in_parts(&sample, &Attempt::unlimited()) {
         Ok(Some(score)) => (score.value, score.note.unwrap_or_default()),
         other => panic!("{}: {other:?}", task.id),
     }
 }
 
 fn task(row: &Value, prompt: &str) -> Task {
-    Task {
-        id: row["task_id"].to_string(),
-        prompt: Prompt::Text(prompt.to_owned()),
-        answer: String::new(),
-        columns: row.as_object().unwrap().clone(),
-    }
+    Task::new(
+        row["task_id"].to_string(),
+        Prompt::Text(prompt.to_owned()),
+        "",
+    )
+    .with_columns(row.as_object().unwrap().clone())
 }
 
 /// Judges every row on all cores; those that `accept` does not like, with what was said.

@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 
 use dunwu_datasets::{Prompt, Task};
-use dunwu_rewards::{Code, CodeConfig, CodeExtraction, Reward, Sample};
+use dunwu_rewards::{Attempt, Code, CodeConfig, CodeExtraction, Reward, Sample};
 use serde_json::{Value, json};
 
 const HONEST: &str = "def add(a, b):\n    return a + b\n\nif __name__ == '__main__':\n    print(add(*map(int, input().split())))\n";
@@ -65,19 +65,11 @@ fn forms() -> Vec<(&'static str, Value)> {
 }
 
 fn score(code: &Code, columns: &Value, program: &str) -> (f64, Vec<(String, f64)>) {
-    let task = Task {
-        id: "add".to_owned(),
-        prompt: Prompt::Text("Write add(a, b).".to_owned()),
-        answer: String::new(),
-        columns: columns.as_object().unwrap().clone(),
-    };
-    let sample = Sample {
-        task: &task,
-        completion: program,
-        truncated: false,
-        completion_tokens: 0,
-    };
-    let score = code.score_in_parts(&sample).unwrap().unwrap();
+    let task = Task::new("add", Prompt::Text("Write add(a, b).".to_owned()), "")
+        .with_columns(columns.as_object().unwrap().clone());
+    let sample = Sample::new(&task, program);
+    let score = code.score_in_parts(&sample, &Attempt::unlimited());
+    let score = score.unwrap().unwrap();
     (score.value, score.parts)
 }
 

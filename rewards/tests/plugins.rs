@@ -8,36 +8,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dunwu_datasets::{Prompt, Task};
-use dunwu_rewards::{ComponentConfig, Rubric, RubricConfig, Sample};
+use dunwu_rewards::{Attempt, ComponentConfig, Rubric, RubricConfig, Sample};
 
 fn task() -> Task {
-    Task {
-        id: "t".to_owned(),
-        prompt: Prompt::Text("Say it.".to_owned()),
-        answer: "fox".to_owned(),
-        columns: serde_json::from_str(r#"{"level":3}"#).unwrap(),
-    }
+    Task::new("t", Prompt::Text("Say it.".to_owned()), "fox").with_column("level", 3)
 }
 
 fn rubric(component: &str) -> Rubric {
     let component: ComponentConfig = serde_json::from_str(component).unwrap();
-    Rubric::from_config(&RubricConfig {
-        total: None,
-        components: vec![component],
-        ..Default::default()
-    })
-    .unwrap()
+    Rubric::from_config(&RubricConfig::new(vec![component])).unwrap()
 }
 
 /// The total, or the error's text.
 fn score(rubric: &Rubric, completion: &str) -> Result<f64, String> {
     let task = task();
-    let sample = Sample {
-        task: &task,
-        completion,
-        truncated: false,
-        completion_tokens: 1,
-    };
+    let sample = Sample::new(&task, completion);
     rubric
         .score(&sample)
         .map(|outcome| outcome.total)
@@ -91,12 +76,7 @@ fn a_process_is_asked_kept_and_replaced() {
     assert_eq!(score(&rubric, "abc"), Ok(3.0));
 
     let task = task();
-    let sample = |completion| Sample {
-        task: &task,
-        completion,
-        truncated: false,
-        completion_tokens: 1,
-    };
+    let sample = |completion| Sample::new(&task, completion);
     let outcomes = rubric.score_batch(&[sample("a"), sample("ab")]);
     let second = outcomes[1].as_ref().unwrap();
     assert_eq!(second.total, 2.0);
@@ -121,6 +101,17 @@ fn a_process_is_asked_kept_and_replaced() {
         assert!(error.contains(expected), "{word}: {error}");
         assert_eq!(score(&rubric, "abc"), Ok(3.0), "after {word}");
     }
+    // Who does not wait any longer does not wait for the process's own limit, and the next sample is not told the last one's score.
+    let begin = Instant::now();
+    let attempt = Attempt::within(Duration::from_millis(300));
+    let error = rubric.score_within(&sample("hang"), &attempt).unwrap_err();
+    assert!(error.to_string().contains("nobody waits"), "{error}");
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert_eq!(score(&rubric, "abc"), Ok(3.0));
     std::fs::remove_file(&mark).unwrap();
     assert_eq!(
         score(&rubric, "once"),

@@ -23,6 +23,7 @@
 //! - [`grpo`], [`sft`], [`rejection`]: the stages
 //! - [`policy`]: log-probabilities, gradients, the optimiser
 //! - [`model`], [`tokenizer`]: transformer, weights, text
+//! - [`formats`]: GGUF files
 //! - [`compute`]: the arithmetic, on slices of the CPU and on tensors of any device
 //! - [`eval`], [`analysis`], [`checkpoint`], [`metrics`], [`device`], [`mod@bench`]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -36,6 +37,7 @@ pub mod compute;
 pub mod config;
 pub mod device;
 pub mod eval;
+pub mod formats;
 pub mod generation;
 pub mod glossary;
 pub mod learner;

@@ -13,7 +13,7 @@ use dunwu::{
 use dunwu_datasets::{GeneratorSource, Split, TaskSource};
 
 use crate::fixtures::{
-    collector, judge, largest_difference, sampling, scratch, small_grpo, sums, two_grpo_steps,
+    collector, judge, largest_difference, sampling, scratch, small_grpo, sums, two_grpo_steps, wide,
 };
 
 /// Ragged prompts, several completions of each.
@@ -106,6 +106,38 @@ fn both_decoders_draw_the_same() {
         lengths.iter().min() < lengths.iter().max(),
         "ragged: {lengths:?}"
     );
+}
+
+/// A vocabulary of many runs, whose last ids are never drawn.
+#[test]
+fn both_decoders_draw_the_same_from_a_large_vocabulary() {
+    let device = Device::flex();
+    let requests = [Request {
+        prompt: [1, 4000, 77].into(),
+        seeds: (1..9).collect(),
+    }];
+    let sampling = sampling(40);
+    let draw = |engine: Engine| {
+        let model = wide(&device).with_engine(engine);
+        let generator = Generator {
+            model: &model,
+            sampling: &sampling,
+            eos: &[],
+            drawable: 4990,
+            batch_rows: 8,
+            recorded_tokens: 0,
+        };
+        generator.generate(&requests, Hooks::default())
+    };
+    let (slices, tensors) = (draw(Engine::Host), draw(Engine::Tensors));
+    let mut largest = 0;
+    for (a, b) in slices.iter().flatten().zip(tensors.iter().flatten()) {
+        assert_eq!(a.tokens, b.tokens);
+        let difference = largest_difference(&a.logprobs, &b.logprobs);
+        assert!(difference < 2e-5, "{difference}");
+        largest = largest.max(a.tokens.iter().copied().max().unwrap_or(0));
+    }
+    assert!(largest > 4000, "{largest}: all from the first runs");
 }
 
 /// A completion longer than a block of keys, and a prompt longer than one.

@@ -11,6 +11,7 @@ use dunwu::{
     bundle::{Bundle, ModelSection, ScratchModel},
     generation::SamplingConfig,
     learner::{AdamW, HeadConfig, Learner, MemorySection, Scoring},
+    model::{ModelConfig, Transformer, config::Family, weights::HostTensor},
     rollout::{Judge, RolloutCollector},
     stages::grpo::{Feed, GrpoConfig, GrpoMetrics, Sampler, Trainer, trainer::Reference},
 };
@@ -48,6 +49,39 @@ pub fn scratch(device: &Device) -> Bundle {
     Bundle::from_section(&ModelSection::Scratch(scratch_section()), 7, device).unwrap()
 }
 
+/// A model with a vocabulary of many runs of probabilities, which are far from even.
+pub fn wide(device: &Device) -> Transformer {
+    let config = ModelConfig {
+        family: Family::Llama,
+        vocab_size: 5000,
+        hidden_size: 16,
+        intermediate_size: 24,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        num_key_value_heads: 1,
+        head_dim: 8,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10_000.0,
+        rope_scaling: None,
+        max_position_embeddings: 64,
+        tie_word_embeddings: true,
+        attention_bias: false,
+        qk_norm: false,
+    };
+    let mut seed = 0.0f64;
+    let model = Transformer::build(config, device, |_, shape| {
+        let value = |_| {
+            seed += 1.0;
+            (seed * 12.9898).sin() as f32
+        };
+        Ok::<_, std::convert::Infallible>(HostTensor {
+            shape: shape.to_vec(),
+            values: (0..shape.iter().product()).map(value).collect(),
+        })
+    });
+    model.unwrap()
+}
+
 pub fn sampling(max_tokens: usize) -> SamplingConfig {
     SamplingConfig {
         max_tokens,
@@ -62,11 +96,7 @@ pub fn judge() -> Judge {
         {"kind": "length", "max_tokens": 12, "buffer_tokens": 11}
     ))
     .unwrap();
-    let rubric = RubricConfig {
-        total: None,
-        components: vec![exact, length],
-        ..Default::default()
-    };
+    let rubric = RubricConfig::new(vec![exact, length]);
     Judge::new(
         Rubric::from_config(&rubric).unwrap(),
         Duration::from_secs(10),
@@ -98,7 +128,7 @@ pub fn two_grpo_steps(
         config: config.clone(),
         sampling: sampling.clone(),
         memory: MemorySection::default(),
-        codec: Arc::new(bundle.codec.clone()),
+        codec: Arc::new(scratch(device).codec),
         judge: judge.clone(),
         correct: "exact".to_owned(),
         seed: 5,

@@ -8,12 +8,14 @@
 //! | `turns` | completions of several turns, from the session to a gradient step |
 //! | `own_objective` | an objective handed in as a function |
 //! | `configs` | every shipped config loads |
+//! | `layers` | modules use only what stands below them |
 //! | `wgpu` | the same on a wgpu adapter, when DUNWU_TEST_WGPU is set |
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod configs;
 mod consistency;
 mod fixtures;
+mod layers;
 mod objectives;
 mod own_objective;
 mod references;

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use dunwu::{
     bundle::Bundle,
     learner::{HeadConfig, Sequence, token_logprobs},
-    model::{ModelConfig, Transformer, weights::WeightSource},
+    model::{Engine, ModelConfig, Transformer, weights::WeightSource},
 };
 use serde_json::Value;
 
@@ -28,7 +28,8 @@ fn ids(value: &Value) -> Vec<u32> {
         .collect()
 }
 
-/// Every family against transformers' log-softmax at every position, in f32.
+/// Every family against transformers' log-softmax at every position, in f32, by both arithmetics: what
+/// follows a sequence, and the score of the sequence itself.
 fn family(name: &str) {
     let device = Device::flex();
     let dir = golden(&format!("tiny/{name}"));
@@ -36,16 +37,31 @@ fn family(name: &str) {
     let config = ModelConfig::from_hf_json(&json, name).unwrap();
     let source = WeightSource::open_dir(&dir).unwrap();
     let model = Transformer::load(config, &source, &device).unwrap();
+    assert_eq!(model.engine(), Engine::Host, "what runs on a CPU");
     let expected = golden_json(&format!("tiny/{name}/logprobs.json"));
-    for (ids_of, rows) in std::iter::zip(
-        expected["input_ids"].as_array().unwrap(),
-        expected["logprobs"].as_array().unwrap(),
-    ) {
-        let ours = model.logprobs(&ids(ids_of));
-        let ours = ours.try_into_vec_as::<f32>().unwrap();
-        let theirs: Vec<f32> = rows.as_array().unwrap().iter().flat_map(floats).collect();
-        let difference = largest_difference(&ours, &theirs);
-        assert!(difference < 2e-5, "{name}: {difference}");
+    for engine in [Engine::Host, Engine::Tensors] {
+        let model = model.clone().with_engine(engine);
+        for (ids_of, rows) in std::iter::zip(
+            expected["input_ids"].as_array().unwrap(),
+            expected["logprobs"].as_array().unwrap(),
+        ) {
+            let ids = ids(ids_of);
+            let theirs: Vec<Vec<f32>> = rows.as_array().unwrap().iter().map(floats).collect();
+            let ours = model.logprobs(&ids);
+            let difference = largest_difference(&ours.concat(), &theirs.concat());
+            assert!(difference < 2e-5, "{name}, {engine:?}: {difference}");
+
+            let (prompt, completion) = ids.split_at(1);
+            let sequence = Sequence::new(prompt, completion);
+            let scores = token_logprobs(&model, &[sequence], 1024, HeadConfig::default()).unwrap();
+            let chosen = completion.iter().zip(&theirs);
+            let chosen: Vec<f32> = chosen.map(|(&id, row)| row[id as usize]).collect();
+            let difference = largest_difference(&scores[0].logprobs, &chosen);
+            assert!(
+                difference < 2e-5,
+                "{name}, {engine:?}: {difference} in scores"
+            );
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use dunwu::{
     stages::grpo::{GrpoConfig, StepRollouts, Trainer},
 };
 use dunwu_datasets::{GeneratorSource, Split, Task, TaskSource};
-use dunwu_rewards::{Component, Reward, RewardError, RewardOutcome, Rubric, Sample, Score};
+use dunwu_rewards::{Attempt, Component, Reward, RewardError, RewardOutcome, Rubric, Sample};
 
 use crate::fixtures::{collector, judge, largest_difference, sampling, scratch, small_grpo, sums};
 
@@ -447,14 +447,14 @@ impl Reward for Together {
         Ok(Some(sample.completion_tokens as f64))
     }
 
-    fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
+    fn score_batch(&self, samples: &[Sample], attempt: &Attempt) -> Vec<dunwu_rewards::Verdict> {
         let shown = samples
             .iter()
             .map(|s| (s.task.id.clone(), s.completion.to_owned()));
         self.0.lock().unwrap().push(shown.collect());
         samples
             .iter()
-            .map(|sample| self.score_in_parts(sample))
+            .map(|sample| self.score_in_parts(sample, attempt))
             .collect()
     }
 
@@ -468,10 +468,7 @@ impl Reward for Together {
 fn groups_are_judged_whole_and_in_order() {
     let bundle = scratch(&Device::flex());
     let shown = Arc::new(Mutex::new(Vec::new()));
-    let component = Component {
-        weight: 1.0,
-        reward: Box::new(Together(shown.clone())),
-    };
+    let component = Component::new(Box::new(Together(shown.clone())));
     let rubric = Rubric::new(vec![component], None).unwrap();
     let judge = Judge::new(rubric, Duration::from_secs(60)).unwrap();
     let mut by_workers = Vec::new();

@@ -9,7 +9,7 @@ use dunwu::{
 
 use burn::tensor::Device;
 
-use crate::fixtures::{largest_difference, sampling, scratch, small_grpo, two_grpo_steps};
+use crate::fixtures::{largest_difference, sampling, scratch, small_grpo, two_grpo_steps, wide};
 
 fn adapter() -> Option<Device> {
     if std::env::var_os("DUNWU_TEST_WGPU").is_none() {
@@ -68,6 +68,35 @@ fn wgpu_samples_as_flex_does() {
             sampling: &sampling,
             eos: &bundle.codec.eos,
             drawable: 18,
+            batch_rows: 8,
+            recorded_tokens: 0,
+        };
+        generator.generate(&requests, Hooks::default())
+    };
+    let (ours, flex) = (generate(&device), generate(&Device::flex()));
+    for (a, b) in ours.iter().flatten().zip(flex.iter().flatten()) {
+        assert_eq!(a.tokens, b.tokens);
+        let difference = largest_difference(&a.logprobs, &b.logprobs);
+        assert!(difference < 1e-4, "{difference}");
+    }
+}
+
+/// A vocabulary of many runs of probabilities: the run is looked for first, then the token.
+#[test]
+fn wgpu_samples_from_a_large_vocabulary_as_flex_does() {
+    let Some(device) = adapter() else { return };
+    let requests = [Request {
+        prompt: [1, 4000, 77].into(),
+        seeds: (1..9).collect(),
+    }];
+    let sampling = sampling(24);
+    let generate = |device: &Device| {
+        let model = wide(device);
+        let generator = Generator {
+            model: &model,
+            sampling: &sampling,
+            eos: &[],
+            drawable: 4990,
             batch_rows: 8,
             recorded_tokens: 0,
         };

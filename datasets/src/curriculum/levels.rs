@@ -1,12 +1,16 @@
 //! A curriculum over the levels of difficulty of a generator.
 
 use super::{Curriculum, PassRateConfig};
-use crate::error::{DatasetError, expect_setting};
+use crate::error::DatasetError;
 use crate::generators::Generator;
 use crate::seed::rng;
+use crate::settings::expect_setting;
 use crate::source::{Cursor, TaskResult, TaskSource};
 use crate::split::Split;
 use crate::task::Task;
+
+/// What cursors of a [`LevelSource`] say they are of.
+const KIND: &str = "a generator with a curriculum by pass rate";
 
 /// The endless training problems of a [`Generator`], whose level ([`Generator::levels`]) is drawn by the estimated pass
 /// rates of all levels. Every level is posed once before estimates decide.
@@ -53,9 +57,8 @@ impl TaskSource for LevelSource {
         let mut batch = Vec::with_capacity(count);
         for _ in 0..count {
             let index = self.curriculum.drawn;
-            // A level may come again at once: its problems are many.
-            let mut taken = vec![false; self.curriculum.names.len()];
-            let level = self.curriculum.draw(&mut taken);
+            // It is not taken: a level may come again at once, for its problems are many.
+            let level = self.curriculum.draw();
             let id = format!(
                 "{}-{}-{index}@{}",
                 self.generator.name(),
@@ -66,7 +69,7 @@ impl TaskSource for LevelSource {
             match self.generator.task_of_level(&mut rng, level, id) {
                 Ok(task) => batch.push(task),
                 Err(error) => {
-                    (self.curriculum.drawn, self.curriculum.introduced) = before;
+                    self.curriculum.rewind(before.0, before.1);
                     return Err(error);
                 }
             }
@@ -84,11 +87,10 @@ impl TaskSource for LevelSource {
     }
 
     fn cursor(&self) -> Cursor {
-        self.curriculum.cursor()
+        self.curriculum.cursor(KIND)
     }
 
     fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError> {
-        self.curriculum
-            .restore(cursor, "a generator with a curriculum by pass rate")
+        self.curriculum.restore(cursor, KIND)
     }
 }

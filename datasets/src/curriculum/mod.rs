@@ -18,15 +18,19 @@
 
 mod levels;
 mod problems;
+mod weights;
 
 use std::collections::{BTreeMap, HashMap};
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{DatasetError, expect_setting};
+use crate::error::DatasetError;
 use crate::seed::{derive_seed, rng};
+use crate::settings::expect_setting;
 use crate::source::{Cursor, TaskResult};
+
+use weights::WeightTree;
 
 pub use levels::LevelSource;
 pub use problems::ProblemSource;
@@ -157,11 +161,11 @@ fn scaled(evidence: Evidence, limit: u64) -> Evidence {
 /// What a curriculum has learned: with the number of draws, all that it needs to go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CurriculumState {
+struct CurriculumState {
     /// Items posed at least once: so many from the front of the order in which they are introduced.
-    pub introduced: u64,
+    introduced: u64,
     /// What is known, by item. An item without an entry was not judged yet.
-    pub evidence: BTreeMap<String, Evidence>,
+    evidence: BTreeMap<String, Evidence>,
 }
 
 /// Draws items by their estimated pass rates. The `i`-th draw is a function of the seed, of `i` and of the results
@@ -178,8 +182,10 @@ struct Curriculum {
     drawn: u64,
     introduced: usize,
     evidence: Vec<Evidence>,
-    /// By number; kept up to date with the evidence.
-    weights: Vec<f64>,
+    /// The weights of the items that were introduced and are not taken.
+    left: WeightTree,
+    /// Items that are not drawn for the moment.
+    taken: Vec<usize>,
 }
 
 impl Curriculum {
@@ -198,56 +204,63 @@ impl Curriculum {
             let is_new = numbers.insert(name.clone(), number).is_none();
             expect_setting(is_new, "a task's id", name, "an id that no other task has")?;
         }
-        let evidence = vec![Evidence::default(); names.len()];
-        let weights = vec![config.weight(Evidence::default()); names.len()];
         Ok(Self {
             config,
             seed,
+            evidence: vec![Evidence::default(); names.len()],
+            left: WeightTree::new(names.len()),
             names,
             numbers,
             order,
             drawn: 0,
             introduced: 0,
-            evidence,
-            weights,
+            taken: Vec::new(),
         })
     }
 
-    /// The next item among those that are not `taken`; when all are, among all.
-    fn draw(&mut self, taken: &mut [bool]) -> usize {
+    /// The next item among those that are not taken; when all are, among all.
+    fn draw(&mut self) -> usize {
         let mut rng = rng(derive_seed(self.seed, &[DRAW, self.drawn]));
         self.drawn += 1;
-        let introduced = &self.order[..self.introduced];
         let fresh = self.order.get(self.introduced).copied();
-        let any_left = introduced.iter().any(|&item| !taken[item]);
+        let any_left = self.left.present() > 0;
         if let Some(item) = fresh
             && (!any_left || rng.random_bool(self.config.fresh))
         {
             self.introduced += 1;
+            self.put_back(item);
             return item;
         }
         if !any_left {
-            taken.fill(false);
+            self.release();
         }
-        // In the order of their numbers, so that a sum does not depend on how items were introduced.
-        let known: Vec<usize> = match fresh {
-            None => (0..self.names.len()).collect(),
-            Some(_) => {
-                let mut known = introduced.to_vec();
-                known.sort_unstable();
-                known
-            }
-        };
-        let left = || known.iter().copied().filter(|&item| !taken[item]);
-        let total: f64 = left().map(|item| self.weights[item]).sum();
-        let mut place = rng.random::<f64>() * total;
-        for item in left() {
-            place -= self.weights[item];
-            if place < 0.0 {
-                return item;
-            }
+        let share = rng.random::<f64>();
+        self.left.at_share(share).expect("an item is left")
+    }
+
+    /// Keeps `item` from being drawn until [`Self::release`].
+    fn take(&mut self, item: usize) {
+        self.left.set(item, 0.0);
+        self.taken.push(item);
+    }
+
+    /// Lets all items be drawn again.
+    fn release(&mut self) {
+        for item in std::mem::take(&mut self.taken) {
+            self.put_back(item);
         }
-        left().next_back().expect("an item is left")
+    }
+
+    fn put_back(&mut self, item: usize) {
+        self.left.set(item, self.config.weight(self.evidence[item]));
+    }
+
+    /// Undoes all draws after the first `drawn`, by which `introduced` items had been introduced.
+    fn rewind(&mut self, drawn: u64, introduced: usize) {
+        for &item in &self.order[introduced..self.introduced] {
+            self.left.set(item, 0.0);
+        }
+        (self.drawn, self.introduced) = (drawn, introduced);
     }
 
     /// Learns results by item; results of one item are added up first.
@@ -260,7 +273,9 @@ impl Curriculum {
         }
         for (item, (passed, judged)) in sums {
             self.evidence[item].add(passed, judged, self.config.memory);
-            self.weights[item] = self.config.weight(self.evidence[item]);
+            if self.left.holds(item) {
+                self.put_back(item);
+            }
         }
     }
 
@@ -268,63 +283,51 @@ impl Curriculum {
         self.numbers.get(name).copied()
     }
 
-    fn cursor(&self) -> Cursor {
+    fn cursor(&self, kind: &str) -> Cursor {
         let known = self.names.iter().zip(&self.evidence);
         let evidence = known
             .filter(|(_, evidence)| evidence.judged_thousandths > 0)
             .map(|(name, evidence)| (name.clone(), *evidence))
             .collect();
-        Cursor {
-            curriculum: Some(CurriculumState {
-                introduced: self.introduced as u64,
-                evidence,
-            }),
-            ..Cursor::at(0, self.drawn)
-        }
+        Cursor::at(kind, 0, self.drawn).with_state(&CurriculumState {
+            introduced: self.introduced as u64,
+            evidence,
+        })
     }
 
-    fn restore(&mut self, cursor: &Cursor, source: &'static str) -> Result<(), DatasetError> {
-        let foreign = |reason: String| DatasetError::ForeignCursor {
-            source_kind: source,
-            reason,
-        };
-        let Cursor {
-            epoch,
-            index,
-            curriculum,
-            mixture,
-        } = cursor;
-        let state = curriculum.as_ref().ok_or_else(|| {
-            foreign("it holds no state of a curriculum, and this one has data.curriculum".into())
-        })?;
-        let len = self.names.len();
-        if *epoch != 0 || !mixture.is_empty() || state.introduced > len as u64 {
-            let reason = format!(
-                "epoch {epoch}, {} items posed and {} sources are not what a curriculum of {len} items leaves",
-                state.introduced,
-                mixture.len()
-            );
-            return Err(foreign(reason));
+    fn restore(&mut self, cursor: &Cursor, kind: &str) -> Result<(), DatasetError> {
+        cursor.expect_source(kind)?;
+        let state: CurriculumState = cursor.read_state()?;
+        let (epoch, len) = (cursor.epoch, self.names.len());
+        if epoch != 0 || state.introduced > len as u64 {
+            return Err(cursor.misfit(format_args!(
+                "epoch {epoch} and {} items posed are not what a curriculum of {len} items leaves",
+                state.introduced
+            )));
         }
         let mut evidence = vec![Evidence::default(); len];
         for (name, known) in &state.evidence {
-            let number = self
-                .number(name)
-                .ok_or_else(|| foreign(format!("{name:?} is no item of it")))?;
+            let number = self.number(name);
+            let number =
+                number.ok_or_else(|| cursor.misfit(format_args!("{name:?} is no item of it")))?;
             if known.passed_thousandths > known.judged_thousandths
                 || known.judged_thousandths > self.config.memory * THOUSAND
             {
-                return Err(foreign(format!(
+                return Err(cursor.misfit(format_args!(
                     "{name:?} passed {} of {} thousandths with memory = {}",
                     known.passed_thousandths, known.judged_thousandths, self.config.memory
                 )));
             }
             evidence[number] = *known;
         }
-        self.drawn = *index;
+        self.drawn = cursor.index;
         self.introduced = state.introduced as usize;
-        self.weights = evidence.iter().map(|e| self.config.weight(*e)).collect();
         self.evidence = evidence;
+        self.taken.clear();
+        self.left = WeightTree::new(len);
+        for place in 0..self.introduced {
+            self.put_back(self.order[place]);
+        }
         Ok(())
     }
 }

@@ -1,16 +1,21 @@
 //! A curriculum over the problems of a file.
 
+use std::sync::Arc;
+
 use super::{Curriculum, PassRateConfig};
 use crate::error::DatasetError;
-use crate::jsonl::shuffled;
+use crate::seed::shuffled;
 use crate::source::{Cursor, TaskResult, TaskSource};
 use crate::task::Task;
+
+/// What cursors of a [`ProblemSource`] say they are of.
+const KIND: &str = "a file with a curriculum";
 
 /// A fixed set of tasks, drawn by their estimated pass rates instead of in epochs. A batch has no task twice unless it is
 /// larger than the set. Tasks are introduced in a seeded order.
 #[derive(Clone, Debug)]
 pub struct ProblemSource {
-    tasks: Vec<Task>,
+    tasks: Arc<[Task]>,
     curriculum: Curriculum,
 }
 
@@ -19,7 +24,12 @@ impl ProblemSource {
     ///
     /// # Errors
     /// [`DatasetError::InvalidSetting`] if there is no task, two have one id, or a setting is out of range.
-    pub fn new(tasks: Vec<Task>, config: &PassRateConfig, seed: u64) -> Result<Self, DatasetError> {
+    pub fn new(
+        tasks: impl Into<Arc<[Task]>>,
+        config: &PassRateConfig,
+        seed: u64,
+    ) -> Result<Self, DatasetError> {
+        let tasks = tasks.into();
         let names = tasks.iter().map(|task| task.id.clone()).collect();
         let order = shuffled(tasks.len(), seed, 0);
         let curriculum = Curriculum::new(config.clone(), seed, names, order)?;
@@ -29,13 +39,13 @@ impl ProblemSource {
 
 impl TaskSource for ProblemSource {
     fn next_batch(&mut self, count: usize, _progress: f64) -> Result<Vec<Task>, DatasetError> {
-        let mut taken = vec![false; self.tasks.len()];
         let mut batch = Vec::with_capacity(count);
         for _ in 0..count {
-            let item = self.curriculum.draw(&mut taken);
-            taken[item] = true;
+            let item = self.curriculum.draw();
+            self.curriculum.take(item);
             batch.push(self.tasks[item].clone());
         }
+        self.curriculum.release();
         Ok(batch)
     }
 
@@ -48,10 +58,10 @@ impl TaskSource for ProblemSource {
     }
 
     fn cursor(&self) -> Cursor {
-        self.curriculum.cursor()
+        self.curriculum.cursor(KIND)
     }
 
     fn restore(&mut self, cursor: &Cursor) -> Result<(), DatasetError> {
-        self.curriculum.restore(cursor, "a file with a curriculum")
+        self.curriculum.restore(cursor, KIND)
     }
 }

@@ -278,19 +278,18 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let posed = larger.cursor();
     larger.observe(&[result("p8", 1, 2)]);
     let mut unknown = larger.cursor();
-    unknown.curriculum.as_mut().unwrap().introduced = 5;
+    unknown.state["introduced"] = 5.into();
     let mut too_much = before.clone();
-    let most = Evidence {
-        passed_thousandths: 1,
-        judged_thousandths: 33_000,
-    };
-    let evidence = &mut too_much.curriculum.as_mut().unwrap().evidence;
-    evidence.insert("p0".to_owned(), most);
+    too_much.state["evidence"]["p0"] =
+        serde_json::json!({"passed_thousandths": 1, "judged_thousandths": 33_000});
     for (cursor, reason) in [
         (posed, "9 items posed"),
         (unknown, "\"p8\" is no item of it"),
         (too_much, "memory = 32"),
-        (Cursor::at(0, 3), "no state of a curriculum"),
+        (
+            Cursor::at("a file", 0, 3),
+            "one in a file, which is no place in a file with a curriculum",
+        ),
     ] {
         let error = source.restore(&cursor).unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
@@ -299,7 +298,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let mut plain = crate::JsonlSource::new(batch, 1).unwrap();
     let error = plain.restore(&before).unwrap_err().to_string();
     assert!(
-        error.contains("a file: it holds the state of a curriculum"),
+        error.contains("one in a file with a curriculum, which is no place in a file"),
         "{error}"
     );
 }
@@ -367,4 +366,82 @@ fn bad_settings_are_named() {
             .starts_with("the number of levels of chain-sum is 1"),
         "{error}"
     );
+}
+
+/// The draws of a curriculum by adding up all weights at each, as its formulas say.
+struct Straightforward {
+    config: PassRateConfig,
+    seed: u64,
+    order: Vec<usize>,
+    drawn: u64,
+    introduced: usize,
+    evidence: Vec<Evidence>,
+}
+
+impl Straightforward {
+    fn draw(&mut self, taken: &mut [bool]) -> usize {
+        let mut rng = rng(derive_seed(self.seed, &[DRAW, self.drawn]));
+        self.drawn += 1;
+        let fresh = self.order.get(self.introduced).copied();
+        let mut known = self.order[..self.introduced].to_vec();
+        known.sort_unstable();
+        let any_left = known.iter().any(|&item| !taken[item]);
+        if let Some(item) = fresh
+            && (!any_left || rng.random_bool(self.config.fresh))
+        {
+            self.introduced += 1;
+            return item;
+        }
+        if !any_left {
+            taken.fill(false);
+        }
+        let left = || known.iter().copied().filter(|&item| !taken[item]);
+        let weight = |item: usize| self.config.weight(self.evidence[item]);
+        let total: f64 = left().map(weight).sum();
+        let mut place = rng.random::<f64>() * total;
+        for item in left() {
+            place -= weight(item);
+            if place < 0.0 {
+                return item;
+            }
+        }
+        left().next_back().unwrap()
+    }
+}
+
+#[test]
+fn the_tree_draws_what_adding_up_draws() {
+    for (count, batch, fresh) in [(3, 7, 1.0), (40, 16, 0.3), (300, 32, 0.7), (1_000, 64, 0.9)] {
+        let config = PassRateConfig {
+            fresh,
+            ..Default::default()
+        };
+        let mut source = problems(count, config.clone());
+        let mut slow = Straightforward {
+            seed: 5,
+            order: crate::seed::shuffled(count, 5, 0),
+            config,
+            drawn: 0,
+            introduced: 0,
+            evidence: vec![Evidence::default(); count],
+        };
+        for round in 0..100 {
+            let mut taken = vec![false; count];
+            let expected: Vec<String> = (0..batch)
+                .map(|_| {
+                    let item = slow.draw(&mut taken);
+                    taken[item] = true;
+                    format!("p{item}")
+                })
+                .collect();
+            let drawn = source.next_batch(batch, 0.0).unwrap();
+            assert_eq!(ids(&drawn), expected, "{count}, round {round}");
+            for result in results(&drawn) {
+                let item: usize = result.id[1..].parse().unwrap();
+                let (passed, judged) = (result.passed as u64, result.judged as u64);
+                slow.evidence[item].add(passed, judged, slow.config.memory);
+                source.observe(&[result]);
+            }
+        }
+    }
 }

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Problem, check_range, default_heldout_fraction};
-use crate::error::{DatasetError, expect_setting};
-use crate::split::check_fraction;
+use crate::error::DatasetError;
+use crate::settings::check_fraction;
+use crate::settings::expect_setting;
 use crate::task::Prompt;
 
 /// The numbers that both operands are drawn from, evenly.

@@ -11,7 +11,8 @@ use super::{
     Problem, TraceMix, check_range, default_heldout_fraction, draw_in_split, level_or_any, traces,
 };
 use crate::error::DatasetError;
-use crate::split::{Split, check_fraction};
+use crate::settings::check_fraction;
+use crate::split::Split;
 use crate::task::Prompt;
 
 /// Settings of [`ChainSum`].

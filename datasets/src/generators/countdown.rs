@@ -7,11 +7,13 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::arithmetic::operate;
 use super::{
     Problem, TraceMix, check_range, default_heldout_fraction, draw_in_split, level_or_any, search,
 };
 use crate::error::DatasetError;
-use crate::split::{Split, check_fraction};
+use crate::settings::check_fraction;
+use crate::split::Split;
 use crate::task::Prompt;
 
 /// Settings of [`Countdown`]. By default 3 or 4 numbers below 100 make a target of two digits.
@@ -190,17 +192,6 @@ fn combine(rng: &mut ChaCha8Rng, numbers: &[u32]) -> Option<Term> {
         terms.push(Term { value, text });
     }
     terms.pop()
-}
-
-/// One of the four operations on two numbers; no value where it leads below 1 or to a fraction.
-pub(super) fn operate(rng: &mut ChaCha8Rng, left: u32, right: u32) -> (char, Option<u32>) {
-    let (sign, value) = match rng.random_range(0..4) {
-        0 => ('+', left.checked_add(right)),
-        1 => ('-', left.checked_sub(right)),
-        2 => ('*', left.checked_mul(right)),
-        _ => ('/', left.is_multiple_of(right).then(|| left / right)),
-    };
-    (sign, value.filter(|value| *value > 0))
 }
 
 fn question(numbers: &[u32], target: u32) -> String {

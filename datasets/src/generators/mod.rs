@@ -1,10 +1,12 @@
 //! Problems made on the spot: endless, checkable, of a known difficulty.
 
 mod addition;
+mod arithmetic;
 mod chain_sum;
 mod countdown;
 mod program;
 mod search;
+mod source;
 mod traces;
 
 use std::collections::HashSet;
@@ -14,8 +16,9 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{DatasetError, expect_setting};
+use crate::error::DatasetError;
 use crate::seed::{derive_seed, rng};
+use crate::settings::expect_setting;
 use crate::split::Split;
 use crate::task::{Demonstration, Prompt, Task};
 
@@ -23,6 +26,7 @@ pub use addition::{Addition, AdditionConfig, OperandRange};
 pub use chain_sum::{ChainSum, ChainSumConfig};
 pub use countdown::{Countdown, CountdownConfig};
 pub use program::{Program, ProgramConfig, ProgramOperations, ProgramStyle};
+pub use source::GeneratorSource;
 pub use traces::TraceMix;
 
 /// Draws after which a generator gives up looking for a problem on one side of the split. With one

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Problem, TraceMix, check_range, default_heldout_fraction, level_or_any};
-use crate::error::{DatasetError, expect_setting};
-use crate::split::{Split, check_fraction};
+use crate::error::DatasetError;
+use crate::settings::check_fraction;
+use crate::settings::expect_setting;
+use crate::split::Split;
 use crate::task::Prompt;
 
 /// How a task is posed.
@@ -153,9 +155,12 @@ impl Step {
     /// than anything else.
     fn expression(self, inner: (String, Binding), care: bool) -> (String, Binding) {
         let (text, binding) = inner;
-        let within = |needed: Binding| match care && binding < needed {
-            true => format!("({text})"),
-            false => text.clone(),
+        let within = |needed: Binding| {
+            if care && binding < needed {
+                format!("({text})")
+            } else {
+                text.clone()
+            }
         };
         match self {
             Self::Add(n) => (format!("{}+{n}", within(Binding::Sum)), Binding::Sum),
@@ -296,9 +301,12 @@ impl Program {
         })?;
         let written: Vec<Step> = steps
             .iter()
-            .map(|step| match rng.random_bool(mix.slip) {
-                true => step.slipped(),
-                false => *step,
+            .map(|step| {
+                if rng.random_bool(mix.slip) {
+                    step.slipped()
+                } else {
+                    *step
+                }
             })
             .collect();
         let mut completion = expression(&written, rng.random_bool(mix.think));

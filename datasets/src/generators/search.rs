@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::TraceMix;
-use super::countdown::operate;
+use super::arithmetic::operate;
 
 /// Attempts after which a search gives up.
 const MAX_ATTEMPTS: usize = 4;
@@ -68,15 +68,17 @@ fn try_attempt(rng: &mut ChaCha8Rng, numbers: &[u32], slip: f64) -> Option<Attem
         let (sign, value) = operate(rng, left, right);
         let mut value = value?;
         if rng.random_bool(slip) {
-            value = match value > 1 && rng.random_bool(0.5) {
-                true => value - 1,
-                false => value + 1,
+            value = if value > 1 && rng.random_bool(0.5) {
+                value - 1
+            } else {
+                value + 1
             };
         }
         steps.push(format!("{left}{sign}{right}={value}"));
-        let text = match terms.is_empty() {
-            true => format!("{left_text}{sign}{right_text}"),
-            false => format!("({left_text}{sign}{right_text})"),
+        let text = if terms.is_empty() {
+            format!("{left_text}{sign}{right_text}")
+        } else {
+            format!("({left_text}{sign}{right_text})")
         };
         terms.push((value, text));
     }

@@ -6,7 +6,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{DatasetError, expect_setting};
+use crate::error::DatasetError;
+use crate::settings::expect_setting;
 
 /// How often demonstrations think, slip, guess wildly or lose their tags.
 ///

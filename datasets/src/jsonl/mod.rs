@@ -9,5 +9,5 @@ mod records;
 mod source;
 
 pub use examples::read_examples;
-pub use records::{AnswerFormat, JsonlConfig, PromptStyle, read_tasks};
-pub use source::{JsonlSource, shuffled};
+pub use records::{AnswerFormat, JsonlConfig, read_tasks};
+pub use source::JsonlSource;

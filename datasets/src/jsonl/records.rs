@@ -7,22 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
 use super::lines::{Row, kind, read};
-use crate::error::{DatasetError, expect_setting};
-use crate::task::{Demonstration, Message, Prompt, Role, Task};
+use crate::error::DatasetError;
+use crate::settings::expect_setting;
+use crate::task::{Demonstration, Message, Prompt, PromptStyle, Role, Task};
 
 /// Integers from here on are not all exact as floating-point numbers: 2⁵³.
 const FIRST_INEXACT: f64 = 9_007_199_254_740_992.0;
-
-/// What kind of prompt a string becomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PromptStyle {
-    /// A user message ([`Prompt::Chat`]). The field may hold a list of messages as well.
-    #[default]
-    Chat,
-    /// Raw text ([`Prompt::Text`]).
-    Text,
-}
 
 /// Where the answer stands in the answer field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,12 +14,16 @@ mod tests_of;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dunwu_sandbox::python::install::{self, Stage};
 use dunwu_sandbox::python::{CaseOutcome, TestRequest, Verdict};
 use dunwu_sandbox::{Execution, Limits, Program, Sandbox, SandboxError};
 use serde::{Deserialize, Serialize};
 
-use crate::reward::{Reward, RewardError, Sample, Score};
-use crate::rubric::RubricError;
+use crate::attempt::Attempt;
+use crate::error::{Fault, PrepareError, RewardError};
+use crate::option::OptionError;
+use crate::reward::{Preparation, Reward, Score, Verdict as RewardVerdict};
+use crate::sample::Sample;
 
 pub use extract::{CodeExtraction, extract_code};
 pub use tests_of::{StdioCase, Tests, TestsError, same_output, tests_of};
@@ -114,12 +118,17 @@ pub(crate) struct SharedSandbox(Mutex<Option<Arc<Sandbox>>>);
 impl SharedSandbox {
     fn get(&self) -> Result<Arc<Sandbox>, SandboxError> {
         let mut sandbox = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*sandbox {
-            Some(sandbox) => Ok(Arc::clone(sandbox)),
-            None => Ok(Arc::clone(
-                sandbox.insert(Arc::new(Sandbox::for_all_cores()?)),
-            )),
+        if let Some(sandbox) = &*sandbox {
+            return Ok(Arc::clone(sandbox));
         }
+        // To make the runtime takes longer than any verdict may: that is for `prepare`.
+        if !install::is_installed() {
+            return Err(SandboxError::Install {
+                reason: "the Python runtime has not been made; hint: call Rubric::prepare before judging, or run `dunwu sandbox install`".to_owned(),
+            });
+        }
+        let started = sandbox.insert(Arc::new(Sandbox::for_all_cores()?));
+        Ok(Arc::clone(started))
     }
 }
 
@@ -143,15 +152,10 @@ impl Code {
     /// The judge that `config` describes, with a sandbox of its own.
     ///
     /// # Errors
-    /// [`RubricError::InvalidOption`] naming the option.
-    pub fn from_config(config: &CodeConfig) -> Result<Self, RubricError> {
+    /// [`OptionError::Invalid`] naming the option.
+    pub fn from_config(config: &CodeConfig) -> Result<Self, OptionError> {
         let invalid = |option: &'static str, value: String, expected: &str| {
-            Err(RubricError::InvalidOption {
-                component: config.name.clone(),
-                option,
-                value,
-                expected: expected.to_owned(),
-            })
+            Err(OptionError::invalid(&config.name, option, value, expected))
         };
         for (option, value) in [("correct", config.correct), ("wrong", config.wrong)] {
             if !value.is_finite() {
@@ -329,16 +333,21 @@ impl Reward for Code {
     }
 
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {
-        Ok(self.score_in_parts(sample)?.map(|score| score.value))
+        let said = self.score_in_parts(sample, &Attempt::unlimited())?;
+        Ok(said.map(|score| score.value))
     }
 
-    fn score_in_parts(&self, sample: &Sample) -> Result<Option<Score>, RewardError> {
-        let failed = |reason: String| RewardError::Judge {
-            task: sample.task.id.clone(),
-            name: self.config.name.clone(),
-            reason,
+    fn score_in_parts(&self, sample: &Sample, attempt: &Attempt) -> RewardVerdict {
+        let failed = |fault: Fault, reason: String| {
+            RewardError::of(fault, sample, &self.config.name, reason)
         };
-        let Some(tests) = tests_of(sample.task).map_err(|error| failed(error.to_string()))? else {
+        if attempt.is_over() {
+            let reason = "nobody waits for the verdict any more";
+            return Err(failed(Fault::Host, reason.to_owned()));
+        }
+        let tests = tests_of(sample.task);
+        let tests = tests.map_err(|error| failed(Fault::Task, error.to_string()))?;
+        let Some(tests) = tests else {
             return Ok(None);
         };
         let program = extract_code(sample.completion, self.config.extraction, sample.truncated);
@@ -353,10 +362,10 @@ impl Reward for Code {
         let program = tests.complete(sample.task, &program, self.config.extraction);
         let verdict = self
             .verify(&program, &tests)
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(|error| failed(Fault::Host, error.to_string()))?;
         if verdict.unverified > 0 && self.config.unverified == Unverified::Error {
             let reason = verdict.reason.unwrap_or_default();
-            return Err(failed(format!("unverified: {reason}")));
+            return Err(failed(Fault::Completion, format!("unverified: {reason}")));
         }
         let count = |number: usize| number as f64;
         Ok(Some(Score {
@@ -369,6 +378,20 @@ impl Reward for Code {
             ],
             note: verdict.reason,
         }))
+    }
+
+    fn prepare(&self, report: &mut dyn FnMut(Preparation)) -> Result<(), PrepareError> {
+        let stages = Stage::ALL;
+        let mut said = |stage: Stage| {
+            let step = stages.iter().position(|other| *other == stage);
+            report(Preparation::new(
+                stage.to_string(),
+                step.unwrap_or(0),
+                stages.len(),
+            ));
+        };
+        dunwu_sandbox::python::prepare(&mut said)
+            .map_err(|error| PrepareError::new(&self.config.name, error.to_string()))
     }
 
     fn typical_scores(&self) -> [f64; 2] {

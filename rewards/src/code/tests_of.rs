@@ -328,12 +328,8 @@ mod tests {
     use dunwu_datasets::Prompt;
 
     fn task(columns: &str) -> Task {
-        Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("Write it.".to_owned()),
-            answer: String::new(),
-            columns: serde_json::from_str(columns).unwrap(),
-        }
+        Task::new("t", Prompt::Text("Write it.".to_owned()), "")
+            .with_columns(serde_json::from_str(columns).unwrap())
     }
 
     #[test]

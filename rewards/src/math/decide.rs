@@ -492,7 +492,7 @@ fn written_bits(expression: &Expression) -> u64 {
 
 /// The expression with (1 + √5)/2 for φ.
 fn with_golden_ratio(expression: &Expression) -> Expression {
-    substitute(expression, "phi", &|| {
+    expression.substitute("phi", &|| {
         let root = Expression::Call(
             Function::Root,
             vec![Expression::integer(2), Expression::integer(5)],
@@ -500,17 +500,4 @@ fn with_golden_ratio(expression: &Expression) -> Expression {
         let sum = Expression::Sum(vec![Expression::integer(1), root]);
         Expression::Quotient(Box::new(sum), Box::new(Expression::integer(2)))
     })
-}
-
-/// The expression with another for a free variable.
-pub(super) fn substitute(
-    expression: &Expression,
-    name: &str,
-    by: &dyn Fn() -> Expression,
-) -> Expression {
-    match expression {
-        Expression::Symbol(symbol) if symbol == name => by(),
-        Expression::Bound { variable, .. } if variable == name => expression.clone(),
-        other => other.map_parts(&|part| substitute(part, name, by)),
-    }
 }

@@ -417,6 +417,15 @@ impl Expression {
         }
     }
 
+    /// The expression with what `replacement` makes for each free occurrence of the variable `name`.
+    pub(crate) fn substitute(&self, name: &str, replacement: &dyn Fn() -> Expression) -> Self {
+        match self {
+            Self::Symbol(symbol) if symbol == name => replacement(),
+            Self::Bound { variable, .. } if variable == name => self.clone(),
+            other => other.map_parts(&|part| part.substitute(name, replacement)),
+        }
+    }
+
     /// Whether `test` holds for this or any part of it.
     pub fn any(&self, test: &dyn Fn(&Expression) -> bool) -> bool {
         if test(self) {

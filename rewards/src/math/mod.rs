@@ -48,6 +48,7 @@ mod tests;
 mod text;
 mod token;
 mod units;
+mod vocabulary;
 
 use std::borrow::Cow;
 

@@ -13,7 +13,6 @@ use num_rational::{BigRational, Rational64};
 use num_traits::{CheckedAdd, One, Pow, Signed, Zero};
 
 use super::budget::{Budget, Doubt};
-use super::decide::substitute;
 use super::exact::{Scope, add, exact, multiply};
 use super::expression::{Binder, Constant, Expression, Function};
 
@@ -480,7 +479,7 @@ impl<'a> Normalizer<'a> {
         self.renamed += 1;
         let fresh = format!("#{}", self.renamed);
         self.budget.spend(100)?;
-        let body = substitute(body, variable, &|| Expression::Symbol(fresh.clone()));
+        let body = body.substitute(variable, &|| Expression::Symbol(fresh.clone()));
         let mut parts: Vec<Expression> = Vec::new();
         parts.extend(lower.cloned());
         parts.extend(upper.cloned());

@@ -514,8 +514,8 @@ fn words_of_prose(text: &str) -> usize {
             .take_while(|byte| byte.is_ascii_alphabetic())
             .count();
         let word = if run >= 2 { &text[at..at + run] } else { "" };
-        let counts = run >= 3 || super::parse::is_english(word);
-        count += usize::from(counts && super::parse::function_named(word).is_none());
+        let counts = run >= 3 || super::vocabulary::is_english(word);
+        count += usize::from(counts && super::vocabulary::function_named(word).is_none());
         at += run.max(1);
     }
     count

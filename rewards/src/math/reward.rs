@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Form, MathOptions, PercentPolicy, Tolerance, Verdict, answer_in, judge};
+use crate::error::{Fault, RewardError};
 use crate::extract::Extraction;
-use crate::reward::{Reward, RewardError, Sample};
-use crate::rubric::RubricError;
+use crate::option::{OptionError, check_finite};
+use crate::reward::Reward;
+use crate::sample::Sample;
 use crate::vote::Answers;
 
 /// What becomes of an answer about which nothing can be said.
@@ -82,9 +84,9 @@ impl Math {
     /// The judge that `config` describes.
     ///
     /// # Errors
-    /// [`RubricError::InvalidOption`] for scores that are not finite, an empty `extraction`, or a tolerance that is negative,
+    /// [`OptionError::Invalid`] for scores that are not finite, an empty `extraction`, or a tolerance that is negative,
     /// not finite or of more than 300 decimals.
-    pub fn from_config(config: &MathConfig) -> Result<Self, RubricError> {
+    pub fn from_config(config: &MathConfig) -> Result<Self, OptionError> {
         let MathConfig {
             name,
             weight: _,
@@ -98,17 +100,11 @@ impl Math {
             wrong,
         } = config.clone();
         let name = name.unwrap_or_else(|| "math".to_owned());
-        let invalid = |option, value: String, expected: &str| RubricError::InvalidOption {
-            component: name.clone(),
-            option,
-            value,
-            expected: expected.to_owned(),
+        let invalid = |option, value: String, expected: &str| {
+            OptionError::invalid(&name, option, value, expected)
         };
-        for (option, value) in [("correct", correct), ("wrong", wrong)] {
-            if !value.is_finite() {
-                return Err(invalid(option, value.to_string(), "a finite number"));
-            }
-        }
+        check_finite(&name, "correct", correct)?;
+        check_finite(&name, "wrong", wrong)?;
         if extraction.is_empty() {
             return Err(invalid("extraction", "[]".to_owned(), "at least one"));
         }
@@ -148,6 +144,21 @@ impl Math {
     }
 }
 
+impl Math {
+    /// Whose doing an undecided comparison with `gold` is: the task's if `gold` is not even known to equal itself.
+    fn fault_of(&self, gold: &str) -> Fault {
+        let options = MathOptions {
+            form: Form::Answer,
+            ..self.options.clone()
+        };
+        if judge(gold, gold, &options).verdict == Verdict::Equal {
+            Fault::Completion
+        } else {
+            Fault::Task
+        }
+    }
+}
+
 impl Reward for Math {
     fn name(&self) -> &str {
         &self.name
@@ -172,11 +183,11 @@ impl Reward for Math {
             (Verdict::Different, _) | (Verdict::Undecided { .. }, Undecided::Wrong) => {
                 Ok(Some(self.wrong))
             }
-            (Verdict::Undecided { why }, Undecided::Exclude) => Err(RewardError::Undecided {
-                task: sample.task.id.clone(),
-                name: self.name.clone(),
-                reason: why.to_string(),
-            }),
+            (Verdict::Undecided { why }, Undecided::Exclude) => {
+                let fault = self.fault_of(&sample.task.answer);
+                let reason = why.to_string();
+                Err(RewardError::undecided(fault, sample, &self.name, reason))
+            }
         }
     }
 
@@ -218,12 +229,7 @@ mod tests {
         completion: &str,
         truncated: bool,
     ) -> Result<Option<f64>, RewardError> {
-        let task = Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: answer.to_owned(),
-            columns: Default::default(),
-        };
+        let task = Task::new("t", Prompt::Text("?".to_owned()), answer);
         let sample = Sample {
             task: &task,
             completion,
@@ -245,6 +251,7 @@ mod tests {
         assert_eq!(value(" ", "it is 12", false), None);
         let error = score(&config, "5", r"\boxed{5^{5^{5^5}}}", false).unwrap_err();
         assert!(error.is_undecided(), "{error}");
+        assert_eq!(error.fault(), Fault::Completion);
         let wrong = MathConfig {
             undecided: Undecided::Wrong,
             wrong: -1.0,

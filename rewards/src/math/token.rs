@@ -381,7 +381,7 @@ impl<'a> Lexer<'a> {
             let letters = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic());
             match letters {
                 true if word.len() == 1 => self.push(Token::Word(word.to_owned())),
-                true if super::parse::function_named(word).is_some() => {
+                true if super::vocabulary::function_named(word).is_some() => {
                     self.push(Token::Command(word.to_owned()));
                 }
                 _ => self.words(content)?,
@@ -531,5 +531,5 @@ fn is_known_command(name: &str) -> bool {
             || TEXTS.contains(&name)
             || FONTS.contains(&name)
             || ["begin", "end", "mathbb"].contains(&name)
-            || super::parse::is_known_command(name))
+            || super::vocabulary::is_known_command(name))
 }

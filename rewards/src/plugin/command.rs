@@ -5,13 +5,16 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, check_seconds, failed, invalid, shared, wire};
-use crate::reward::{Reward, RewardError, Sample, Score};
-use crate::rubric::RubricError;
+use super::{Answer, OVER, alone, check_seconds, shared, wire};
+use crate::attempt::Attempt;
+use crate::error::RewardError;
+use crate::option::{OptionError, default_weight};
+use crate::reward::{Reward, Score, Verdict};
+use crate::sample::Sample;
 
 /// Settings of [`CommandReward`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +25,7 @@ pub struct CommandConfig {
     /// The program and its arguments, such as `["python3", "judge.py"]`.
     pub command: Vec<String>,
     /// Factor in the rubric's weighted sum. Default: 1.
-    #[serde(default = "one")]
+    #[serde(default = "default_weight")]
     pub weight: f64,
     /// Time for a batch, in seconds. A process that takes longer is ended and started anew.
     /// Default: 30.
@@ -30,9 +33,8 @@ pub struct CommandConfig {
     pub timeout_s: f64,
 }
 
-fn one() -> f64 {
-    1.0
-}
+/// How often it is asked whether anybody still waits.
+const GLANCE: Duration = Duration::from_millis(50);
 
 fn timeout_s() -> f64 {
     30.0
@@ -70,12 +72,17 @@ impl CommandReward {
     /// The judge that `config` describes. Nothing is started yet.
     ///
     /// # Errors
-    /// [`RubricError::InvalidOption`] naming the option.
-    pub fn from_config(config: &CommandConfig) -> Result<Self, RubricError> {
+    /// [`OptionError::Invalid`] naming the option.
+    pub fn from_config(config: &CommandConfig) -> Result<Self, OptionError> {
         check_seconds(&config.name, "timeout_s", config.timeout_s)?;
         if config.command.first().is_none_or(String::is_empty) {
             let expected = "a program and its arguments";
-            return Err(invalid(&config.name, "command", "[]".to_owned(), expected));
+            return Err(OptionError::invalid(
+                &config.name,
+                "command",
+                "[]".to_owned(),
+                expected,
+            ));
         }
         Ok(Self {
             config: config.clone(),
@@ -83,12 +90,15 @@ impl CommandReward {
         })
     }
 
-    fn scores(&self, samples: &[Sample]) -> Result<Vec<Score>, String> {
+    fn scores(&self, samples: &[Sample], attempt: &Attempt) -> Result<Vec<Score>, String> {
         let message = serde_json::json!({ "samples": wire(samples) }).to_string();
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reason = String::new();
         for _ in 0..2 {
-            match self.ask(&mut running, &message, samples.len()) {
+            if attempt.is_over() {
+                return Err(OVER.to_owned());
+            }
+            match self.ask(&mut running, &message, samples.len(), attempt) {
                 Ok(scores) => return Ok(scores),
                 Err(Failure::Final(reason)) => return Err(reason),
                 Err(Failure::Ended(why)) => {
@@ -105,6 +115,7 @@ impl CommandReward {
         running: &mut Option<Running>,
         message: &str,
         count: usize,
+        attempt: &Attempt,
     ) -> Result<Vec<Score>, Failure> {
         if running.is_none() {
             *running = Some(self.start().map_err(Failure::Final)?);
@@ -114,18 +125,12 @@ impl CommandReward {
         if written.is_err() {
             return Err(Failure::Ended(self.ended(process)));
         }
-        let timeout = Duration::from_secs_f64(self.config.timeout_s);
-        let line = match process.lines.recv_timeout(timeout) {
+        let line = match self.line(process, attempt) {
             Ok(line) => line,
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(Failure::Ended(self.ended(process)));
-            }
-            Err(RecvTimeoutError::Timeout) => {
+            Err(Failure::Ended(_)) => return Err(Failure::Ended(self.ended(process))),
+            Err(late) => {
                 *running = None;
-                let seconds = self.config.timeout_s;
-                return Err(Failure::Final(format!(
-                    "no answer in {seconds} s; it was ended"
-                )));
+                return Err(late);
             }
         };
         let answer: Result<Answer, _> = serde_json::from_str(&line);
@@ -137,6 +142,28 @@ impl CommandReward {
             *running = None;
             Failure::Final(reason)
         })
+    }
+
+    /// The next line, unless the time is up or nobody waits for it any more.
+    fn line(&self, process: &Running, attempt: &Attempt) -> Result<String, Failure> {
+        let limit = Duration::from_secs_f64(self.config.timeout_s);
+        let begin = Instant::now();
+        loop {
+            let left = limit.saturating_sub(begin.elapsed());
+            match process.lines.recv_timeout(left.min(GLANCE)) {
+                Ok(line) => return Ok(line),
+                Err(RecvTimeoutError::Disconnected) => return Err(Failure::Ended(String::new())),
+                Err(RecvTimeoutError::Timeout) if left <= GLANCE => {
+                    let seconds = self.config.timeout_s;
+                    let reason = format!("no answer in {seconds} s; it was ended");
+                    return Err(Failure::Final(reason));
+                }
+                Err(RecvTimeoutError::Timeout) if attempt.is_over() => {
+                    return Err(Failure::Final(format!("{OVER}; it was ended")));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
     }
 
     fn ended(&self, process: &mut Running) -> String {
@@ -180,17 +207,16 @@ impl Reward for CommandReward {
     }
 
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {
-        Ok(self.score_in_parts(sample)?.map(|score| score.value))
+        let said = self.score_in_parts(sample, &Attempt::unlimited())?;
+        Ok(said.map(|score| score.value))
     }
 
-    fn score_in_parts(&self, sample: &Sample) -> Result<Option<Score>, RewardError> {
-        let scores = self.scores(std::slice::from_ref(sample));
-        let mut scores = scores.map_err(|reason| failed(sample, &self.config.name, &reason))?;
-        Ok(scores.pop())
+    fn score_in_parts(&self, sample: &Sample, attempt: &Attempt) -> Verdict {
+        alone(self, sample, attempt)
     }
 
-    fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
-        shared(samples, &self.config.name, self.scores(samples))
+    fn score_batch(&self, samples: &[Sample], attempt: &Attempt) -> Vec<Verdict> {
+        shared(samples, &self.config.name, self.scores(samples, attempt))
     }
 
     fn takes_batches(&self) -> bool {

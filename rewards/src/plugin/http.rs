@@ -5,9 +5,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use ureq::Agent;
 
-use super::{Answer, check_seconds, failed, invalid, shared, wire};
-use crate::reward::{Reward, RewardError, Sample, Score};
-use crate::rubric::RubricError;
+use super::{Answer, OVER, alone, check_seconds, shared, wire};
+use crate::attempt::Attempt;
+use crate::error::RewardError;
+use crate::option::{OptionError, default_weight};
+use crate::reward::{Reward, Score, Verdict};
+use crate::sample::Sample;
 
 /// An answer longer than this is none, in bytes.
 const ANSWER_BYTES: u64 = 64 << 20;
@@ -24,7 +27,7 @@ pub struct HttpConfig {
     /// Where to post, such as `http://localhost:8000/score`.
     pub url: String,
     /// Factor in the rubric's weighted sum. Default: 1.
-    #[serde(default = "one")]
+    #[serde(default = "default_weight")]
     pub weight: f64,
     /// Time for one try, in seconds. Default: 30.
     #[serde(default = "timeout_s")]
@@ -37,10 +40,6 @@ pub struct HttpConfig {
     /// Default: 0.5.
     #[serde(default = "backoff_s")]
     pub backoff_s: f64,
-}
-
-fn one() -> f64 {
-    1.0
 }
 
 fn timeout_s() -> f64 {
@@ -71,8 +70,8 @@ impl HttpReward {
     /// The judge that `config` describes. Nothing is asked yet.
     ///
     /// # Errors
-    /// [`RubricError::InvalidOption`] naming the option.
-    pub fn from_config(config: &HttpConfig) -> Result<Self, RubricError> {
+    /// [`OptionError::Invalid`] naming the option.
+    pub fn from_config(config: &HttpConfig) -> Result<Self, OptionError> {
         check_seconds(&config.name, "timeout_s", config.timeout_s)?;
         check_seconds(&config.name, "backoff_s", config.backoff_s)?;
         if !["http://", "https://"]
@@ -80,10 +79,14 @@ impl HttpReward {
             .any(|scheme| config.url.starts_with(scheme))
         {
             let expected = "an address that begins with http:// or https://";
-            return Err(invalid(&config.name, "url", config.url.clone(), expected));
+            return Err(OptionError::invalid(
+                &config.name,
+                "url",
+                config.url.clone(),
+                expected,
+            ));
         }
         let agent = Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs_f64(config.timeout_s)))
             .http_status_as_error(false)
             .build()
             .into();
@@ -93,15 +96,18 @@ impl HttpReward {
         })
     }
 
-    fn scores(&self, samples: &[Sample]) -> Result<Vec<Score>, String> {
+    fn scores(&self, samples: &[Sample], attempt: &Attempt) -> Result<Vec<Score>, String> {
         let message = serde_json::json!({ "samples": wire(samples) }).to_string();
         let mut wait = Duration::from_secs_f64(self.config.backoff_s);
         let tries = self.config.retries + 1;
-        for attempt in 1..=tries {
-            match self.ask(&message, samples.len()) {
+        for number in 1..=tries {
+            if attempt.is_over() {
+                return Err(format!("{}: {OVER}", self.config.url));
+            }
+            match self.ask(&message, samples.len(), attempt) {
                 Ok(scores) => return Ok(scores),
-                Err(Failure::Passing(_)) if attempt < tries => {
-                    std::thread::sleep(wait.min(LONGEST_BACKOFF));
+                Err(Failure::Passing(_)) if number < tries => {
+                    std::thread::sleep(attempt.at_most(wait.min(LONGEST_BACKOFF)));
                     wait = wait.saturating_mul(2);
                 }
                 Err(Failure::Passing(reason)) => {
@@ -115,12 +121,16 @@ impl HttpReward {
         unreachable!("the last try returns")
     }
 
-    fn ask(&self, message: &str, count: usize) -> Result<Vec<Score>, Failure> {
+    fn ask(&self, message: &str, count: usize, attempt: &Attempt) -> Result<Vec<Score>, Failure> {
+        let limit = Duration::from_secs_f64(self.config.timeout_s);
         let passing = |error: ureq::Error| Failure::Passing(error.to_string());
         let mut response = self
             .agent
             .post(&self.config.url)
             .header("content-type", "application/json")
+            .config()
+            .timeout_global(Some(attempt.at_most(limit)))
+            .build()
             .send(message)
             .map_err(passing)?;
         let status = response.status();
@@ -151,17 +161,16 @@ impl Reward for HttpReward {
     }
 
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {
-        Ok(self.score_in_parts(sample)?.map(|score| score.value))
+        let said = self.score_in_parts(sample, &Attempt::unlimited())?;
+        Ok(said.map(|score| score.value))
     }
 
-    fn score_in_parts(&self, sample: &Sample) -> Result<Option<Score>, RewardError> {
-        let scores = self.scores(std::slice::from_ref(sample));
-        let mut scores = scores.map_err(|reason| failed(sample, &self.config.name, &reason))?;
-        Ok(scores.pop())
+    fn score_in_parts(&self, sample: &Sample, attempt: &Attempt) -> Verdict {
+        alone(self, sample, attempt)
     }
 
-    fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
-        shared(samples, &self.config.name, self.scores(samples))
+    fn score_batch(&self, samples: &[Sample], attempt: &Attempt) -> Vec<Verdict> {
+        shared(samples, &self.config.name, self.scores(samples, attempt))
     }
 
     fn takes_batches(&self) -> bool {

@@ -8,18 +8,25 @@
 //! - `http`: a server that answers POST requests
 
 mod command;
+#[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "code")]
 mod wasm;
 
 use dunwu_datasets::Prompt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::reward::{RewardError, Sample, Score};
-use crate::rubric::RubricError;
+use crate::attempt::Attempt;
+use crate::error::RewardError;
+use crate::option::OptionError;
+use crate::reward::{Reward, Score, Verdict};
+use crate::sample::Sample;
 
 pub use command::{CommandConfig, CommandReward};
+#[cfg(feature = "http")]
 pub use http::{HttpConfig, HttpReward};
+#[cfg(feature = "code")]
 pub use wasm::{PluginLifetime, WasmConfig, WasmReward};
 
 /// A sample as processes and servers read it.
@@ -105,48 +112,31 @@ fn wire(samples: &[Sample]) -> Vec<WireSample> {
         .collect()
 }
 
-/// The error of judge `name` on `sample`.
-fn failed(sample: &Sample, name: &str, reason: &str) -> RewardError {
-    RewardError::Judge {
-        task: sample.task.id.clone(),
-        name: name.to_owned(),
-        reason: reason.to_owned(),
-    }
-}
-
 /// Each sample's score, or the one reason why there are none, for all of them.
-fn shared(
-    samples: &[Sample],
-    name: &str,
-    result: Result<Vec<Score>, String>,
-) -> Vec<Result<Option<Score>, RewardError>> {
+fn shared(samples: &[Sample], name: &str, result: Result<Vec<Score>, String>) -> Vec<Verdict> {
     match result {
         Ok(scores) => scores.into_iter().map(|score| Ok(Some(score))).collect(),
-        Err(reason) => samples
-            .iter()
-            .map(|sample| Err(failed(sample, name, &reason)))
-            .collect(),
-    }
-}
-
-fn invalid(component: &str, option: &'static str, value: String, expected: &str) -> RubricError {
-    RubricError::InvalidOption {
-        component: component.to_owned(),
-        option,
-        value,
-        expected: expected.to_owned(),
+        Err(reason) => {
+            let failed = |sample| Err(RewardError::judge(sample, name, reason.clone()));
+            samples.iter().map(failed).collect()
+        }
     }
 }
 
 /// Seconds that make sense as a limit.
-fn check_seconds(component: &str, option: &'static str, seconds: f64) -> Result<(), RubricError> {
-    match seconds > 0.0 && seconds <= 86_400.0 {
-        true => Ok(()),
-        false => Err(invalid(
-            component,
-            option,
-            seconds.to_string(),
-            "above 0, at most 86400",
-        )),
+fn check_seconds(component: &str, option: &'static str, seconds: f64) -> Result<(), OptionError> {
+    if seconds > 0.0 && seconds <= 86_400.0 {
+        return Ok(());
     }
+    let expected = "above 0, at most 86400";
+    Err(OptionError::invalid(component, option, seconds, expected))
 }
+
+/// The verdict over one sample of a judge that takes batches.
+fn alone(judge: &dyn Reward, sample: &Sample, attempt: &Attempt) -> Verdict {
+    let mut said = judge.score_batch(std::slice::from_ref(sample), attempt);
+    said.pop().unwrap_or(Ok(None))
+}
+
+/// What a judge says when nobody waits for it any more.
+const OVER: &str = "nobody waits for the verdict any more";

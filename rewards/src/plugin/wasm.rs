@@ -9,9 +9,12 @@ use dunwu_sandbox::Limits;
 use dunwu_sandbox::plugin::{Lifetime, Plugin, PluginSample, PluginScore};
 use serde::{Deserialize, Serialize};
 
-use super::{check_seconds, failed, invalid, shared, wire};
-use crate::reward::{Reward, RewardError, Sample, Score};
-use crate::rubric::RubricError;
+use super::{OVER, alone, check_seconds, shared, wire};
+use crate::attempt::Attempt;
+use crate::error::{PrepareError, RewardError};
+use crate::option::{OptionError, default_weight};
+use crate::reward::{Preparation, Reward, Score, Verdict};
+use crate::sample::Sample;
 
 /// Settings of [`WasmReward`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +25,7 @@ pub struct WasmConfig {
     /// The file.
     pub path: PathBuf,
     /// Factor in the rubric's weighted sum. Default: 1.
-    #[serde(default = "one")]
+    #[serde(default = "default_weight")]
     pub weight: f64,
     /// How long an instance lives. Default: `batch`.
     #[serde(default)]
@@ -49,10 +52,6 @@ pub enum PluginLifetime {
     UntilFailure,
 }
 
-fn one() -> f64 {
-    1.0
-}
-
 fn fuel() -> u64 {
     Limits::default().fuel
 }
@@ -76,8 +75,8 @@ impl WasmReward {
     /// The judge that `config` describes.
     ///
     /// # Errors
-    /// [`RubricError::InvalidOption`] naming the option, also if there is no such file.
-    pub fn from_config(config: &WasmConfig) -> Result<Self, RubricError> {
+    /// [`OptionError::Invalid`] naming the option, also if there is no such file.
+    pub fn from_config(config: &WasmConfig) -> Result<Self, OptionError> {
         check_seconds(&config.name, "wall_time_s", config.wall_time_s)?;
         let limits = Limits {
             fuel: config.fuel,
@@ -87,12 +86,17 @@ impl WasmReward {
         };
         if let Err(error) = limits.validate() {
             let expected = "limits that a plugin can run in";
-            return Err(invalid(&config.name, "limits", error.to_string(), expected));
+            return Err(OptionError::invalid(
+                &config.name,
+                "limits",
+                error.to_string(),
+                expected,
+            ));
         }
         if !config.path.is_file() {
             let path = config.path.display().to_string();
             let expected = "a WebAssembly component; there is no such file";
-            return Err(invalid(&config.name, "path", path, expected));
+            return Err(OptionError::invalid(&config.name, "path", path, expected));
         }
         Ok(Self {
             config: config.clone(),
@@ -115,7 +119,10 @@ impl WasmReward {
         Ok(plugin.clone().expect("just loaded"))
     }
 
-    fn scores(&self, samples: &[Sample]) -> Result<Vec<Score>, String> {
+    fn scores(&self, samples: &[Sample], attempt: &Attempt) -> Result<Vec<Score>, String> {
+        if attempt.is_over() {
+            return Err(OVER.to_owned());
+        }
         let samples = wire(samples).into_iter().map(|sample| PluginSample {
             prompt: match sample.prompt {
                 Prompt::Text(text) => text,
@@ -141,17 +148,24 @@ impl Reward for WasmReward {
     }
 
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {
-        Ok(self.score_in_parts(sample)?.map(|score| score.value))
+        let said = self.score_in_parts(sample, &Attempt::unlimited())?;
+        Ok(said.map(|score| score.value))
     }
 
-    fn score_in_parts(&self, sample: &Sample) -> Result<Option<Score>, RewardError> {
-        let scores = self.scores(std::slice::from_ref(sample));
-        let mut scores = scores.map_err(|reason| failed(sample, &self.config.name, &reason))?;
-        Ok(scores.pop())
+    fn score_in_parts(&self, sample: &Sample, attempt: &Attempt) -> Verdict {
+        alone(self, sample, attempt)
     }
 
-    fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
-        shared(samples, &self.config.name, self.scores(samples))
+    fn score_batch(&self, samples: &[Sample], attempt: &Attempt) -> Vec<Verdict> {
+        shared(samples, &self.config.name, self.scores(samples, attempt))
+    }
+
+    fn prepare(&self, report: &mut dyn FnMut(Preparation)) -> Result<(), PrepareError> {
+        let what = format!("loading {}", self.config.path.display());
+        report(Preparation::new(what, 0, 1));
+        let loaded = self.plugin();
+        loaded.map_err(|reason| PrepareError::new(&self.config.name, reason))?;
+        Ok(())
     }
 
     fn takes_batches(&self) -> bool {

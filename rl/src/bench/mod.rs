@@ -101,11 +101,7 @@ impl Bench {
             lora.apply(&mut bundle.model, 0)?;
             bundle.model = bundle.model.stored_as(memory.frozen)?;
         }
-        let exact = RubricConfig {
-            total: None,
-            components: vec![ComponentConfig::Exact(Default::default())],
-            ..Default::default()
-        };
+        let exact = RubricConfig::new(vec![ComponentConfig::Exact(Default::default())]);
         let rubric = Rubric::from_config(&exact).map_err(|e| RunError::Config(e.to_string()))?;
         let deadline = std::time::Duration::from_secs(60);
         Ok(Self {
@@ -226,15 +222,12 @@ fn tasks(shape: &Shape, chat: bool, step: u64) -> Vec<Task> {
         let (a, b) = (draw(0), draw(1));
         let padding = "and so on ".repeat(shape.padding.div_ceil(3));
         let question = format!("{padding}What is {a}+{b}?");
-        Task {
-            id: index.to_string(),
-            prompt: match chat {
-                true => Prompt::user(None, question),
-                false => Prompt::Text(format!("{a}+{b}=")),
-            },
-            answer: (a + b).to_string(),
-            columns: Default::default(),
-        }
+        let prompt = if chat {
+            Prompt::user(None, question)
+        } else {
+            Prompt::Text(format!("{a}+{b}="))
+        };
+        Task::new(index.to_string(), prompt, (a + b).to_string())
     };
     (0..shape.prompts).map(task).collect()
 }

@@ -12,7 +12,7 @@ use std::sync::{
 
 use serde::Serialize;
 
-use crate::model::parameters::read_backs;
+use crate::compute::buffers::read_backs;
 
 /// Calls of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]

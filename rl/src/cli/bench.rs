@@ -17,7 +17,7 @@ use dunwu::{
 };
 use serde::Serialize;
 
-use super::{Failure, model::print_json, usage};
+use super::{Failure, model::print_json, terminal::tell, usage};
 
 /// Measure what a GRPO step costs on a model, and how far that is from what the machine can do.
 ///
@@ -148,12 +148,12 @@ impl BenchCommand {
             return Err(usage("--group: advantages compare at least 2 completions"));
         }
         let chosen = device::choose(self.device)?;
-        eprintln!("device   {}", chosen.reason);
+        tell!("device   {}", chosen.reason);
         if let Some(directory) = &self.growth {
             return self.growth(directory);
         }
         let mut bench = self.bench(shape.clone(), &chosen.device)?;
-        eprintln!("model    {}", bench.origin());
+        tell!("model    {}", bench.origin());
         let config = bench.config().clone();
         let matmul = || match self.no_matmul {
             true => f64::NAN,
@@ -164,9 +164,12 @@ impl BenchCommand {
         for step in 0..=self.steps() as u64 {
             let report = bench.step(step)?;
             let kind = if step == 0 { "warm-up" } else { "step" };
-            eprintln!(
+            tell!(
                 "{kind} {step}: {:.2} s (generation {:.2}, training {:.2}), {} completion tokens",
-                report.step_s, report.generation_s, report.training_s, report.completion_tokens
+                report.step_s,
+                report.generation_s,
+                report.training_s,
+                report.completion_tokens
             );
             if step > 0 {
                 reports.push(report);
@@ -275,7 +278,7 @@ impl BenchCommand {
                     report: report.clone(),
                     peak_memory_bytes: *peak,
                 };
-                eprintln!("{axis:?} {}: {:.2} s", point.value, point.report.step_s);
+                tell!("{axis:?} {}: {:.2} s", point.value, point.report.step_s);
                 first.get_or_insert_with(|| (point.report.clone(), point.peak_memory_bytes));
                 points.push(point);
             }

@@ -11,7 +11,7 @@ use dunwu::{
     stages::StageConfig,
 };
 
-use super::Failure;
+use super::{Failure, terminal::tell};
 
 /// Validate a config, print it resolved, and estimate memory and tokens.
 ///
@@ -34,7 +34,7 @@ impl Check {
             .context("standard output")?;
         match estimate::of(&config) {
             Ok(estimate) => report(&config, &estimate),
-            Err(error) => eprintln!("\nno estimate, the model could not be looked at: {error}"),
+            Err(error) => tell!("\nno estimate, the model could not be looked at: {error}"),
         }
         Ok(())
     }
@@ -46,39 +46,17 @@ fn report(config: &RunConfig, estimate: &Estimate) {
         ModelSection::Scratch(_) => "from scratch".to_owned(),
         ModelSection::Pretrained(model) => model.path.clone(),
     };
-    eprintln!("\nmodel: {} parameters, {source}", estimate.parameters);
-    eprintln!("memory, estimated:");
+    tell!("\nmodel: {} parameters, {source}", estimate.parameters);
+    tell!("memory, estimated:");
     for (name, bytes) in &estimate.parts {
-        eprintln!("  {name:24} {:9.1} MiB", mib(*bytes));
+        tell!("  {name:24} {:9.1} MiB", mib(*bytes));
     }
-    eprintln!("  {:24} {:9.1} MiB", "peak", mib(estimate.peak_bytes));
-    eprintln!("tokens, at most:");
+    tell!("  {:24} {:9.1} MiB", "peak", mib(estimate.peak_bytes));
+    tell!("tokens, at most:");
+    let (settings, components) = (config.settings(), Vec::new());
     for (index, stage) in config.stages.iter().enumerate() {
-        match stage {
-            StageConfig::Sft(sft) => {
-                let duration = match (sft.steps, sft.epochs) {
-                    (Some(steps), _) => format!("{steps} steps"),
-                    (None, epochs) => format!("{} epochs in steps", epochs.unwrap_or(0)),
-                };
-                let batch = sft.batch;
-                eprintln!("  stage {index} (sft): {duration} of {batch} examples");
-            }
-            StageConfig::RejectionSampling(stage) => {
-                let completions = (stage.tasks * stage.samples) as u64;
-                eprintln!(
-                    "  stage {index} (rejection-sampling): {completions} completions, {} completion tokens in all",
-                    completions * config.sampling.max_tokens as u64
-                );
-            }
-            StageConfig::Grpo(grpo) => {
-                let step = grpo.prompts * grpo.group * config.sampling.max_tokens;
-                eprintln!(
-                    "  stage {index} (grpo): {} steps of {} completions, {step} completion tokens a step, {} in all",
-                    grpo.steps,
-                    grpo.prompts * grpo.group,
-                    step as u64 * grpo.steps
-                );
-            }
-        }
+        let around = config.surroundings(index, &settings, &components);
+        let words = settings[index].describe(&around);
+        tell!("  stage {index} ({}): {words}", stage.kind());
     }
 }

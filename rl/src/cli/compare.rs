@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use dunwu::analysis::{PlotError, PlotOptions, Source, compare, plot, table};
 
-use super::{Failure, model::print_json, usage};
+use super::{Failure, model::print_json, terminal::tell, usage};
 
 /// Compare runs or measurements with the first of them: what differs, and whether it is more than noise.
 ///
@@ -72,7 +72,7 @@ impl Plot {
             PlotError::NoSuchKey { .. } | PlotError::Nothing { .. } => usage(error),
             PlotError::File { .. } => error.into(),
         })?;
-        eprintln!("{}", self.to.display());
+        tell!("{}", self.to.display());
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use dunwu::{
     config::{self},
-    seeds::tasks_seed,
+    seeds::{Purpose, evaluation_seed, stage_seed},
     stages::StageConfig,
     tasks::Tasks,
 };
@@ -90,7 +90,8 @@ impl Data {
         let mut overrides = self.overrides;
         overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
         let config = config::load(Path::new(&self.generator), &overrides)?;
-        let tasks = Tasks::new(&config)?;
+        let (data, problems) = (&config.data, config.evaluation.problems);
+        let tasks = Tasks::new(data, problems, evaluation_seed(config.seed))?;
         if self.split == Side::Heldout {
             for task in tasks.heldout.iter().take(self.count as usize) {
                 print_json(task)?;
@@ -105,7 +106,7 @@ impl Data {
             })
             .next()
             .unwrap_or((0, 1));
-        let mut source = tasks.source(tasks_seed(&config, stage))?;
+        let mut source = tasks.source(stage_seed(config.seed, Purpose::Tasks, stage))?;
         let mut left = self.count as usize;
         while left > 0 {
             for task in source

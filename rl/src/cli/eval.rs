@@ -16,13 +16,19 @@ use dunwu::{
     eval::{EvalOutput, Evaluation, record, suite},
     generation::SamplingConfig,
     rollout::{Judge, RolloutCollector},
-    run::console::Console,
-    seeds, tasks,
+    seeds,
+    tasks::Tasks,
 };
 use dunwu_datasets::{DataFormat, PromptStyle, Task, Template, TemplateConfig, read_benchmark};
 use dunwu_rewards::{Rubric, RubricConfig};
 
-use super::{Failure, model::print_json, usage};
+use super::{
+    Failure,
+    console::{Bar, found},
+    model::print_json,
+    terminal::tell,
+    usage,
+};
 
 /// Measure a model: on a config's held-out problems, or on a benchmark's file.
 ///
@@ -161,7 +167,7 @@ impl Eval {
         };
         let Subject { bundle, tasks, .. } = &subject;
         if let Some(task) = tasks.first() {
-            eprintln!("prompt   {:?}", bundle.codec.encoder.text(&task.prompt)?);
+            tell!("prompt   {:?}", bundle.codec.encoder.text(&task.prompt)?);
         }
         let rubric = Rubric::from_config(&subject.rubric).map_err(usage)?;
         let judge = Judge::new(rubric, Duration::from_secs_f64(subject.deadline_s))?;
@@ -176,14 +182,12 @@ impl Eval {
             samples: subject.samples,
             seed: subject.seed,
         };
-        let console = Console::new();
-        let bar = console.counter(
-            "problems",
-            tasks.len() * (1 + usize::from(evaluation.samples > 0)),
-        );
-        let measurement = evaluation.run(&bundle.model, tasks, |done| bar.set(done))?;
-        bar.finish();
-        console.report("result", &measurement.report);
+        let answers = tasks.len() * (1 + usize::from(evaluation.samples > 0));
+        let bar = Bar::new("problems", answers as u64, 0);
+        let never = || false;
+        let measurement = evaluation.run(&bundle.model, tasks, |done| bar.set(done), &never)?;
+        drop(bar);
+        tell!("result: {}", found(&measurement.report));
         if let Some((path, mut file)) = details {
             let answers = judge.rubric().answers(&subject.correct);
             let mut write = || -> std::io::Result<()> {
@@ -205,20 +209,27 @@ impl Eval {
         config.evaluation.problems = self.problems.unwrap_or(config.evaluation.problems);
         config.seed = self.seed.unwrap_or(config.seed);
         let chosen = device::choose(self.device.unwrap_or(config.device))?;
-        eprintln!("device   {}", chosen.reason);
+        tell!("device   {}", chosen.reason);
         let bundle = match &self.model {
             Some(model) => Bundle::open(model, &chosen.device)?,
-            None => {
-                Bundle::from_section(&config.model, seeds::weights_seed(&config), &chosen.device)?
-            }
+            None => Bundle::from_section(
+                &config.model,
+                seeds::weights_seed(config.seed),
+                &chosen.device,
+            )?,
         };
         Ok(Subject {
             bundle,
-            tasks: tasks::heldout(&config)?,
+            tasks: Tasks::new(
+                &config.data,
+                config.evaluation.problems,
+                seeds::evaluation_seed(config.seed),
+            )?
+            .heldout,
             sampling: self.sampling(config.sampling.clone())?,
             correct: config.evaluation.correct.clone(),
             samples: self.samples.unwrap_or(config.evaluation.samples),
-            seed: seeds::evaluation_seed(&config),
+            seed: seeds::evaluation_seed(config.seed),
             deadline_s: config.reward.deadline_s,
             batch_rows: self.batch_rows.unwrap_or(config.memory.batch_rows),
             workers: config.memory.workers,
@@ -264,10 +275,10 @@ impl Eval {
         sampling(asked)?;
 
         let chosen = device::choose(self.device.unwrap_or_default())?;
-        eprintln!("device   {}", chosen.reason);
+        tell!("device   {}", chosen.reason);
         let model = self.model.as_deref().unwrap_or_default();
         let bundle = Bundle::open(model, &chosen.device)?;
-        eprintln!("model    {}", bundle.codec.encoder.origin);
+        tell!("model    {}", bundle.codec.encoder.origin);
         let style = match bundle.codec.encoder.template {
             None if self.prompt_style == Style::Auto => PromptStyle::Text,
             _ => asked,
@@ -278,11 +289,11 @@ impl Eval {
             Format::Auto => "by its fields",
             _ => "as asked",
         };
-        eprintln!(
+        tell!(
             "format   {format}, {how}; judged by {}",
             suite::correct(format)
         );
-        eprintln!("template {:?}", put.text);
+        tell!("template {:?}", put.text);
         let rubric = suite::rubric(format, style);
         super::sandbox::prepare_for(&rubric)?;
         let mut tasks = benchmark.tasks;

@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use dunwu::{bundle::Bundle, device, model::lora, run::checkpoint};
+use dunwu::{
+    bundle::{Bundle, checkpoints, save::save_model},
+    device,
+    model::lora,
+};
 
-use super::Failure;
+use super::{Failure, terminal::tell};
 
 /// Write a run's model as a Hugging Face directory, which transformers loads, or its low-rank
 /// adapters as a directory that PEFT loads.
@@ -25,22 +29,22 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let newest = checkpoint::latest(&self.run)?;
+        let newest = checkpoints::latest(&self.run)?;
         let newest = newest.ok_or_else(|| {
             anyhow!("{}: no checkpoint below it; hint: --run takes the directory that dunwu train printed", self.run.display())
         })?;
         if self.adapter {
-            return self.adapter(&newest.join(checkpoint::ADAPTER));
+            return self.adapter(&newest.join(checkpoints::ADAPTER));
         }
         let chosen = device::choose(device::DeviceChoice::Flex)
             .or_else(|_| device::choose(device::DeviceChoice::Auto))?;
-        eprintln!("device   {}", chosen.reason);
+        tell!("device   {}", chosen.reason);
         let bundle = Bundle::open(
-            &newest.join(checkpoint::MODEL).display().to_string(),
+            &newest.join(checkpoints::MODEL).display().to_string(),
             &chosen.device,
         )?;
-        checkpoint::save_model(&self.to, &bundle.model, &bundle.codec)?;
-        eprintln!("wrote {} from {}", self.to.display(), newest.display());
+        save_model(&self.to, &bundle.model, &bundle.codec)?;
+        tell!("wrote {} from {}", self.to.display(), newest.display());
         Ok(())
     }
 
@@ -62,7 +66,7 @@ impl Export {
             std::fs::copy(from.join(name), &target)
                 .with_context(|| target.display().to_string())?;
         }
-        eprintln!("wrote {} from {}", self.to.display(), from.display());
+        tell!("wrote {} from {}", self.to.display(), from.display());
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use dunwu_datasets::{Message, Prompt, Role, derive_seed};
 use super::{
     Failure,
     model::{ModelArguments, SamplingArguments},
+    terminal::tell,
 };
 
 /// Complete a prompt; the completion is written as it is drawn.
@@ -169,7 +170,7 @@ fn stream(
         show(&rest).context("standard output")?;
     }
     if finish == Some(Finish::Length) {
-        eprintln!(
+        tell!(
             "\n(cut off after {} tokens; --max-tokens allows more)",
             output.len()
         );

@@ -6,6 +6,7 @@ pub(crate) mod allocator;
 mod bench;
 mod check;
 mod compare;
+mod console;
 mod data;
 mod eval;
 mod exec;
@@ -16,12 +17,15 @@ mod model;
 mod reward;
 mod sandbox;
 mod score;
+pub(crate) mod terminal;
 mod train;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use dunwu::{config::ConfigError, run::RunError};
+
+use terminal::tell;
 
 /// Reinforcement-learning post-training of language models.
 ///
@@ -68,10 +72,11 @@ enum Failure {
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
-        let of_run = matches!(error.downcast_ref(), Some(RunError::Config(_)));
-        match of_run || error.is::<ConfigError>() {
-            true => Self::Usage(error),
-            false => Self::Failed(error),
+        let of_run = error.downcast_ref().is_some_and(RunError::is_usage);
+        if of_run || error.is::<ConfigError>() {
+            Self::Usage(error)
+        } else {
+            Self::Failed(error)
         }
     }
 }
@@ -104,11 +109,11 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Failed(error)) if broken_pipe(&error) => ExitCode::SUCCESS,
         Err(Failure::Failed(error)) => {
-            eprintln!("error: {}", describe(&error));
+            tell!("error: {}", describe(&error));
             ExitCode::from(1)
         }
         Err(Failure::Usage(error)) => {
-            eprintln!("error: {}", describe(&error));
+            tell!("error: {}", describe(&error));
             ExitCode::from(2)
         }
         Err(Failure::Interrupted) => ExitCode::from(1),

@@ -14,7 +14,7 @@ use dunwu::{
     model::lora::load_adapter,
 };
 
-use super::{Failure, usage};
+use super::{Failure, terminal::tell, usage};
 
 /// Which model, and where.
 #[derive(Debug, Args)]
@@ -33,13 +33,13 @@ pub(crate) struct ModelArguments {
 impl ModelArguments {
     pub(crate) fn open(&self) -> Result<Bundle, Failure> {
         let chosen = device::choose(self.device)?;
-        eprintln!("device   {}", chosen.reason);
+        tell!("device   {}", chosen.reason);
         let mut bundle = Bundle::open(&self.model, &chosen.device)?;
-        eprintln!("model    {}", bundle.codec.encoder.origin);
+        tell!("model    {}", bundle.codec.encoder.origin);
         if let Some(adapter) = &self.adapter {
             load_adapter(adapter, &mut bundle.model)?;
             bundle.model = bundle.model.merged();
-            eprintln!("adapter  {}", adapter.display());
+            tell!("adapter  {}", adapter.display());
         }
         Ok(bundle)
     }

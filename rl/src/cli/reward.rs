@@ -189,19 +189,17 @@ impl Math {
 fn judged(rubric: &Rubric, row: Row) -> Judged {
     let mut columns = row.columns;
     columns.extend(row.rest);
-    let task = Task {
-        id: row.id.unwrap_or_else(|| "line".to_owned()),
-        prompt: row.prompt,
-        answer: row.answer,
-        columns,
-    };
-    let sample = Sample {
-        task: &task,
-        completion: &row.completion,
-        truncated: row.truncated,
-        // Without a tokenizer four bytes are taken for a token.
-        completion_tokens: row.tokens.unwrap_or(row.completion.len().div_ceil(4)),
-    };
+    let task = Task::new(
+        row.id.unwrap_or_else(|| "line".to_owned()),
+        row.prompt,
+        row.answer,
+    )
+    .with_columns(columns);
+    // Without a tokenizer four bytes are taken for a token.
+    let tokens = row.tokens.unwrap_or(row.completion.len().div_ceil(4));
+    let sample = Sample::new(&task, &row.completion)
+        .truncated(row.truncated)
+        .tokens(tokens);
     let components = rubric.inspect(&sample).into_iter().map(|(name, score)| {
         let shown = match score {
             Ok(Some(score)) => Value::from(score),

@@ -1,11 +1,11 @@
 //! `dunwu sandbox`, and what other commands do before they need a Python.
 
 use clap::{Args, Subcommand};
-use dunwu_rewards::{ComponentConfig, RubricConfig};
+use dunwu_rewards::{Rubric, RubricConfig};
 use dunwu_sandbox::python::install::{self, Stage};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Failure;
+use super::{Failure, terminal::tell};
 
 /// The sandbox's Python runtime.
 #[derive(Debug, Args)]
@@ -37,25 +37,32 @@ impl SandboxCommand {
 
 /// Makes what `rubric` needs, so that no judge has to wait for it.
 pub(crate) fn prepare_for(rubric: &RubricConfig) -> Result<(), Failure> {
-    fn runs_code(component: &ComponentConfig) -> bool {
-        match component {
-            ComponentConfig::Code(_) => true,
-            ComponentConfig::PerEntry(config) => config.entries.values().any(runs_code),
-            _ => false,
-        }
-    }
-    match rubric.components.iter().any(runs_code) {
-        true => prepare_python(),
-        false => Ok(()),
-    }
+    let mut bar = Bar::default();
+    let rubric = Rubric::from_config(rubric)?;
+    let result = rubric.prepare(&mut |done| bar.show(&done.what, done.step, done.steps));
+    bar.finish();
+    Ok(result?)
 }
 
 /// Makes the Python runtime if it is not there, with a progress bar on standard error.
 pub(crate) fn prepare_python() -> Result<(), Failure> {
-    let mut bar: Option<ProgressBar> = None;
+    let mut bar = Bar::default();
     let result = dunwu_sandbox::python::prepare(&mut |stage| {
-        let bar = bar.get_or_insert_with(|| {
-            let bar = ProgressBar::new(Stage::ALL.len() as u64);
+        let step = Stage::ALL.iter().position(|other| *other == stage);
+        bar.show(&stage.to_string(), step.unwrap_or(0), Stage::ALL.len());
+    });
+    bar.finish();
+    Ok(result?)
+}
+
+/// A progress bar on standard error that appears with the first step.
+#[derive(Default)]
+struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    fn show(&mut self, what: &str, step: usize, steps: usize) {
+        let bar = self.0.get_or_insert_with(|| {
+            let bar = ProgressBar::new(0);
             let style = ProgressStyle::with_template("[{bar:20}] {pos}/{len} {msg} {elapsed}");
             if let Ok(style) = style {
                 bar.set_style(style);
@@ -63,15 +70,17 @@ pub(crate) fn prepare_python() -> Result<(), Failure> {
             bar.enable_steady_tick(std::time::Duration::from_millis(200));
             bar
         });
-        let position = Stage::ALL.iter().position(|other| *other == stage);
-        bar.set_position(position.unwrap_or(0) as u64);
-        bar.set_message(stage.to_string());
+        bar.set_length(steps as u64);
+        bar.set_position(step as u64);
+        bar.set_message(what.to_owned());
         if bar.is_hidden() {
-            eprintln!("sandbox: {stage}");
+            tell!("sandbox: {what}");
         }
-    });
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
     }
-    Ok(result?)
+
+    fn finish(self) {
+        if let Some(bar) = self.0 {
+            bar.finish_and_clear();
+        }
+    }
 }

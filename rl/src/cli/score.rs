@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Failure,
     model::{ModelArguments, json_lines, print_json},
+    terminal::tell,
 };
 
 /// Log-probabilities of given completions.
@@ -88,7 +89,7 @@ impl Score {
             }
         }
         if let Some(bytes) = peak_memory_bytes() {
-            eprintln!("peak memory {:.2} GiB", bytes as f64 / (1u64 << 30) as f64);
+            tell!("peak memory {:.2} GiB", bytes as f64 / (1u64 << 30) as f64);
         }
         Ok(())
     }

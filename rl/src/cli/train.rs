@@ -6,10 +6,10 @@ use clap::Args;
 use dunwu::{
     config,
     device::DeviceChoice,
-    run::{TrainOptions, interrupt, train},
+    run::{Controls, Run},
 };
 
-use super::Failure;
+use super::{Failure, console::Console, terminal::say};
 
 /// Run the stages of a config: supervised fine-tuning, GRPO, …
 ///
@@ -46,17 +46,32 @@ impl Train {
         if let Some(device) = self.device {
             config.device = device;
         }
-        interrupt::catch()?;
-        let options = TrainOptions {
-            run_dir: self.run_dir,
-            resume: self.resume,
-            no_preflight: self.no_preflight,
-            ignore_alarms: self.ignore_alarms,
-        };
-        let summary = train(&config, &options)?;
-        match summary.finished {
-            true => Ok(()),
-            false => Err(Failure::Interrupted),
+        let controls = Controls::default();
+        stop_on_signals(controls.clone())?;
+        let mut run = Run::builder(config)
+            .resume(self.resume)
+            .preflight(!self.no_preflight)
+            .ignore_alarms(self.ignore_alarms)
+            .controls(controls)
+            .observer(Console::default());
+        if let Some(directory) = self.run_dir {
+            run = run.directory(directory);
+        }
+        let summary = run.train()?;
+        if summary.finished {
+            Ok(())
+        } else {
+            Err(Failure::Interrupted)
         }
     }
+}
+
+/// From now on Ctrl-C, or a polite kill, asks the run to stop; a second one exits at once.
+fn stop_on_signals(controls: Controls) -> Result<(), ctrlc::Error> {
+    ctrlc::set_handler(move || {
+        if controls.stop() {
+            std::process::exit(130);
+        }
+        say("\ninterrupted: finishing the step and saving; press Ctrl-C again to exit at once");
+    })
 }

@@ -1,6 +1,8 @@
-//! Burn tensors of the CPU seen as slices, without a copy.
+//! Values in and out of tensors, and Burn tensors of the CPU seen as slices, without a copy.
 
-use burn::tensor::Tensor;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use burn::tensor::{Device, Tensor, TensorData};
 
 #[cfg(feature = "flex")]
 mod flex {
@@ -29,9 +31,10 @@ mod flex {
             .clone()
             .try_into_primitive::<Flex>()
             .expect("a plain tensor on the CPU");
-        match buffer.is_contiguous() {
-            true => buffer,
-            false => buffer.to_contiguous(),
+        if buffer.is_contiguous() {
+            buffer
+        } else {
+            buffer.to_contiguous()
         }
     }
 
@@ -140,11 +143,16 @@ mod flex {
         (Tensor::from_primitive::<Flex>(buffer), result)
     }
 
-    /// [`change`] for several at the same time.
+    /// [`change`] for several at the same time, if they are on the CPU; else what `elsewhere` makes of
+    /// them.
     pub(crate) fn change_all<const N: usize>(
         tensors: [Tensor<1>; N],
         f: impl FnOnce([&mut [f32]; N]),
+        elsewhere: impl FnOnce([Tensor<1>; N]) -> [Tensor<1>; N],
     ) -> [Tensor<1>; N] {
+        if !tensors.iter().all(super::on_host) {
+            return elsewhere(tensors);
+        }
         let mut buffers = tensors.map(whole);
         f(buffers.each_mut().map(Buffer::storage_mut::<f32>));
         buffers.map(Tensor::from_primitive::<Flex>)
@@ -155,15 +163,27 @@ mod flex {
         let buffer = tensor
             .try_into_primitive::<Flex>()
             .expect("a plain tensor on the CPU");
-        match buffer.as_slice::<f32>().map(<[f32]>::len) == Some(buffer.storage::<f32>().len()) {
-            true => buffer,
-            false => buffer.to_contiguous(),
+        let values = buffer.as_slice::<f32>().map(<[f32]>::len);
+        if values == Some(buffer.storage::<f32>().len()) {
+            buffer
+        } else {
+            buffer.to_contiguous()
         }
     }
 }
 
 #[cfg(feature = "flex")]
 pub(crate) use flex::{Stored, Values, Weights, change, change_all};
+
+/// Without the CPU backend no tensor is there.
+#[cfg(not(feature = "flex"))]
+pub(crate) fn change_all<const N: usize>(
+    tensors: [Tensor<1>; N],
+    _: impl FnOnce([&mut [f32]; N]),
+    elsewhere: impl FnOnce([Tensor<1>; N]) -> [Tensor<1>; N],
+) -> [Tensor<1>; N] {
+    elsewhere(tensors)
+}
 
 /// Whether a tensor's values are on the CPU, to be had by [`Values::of`].
 #[cfg(feature = "flex")]
@@ -179,6 +199,58 @@ pub(crate) fn on_host<const D: usize>(_: &Tensor<D>) -> bool {
 
 /// Whether a device is the CPU.
 #[cfg(feature = "flex")]
-pub(crate) fn is_host(device: &burn::tensor::Device) -> bool {
-    *device == burn::tensor::Device::flex()
+pub(crate) fn is_host(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
+/// Without the CPU backend no device is.
+#[cfg(not(feature = "flex"))]
+pub(crate) fn is_host(_: &Device) -> bool {
+    false
+}
+
+/// `Σ x²` of a tensor on the CPU, in f64 over runs of fixed length.
+#[cfg(feature = "flex")]
+pub(crate) fn square_sum(tensor: &Tensor<1>) -> f64 {
+    use rayon::prelude::*;
+
+    use super::elementwise::dot;
+
+    let values = Values::of(tensor);
+    let arch = pulp::Arch::new();
+    let runs = values.par_chunks(1 << 12);
+    let parts: Vec<f32> = runs.map(|run| arch.dispatch(|| dot(run, run))).collect();
+    parts.iter().map(|&x| f64::from(x)).sum()
+}
+
+#[cfg(not(feature = "flex"))]
+pub(crate) fn square_sum(_: &Tensor<1>) -> f64 {
+    0.0 // no tensor is on the CPU then
+}
+
+/// Times that values were waited for, on any device but the CPU.
+static READ_BACKS: AtomicU64 = AtomicU64::new(0);
+
+/// How often [`to_host`] has waited for a device by now, in the whole process.
+pub(crate) fn read_backs() -> u64 {
+    READ_BACKS.load(Ordering::Relaxed)
+}
+
+/// The values of a tensor in row-major order.
+pub fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    if !on_host(&tensor) {
+        READ_BACKS.fetch_add(1, Ordering::Relaxed);
+    }
+    tensor
+        .try_into_vec_as::<f32>()
+        .expect("f32 values can be read from any float tensor")
+}
+
+/// A tensor on `device` from values in row-major order.
+pub fn from_host<const D: usize>(
+    values: Vec<f32>,
+    shape: [usize; D],
+    device: &Device,
+) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape), device)
 }

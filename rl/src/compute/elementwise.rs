@@ -48,8 +48,13 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum2(a, b, |a, b| a * b)
 }
 
-/// `eˣ` to about two units in the last place; 0 far below, infinite far above. Cephes' reduction
-/// `x = n ln 2 + r` and a polynomial of degree 6 for `eʳ`.
+/// What [`exp`] gives at most for all that lies so far below 0 that it is as good as nothing: a little
+/// above `e^-87.3`.
+pub(crate) const NOTHING: f32 = 1.25e-38;
+
+/// `eˣ` to about two units in the last place, between `e^-87.3` and `e^88.7`: what lies beyond is as if
+/// it lay there, and is never 0 (see [`NOTHING`]) nor infinite. Cephes' reduction `x = n ln 2 + r` and a
+/// polynomial of degree 6 for `eʳ`.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const MAGIC: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer
@@ -138,10 +143,10 @@ pub(crate) fn swiglu_backward(gate: &mut [f32], up: &mut [f32], by_out: &mut [f3
 /// Rotates the halves of every head of a row by the angles of its position; `direction` is 1, or
 /// −1 for the rotation back, which is also the gradient.
 #[inline(always)]
-pub(crate) fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
+pub(crate) fn rotate(row: &mut [f32], dim: usize, cos: &[f32], sin: &[f32], direction: f32) {
     let half = cos.len();
-    for head in row.chunks_exact_mut(2 * half) {
-        let (first, second) = head.split_at_mut(half);
+    for head in row.chunks_exact_mut(dim) {
+        let (first, second) = head[..2 * half].split_at_mut(half);
         let angles = cos.iter().zip(sin);
         for ((a, b), (&cos, &sin)) in first.iter_mut().zip(second).zip(angles) {
             let sin = sin * direction;
@@ -207,9 +212,26 @@ pub(crate) fn exp_moments(x: &mut [f32], shift: f32, scale: f32) -> (f64, f64) {
     (total(sums), total(logs))
 }
 
+/// Log-probabilities of a row of logits, in nats, with their sum in f64.
+pub(crate) fn log_softmax(logits: &[f32]) -> Vec<f32> {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&z| f64::from(z - top).exp()).sum();
+    let log = sum.ln() as f32;
+    logits.iter().map(|z| z - top - log).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_far_below_is_nothing() {
+        for x in [f32::NEG_INFINITY, -1e9, -200.0, -87.31, -87.3] {
+            assert!(exp(x) > 0.0 && exp(x) < NOTHING, "{x}: {:e}", exp(x));
+        }
+        assert!(exp(-87.2) > NOTHING);
+        assert!(exp(f32::INFINITY).is_finite());
+    }
 
     #[test]
     fn exp_is_that_of_the_library() {

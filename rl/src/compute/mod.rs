@@ -1,292 +1,42 @@
 //! The arithmetic of the model, in two implementations behind one trait.
 //!
-//! The forward and backward pass of the transformer are written once, against `Compute`.
+//! The forward and backward pass of the transformer are written once, against `Compute`. What only one
+//! implementation can do is a type of it that the other has no value of (`Absent`), so nothing above
+//! this module asks which one runs.
 //!
 //! | file | subject |
 //! |---|---|
+//! | `operations` | the trait `Compute` |
+//! | `engine` | which implementation runs a model |
+//! | `heads`, `position`, [`packing`] | how rows are laid out for attention, and which may attend to which |
+//! | `cache`, `draw`, `tape` | what decoding needs: keys and values, tokens drawn, activations kept |
 //! | `host` | the CPU: vectorised loops and matrix products on slices, ragged rows, nothing padded |
 //! | `tensor` | any Burn device: tensor operations with static shapes |
 //! | `elementwise` | vectorised loops over one row |
-//! | [`packing`] | which row of a batch may attend to which |
-//! | `buffers` | Burn tensors of the CPU seen as slices |
+//! | `buffers` | values in and out of tensors, and Burn's CPU tensors as slices |
 
 pub(crate) mod buffers;
+pub(crate) mod cache;
+pub(crate) mod draw;
 pub(crate) mod elementwise;
+mod engine;
+pub(crate) mod heads;
 #[cfg(feature = "flex")]
 pub(crate) mod host;
+mod operations;
 pub mod packing;
+pub(crate) mod position;
+pub(crate) mod tape;
 pub(crate) mod tensor;
 
-use burn::tensor::Tensor;
+pub use engine::Engine;
+pub use operations::HeadUpstream;
 
-use crate::{
-    generation::SamplingConfig,
-    model::{ModelConfig, rope::Rope},
-};
-use packing::Packing;
+pub(crate) use engine::with_compute;
+pub(crate) use heads::{Heads, Qkv};
+pub(crate) use operations::{Attended, Compute, HeadOutput};
+pub(crate) use position::{Direction, Frequencies};
 
-/// How attention is laid out in a row of queries, keys or values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Heads {
-    /// Query heads.
-    pub(crate) query: usize,
-    /// Key and value heads; each serves `query / kv` query heads (arXiv 2305.13245).
-    pub(crate) kv: usize,
-    /// Width of a head.
-    pub(crate) dim: usize,
-}
-
-impl Heads {
-    pub(crate) fn of(config: &ModelConfig) -> Self {
-        Self {
-            query: config.num_attention_heads,
-            kv: config.num_key_value_heads,
-            dim: config.head_dim,
-        }
-    }
-
-    /// Query heads that share a key-value head.
-    pub(crate) fn group(&self) -> usize {
-        self.query / self.kv
-    }
-
-    /// What scores are multiplied by.
-    pub(crate) fn scale(&self) -> f32 {
-        1.0 / (self.dim as f32).sqrt()
-    }
-}
-
-/// Which way [`Compute::rotate`] turns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// By the angle of the position.
-    Forward,
-    /// Back, which is also the gradient.
-    Backward,
-}
-
-/// Queries, keys and values of some rows, rotated.
-pub(crate) struct Qkv<R> {
-    /// `[rows, query heads * dim]`.
-    pub(crate) query: R,
-    /// `[rows, kv heads * dim]`.
-    pub(crate) key: R,
-    /// `[rows, kv heads * dim]`.
-    pub(crate) value: R,
-}
-
-/// What the head says of some tokens.
-pub(crate) struct HeadOutput<D> {
-    /// What the gradient needs.
-    pub(crate) distribution: D,
-    /// Log-probability of each target, in nats.
-    pub(crate) logprobs: Vec<f32>,
-    /// Entropy of each distribution, in nats.
-    pub(crate) entropy: Vec<f32>,
-}
-
-/// What comes back to the head: derivatives of the loss, one a token.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct HeadUpstream {
-    /// By each target's log-probability.
-    pub by_logprobs: Vec<f32>,
-    /// By each distribution's entropy; empty when the loss does not depend on it.
-    pub by_entropy: Vec<f32>,
-}
-
-/// The operations of a transformer on matrices with one row a token.
-///
-/// Weights are Burn tensors as checkpoints store them, `[out, in]`; what moves between operations
-/// is [`Self::Rows`]. Sums into a gradient go to a flat Burn tensor.
-pub(crate) trait Compute: Sized + Sync {
-    /// A matrix `[rows, width]` of f32.
-    type Rows: Send + Sync;
-    /// Cosines and sines for some rows.
-    type Rotation;
-    /// A packing, made ready for attention.
-    type Layout;
-    /// What attention keeps for its gradient besides its inputs and output.
-    type Attended: Send;
-    /// A softmax over the vocabulary for some tokens, the one large thing.
-    type Distribution;
-
-    /// The rotation of one row for each of `positions`.
-    fn rotation(&self, rope: &Rope, positions: &[usize]) -> Self::Rotation;
-    /// Rows of `table`.
-    fn embed(&self, table: &Tensor<2>, ids: &[u32]) -> Self::Rows;
-    /// Adds each row of `by_rows` to row `ids[i]` of a flat `[vocabulary, hidden]` gradient.
-    fn embed_backward(&self, sum: Tensor<1>, ids: &[u32], by_rows: &Self::Rows) -> Tensor<1>;
-    /// Another of the same values.
-    fn copy(&self, x: &Self::Rows) -> Self::Rows;
-    /// Zeros of the same shape.
-    fn zeros_like(&self, x: &Self::Rows) -> Self::Rows;
-    /// Some rows, in that order; a row may be taken several times.
-    fn select(&self, x: &Self::Rows, rows: &[usize]) -> Self::Rows;
-    /// The gradient of [`Self::select`] by a matrix of `count` rows, added to `sum` if there is one.
-    fn select_backward_onto(
-        &self,
-        sum: Option<Self::Rows>,
-        by_y: &Self::Rows,
-        rows: &[usize],
-        count: usize,
-    ) -> Self::Rows;
-
-    /// `x Wᵀ`.
-    fn project(&self, x: &Self::Rows, weight: &Tensor<2>) -> Self::Rows;
-    /// [`Self::project`] by several weights, for which the same rows are made ready once.
-    fn project_all<const N: usize>(
-        &self,
-        x: &Self::Rows,
-        weights: [&Tensor<2>; N],
-    ) -> [Self::Rows; N] {
-        weights.map(|weight| self.project(x, weight))
-    }
-    /// `sum + scale · x Wᵀ`.
-    fn project_onto(
-        &self,
-        sum: Self::Rows,
-        x: &Self::Rows,
-        weight: &Tensor<2>,
-        scale: f32,
-    ) -> Self::Rows;
-    /// `∂y W`.
-    fn project_back(&self, by_y: &Self::Rows, weight: &Tensor<2>) -> Self::Rows;
-    /// `sum + scale · ∂y W`.
-    fn project_back_onto(
-        &self,
-        sum: Self::Rows,
-        by_y: &Self::Rows,
-        weight: &Tensor<2>,
-        scale: f32,
-    ) -> Self::Rows;
-    /// `W + scale · up · down` in f32, in the place of `memory` where that can be.
-    fn merge(
-        &self,
-        weight: &Tensor<2>,
-        up: &Tensor<2>,
-        down: &Tensor<2>,
-        scale: f32,
-        memory: Option<Tensor<2>>,
-    ) -> Tensor<2>;
-    /// `sum + scale · ∂yᵀ x`, flat.
-    fn outer_onto(
-        &self,
-        sum: Tensor<1>,
-        by_y: &Self::Rows,
-        x: &Self::Rows,
-        scale: f32,
-    ) -> Tensor<1>;
-    /// Adds a bias to every row.
-    fn add_bias(&self, x: Self::Rows, bias: &Tensor<1>) -> Self::Rows;
-    /// `sum + Σ_rows ∂y`.
-    fn column_sums_onto(&self, sum: Tensor<1>, by_y: &Self::Rows) -> Tensor<1>;
-
-    /// Root-mean-square normalisation of each run of `weight.len()` values
-    /// (arXiv 1910.07467, eq. 4).
-    fn rms_norm(&self, x: &Self::Rows, weight: &Tensor<1>, epsilon: f64) -> Self::Rows;
-    /// Adds the gradients of [`Self::rms_norm`] by its input and its weight; no gradient of the
-    /// weight when there is no sum for it.
-    fn rms_norm_backward(
-        &self,
-        by_x: Self::Rows,
-        by_weight: Option<Tensor<1>>,
-        x: &Self::Rows,
-        weight: &Tensor<1>,
-        epsilon: f64,
-        by_y: &Self::Rows,
-    ) -> (Self::Rows, Option<Tensor<1>>);
-    /// `silu(gate) ⊙ up` (arXiv 2002.05202, eq. 6).
-    fn swiglu(&self, gate: &Self::Rows, up: &Self::Rows) -> Self::Rows;
-    /// From `∂y`: the output again, and the gradients by `gate` and `up`.
-    fn swiglu_backward(
-        &self,
-        gate: Self::Rows,
-        up: Self::Rows,
-        by_y: Self::Rows,
-    ) -> (Self::Rows, Self::Rows, Self::Rows);
-    /// Rotary positions on every head (arXiv 2104.09864, eq. 34).
-    fn rotate(
-        &self,
-        x: Self::Rows,
-        rotation: &Self::Rotation,
-        heads: usize,
-        direction: Direction,
-    ) -> Self::Rows;
-
-    /// What attention needs to know of a packing, made once for all layers.
-    fn layout(&self, packing: &Packing, heads: Heads) -> Self::Layout;
-    /// Softmax attention where the layout allows it.
-    fn attention(
-        &self,
-        qkv: &Qkv<Self::Rows>,
-        layout: &Self::Layout,
-        heads: Heads,
-    ) -> (Self::Rows, Self::Attended);
-    /// The gradients of [`Self::attention`] by queries, keys and values; `output` is what it gave.
-    fn attention_backward(
-        &self,
-        qkv: &Qkv<Self::Rows>,
-        output: &Self::Rows,
-        attended: &Self::Attended,
-        by_output: &Self::Rows,
-        layout: &Self::Layout,
-        heads: Heads,
-    ) -> Qkv<Self::Rows>;
-
-    /// The softmax of `logits / temperature`, `[tokens, vocabulary]`.
-    fn distribution(
-        &self,
-        logits: Self::Rows,
-        targets: &[u32],
-        temperature: f64,
-    ) -> HeadOutput<Self::Distribution>;
-    /// The probabilities of all tokens in some rows of a distribution.
-    fn probabilities(&self, distribution: &Self::Distribution, rows: &[usize]) -> Vec<Vec<f32>>;
-    /// `x` with more values added to some of its rows.
-    fn add_to_rows(&self, x: Self::Rows, more: Vec<(usize, Vec<f32>)>) -> Self::Rows;
-    /// Rows of given values, of `width` values each.
-    fn rows(&self, values: Vec<f32>, width: usize) -> Self::Rows;
-    /// The values of all rows, one row after the other.
-    fn values(&self, x: &Self::Rows) -> Vec<f32>;
-    /// `∂z = (g (onehot(c) − p) − h p (log p + H)) / τ` for the derivatives `g` by each target's
-    /// log-probability and `h` by each distribution's entropy `H`.
-    fn distribution_backward(
-        &self,
-        distribution: Self::Distribution,
-        targets: &[u32],
-        upstream: &HeadUpstream,
-        entropy: &[f32],
-        temperature: f64,
-    ) -> Self::Rows;
-}
-
-/// One completion under way, as the decoder sees it.
+/// What an implementation of the arithmetic lacks: there is no value of it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Row {
-    /// Its place in the cache.
-    pub(crate) slot: usize,
-    /// The token that was drawn last.
-    pub(crate) token: u32,
-    /// That token's position in the sequence.
-    pub(crate) position: usize,
-    /// Seed of the completion.
-    pub(crate) seed: u64,
-    /// Tokens drawn so far.
-    pub(crate) drawn: usize,
-}
-
-/// A drawn token and its log-probability, in nats, under the whole distribution at the scoring
-/// temperature (before top-k, top-p and min-p, as the trainer computes it).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Choice {
-    pub(crate) token: u32,
-    pub(crate) logprob: f32,
-}
-
-/// How tokens are drawn.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Draw<'a> {
-    pub(crate) sampling: &'a SamplingConfig,
-    /// Ids from here on are never drawn.
-    pub(crate) drawable: usize,
-}
+pub(crate) enum Absent {}

@@ -212,12 +212,10 @@ pub fn answer(
     completion: &Completion,
     judge: &dyn Answers,
 ) -> Option<String> {
-    judge.answer(&Sample {
-        task: &group.task,
-        completion: completion.text(),
-        truncated: completion.truncated(),
-        completion_tokens: completion.sampled_tokens(),
-    })
+    let sample = Sample::new(&group.task, completion.text())
+        .truncated(completion.truncated())
+        .tokens(completion.sampled_tokens());
+    judge.answer(&sample)
 }
 
 /// Mean length and share cut off; `None` of nothing.

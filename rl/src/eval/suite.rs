@@ -22,11 +22,7 @@ pub fn rubric(format: DataFormat, style: PromptStyle) -> RubricConfig {
         (DataFormat::Humaneval, PromptStyle::Text) => code(CodeExtraction::FunctionBody),
         (DataFormat::Mbpp, PromptStyle::Text) => code(CodeExtraction::OpenBlock),
     };
-    RubricConfig {
-        total: None,
-        applies_to: Default::default(),
-        components: vec![component],
-    }
+    RubricConfig::new(vec![component])
 }
 
 /// The component of [`rubric`] that says whether an answer is right.

@@ -4,15 +4,13 @@ use std::{ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "flex")]
-use super::decoder::HostDecoder;
 use super::{
-    decoder::TensorDecoder,
+    decoder::{Capacity, Decoder},
     recorded::Recorded,
     sampling::SamplingConfig,
     session::{Event, Rules, Schedule, Session, Turns},
 };
-use crate::model::{Engine, Transformer};
+use crate::{compute::with_compute, model::Transformer};
 
 /// A prompt and how often it is to be completed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,23 +122,21 @@ impl<'a> Generator<'a> {
             stop,
             turns: room.turns,
         };
-        match self.model.engine() {
-            #[cfg(feature = "flex")]
-            Engine::Host => {
-                let decoder = HostDecoder::new(self.model, slots, completion, self.recorded_tokens);
-                Session::new(Schedule::new(rules, slots, decoder))
-            }
-            Engine::Tensors => {
-                // A completion that goes on is read again as a prompt.
-                let again = match room.turns {
-                    Turns::One => 0,
-                    Turns::Several => completion,
-                };
-                let prompt = room.prompt + again;
-                let decoder = TensorDecoder::new(self.model, slots, prompt, completion);
-                Session::new(Schedule::new(rules, slots, decoder))
-            }
-        }
+        // Where shapes are fixed, a completion that goes on is read again as a prompt.
+        let again = match room.turns {
+            Turns::One => 0,
+            Turns::Several => completion,
+        };
+        let capacity = Capacity {
+            slots,
+            prompt: room.prompt + again,
+            completion,
+            recorded: self.recorded_tokens,
+        };
+        with_compute!(self.model, |c| {
+            let decoder = Decoder::new(c, self.model, capacity);
+            Session::new(Schedule::new(rules, slots, decoder))
+        })
     }
 
     /// Completes every request, once for each of its seeds; the result has the requests' shape.

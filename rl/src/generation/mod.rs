@@ -5,7 +5,7 @@
 //! | [`sampling`] | which token comes next: temperature, top-k, top-p, min-p, seeds |
 //! | [`session`] | continuous batching: submit, advance, extend, finish |
 //! | [`generator`] | completions of given prompts, as a session of one turn each |
-//! | `decoder` | drawing the next tokens of all slots, on the CPU and on any Burn device |
+//! | `decoder` | drawing the next tokens of all slots, by any arithmetic |
 //! | [`recorded`] | activations of sampled tokens, kept for training |
 
 mod decoder;

@@ -2,29 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-#[cfg(feature = "flex")]
-pub(crate) use crate::compute::host::tape::{Drawn, Tape};
-
-/// Without the CPU's arithmetic nothing is recorded.
-#[cfg(not(feature = "flex"))]
-#[derive(Debug)]
-pub(crate) enum Tape {}
-
-/// No distribution is either.
-#[cfg(not(feature = "flex"))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Drawn {}
-
-#[cfg(not(feature = "flex"))]
-impl Tape {
-    fn tokens(&self) -> usize {
-        match *self {}
-    }
-
-    fn has_distributions(&self) -> bool {
-        match *self {}
-    }
-}
+use crate::compute::tape::{Place, Recording};
 
 /// The places of a completion's tokens on a tape.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,14 +13,14 @@ pub(crate) struct Track {
     /// computed the next one's distribution.
     pub(crate) tokens: Vec<usize>,
     /// The distributions that they computed.
-    pub(crate) drawn: Vec<Drawn>,
+    pub(crate) drawn: Vec<Place>,
 }
 
 /// A completion whose forward pass need not be computed again, as long as the weights are those
 /// that it was sampled with. It keeps the activations of all completions sampled with it.
 #[derive(Debug, Clone)]
 pub struct Recorded {
-    pub(crate) tape: Arc<Tape>,
+    pub(crate) tape: Arc<dyn Recording>,
     pub(crate) track: Track,
 }
 
@@ -60,7 +38,7 @@ impl Recorded {
 
     /// Tokens whose activations these completions keep.
     pub fn tokens<'a>(all: impl IntoIterator<Item = &'a Self>) -> usize {
-        let mut tapes: Vec<&Arc<Tape>> = Vec::new();
+        let mut tapes: Vec<&Arc<dyn Recording>> = Vec::new();
         for Self { tape, .. } in all {
             if !tapes.iter().any(|known| Arc::ptr_eq(known, tape)) {
                 tapes.push(tape);

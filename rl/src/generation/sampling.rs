@@ -1,9 +1,10 @@
 //! Which token comes next.
 
+use dunwu_datasets::{derive_seed, rng};
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::decoder::uniform;
-use crate::compute::{Choice, Draw, elementwise};
+use crate::compute::{elementwise, tape::Drawn};
 
 /// How completions are sampled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,9 +54,10 @@ impl SamplingConfig {
     /// The temperature at which log-probabilities are reported: greedy decoding reports those of
     /// the plain distribution.
     pub fn scoring_temperature(&self) -> f64 {
-        match self.temperature > 0.0 {
-            true => self.temperature,
-            false => 1.0,
+        if self.temperature > 0.0 {
+            self.temperature
+        } else {
+            1.0
         }
     }
 
@@ -104,6 +106,27 @@ impl SamplingConfig {
     }
 }
 
+/// A drawn token and its log-probability, in nats, under the whole distribution at the scoring
+/// temperature (before top-k, top-p and min-p, as the trainer computes it).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Choice {
+    pub(crate) token: u32,
+    pub(crate) logprob: f32,
+}
+
+/// How tokens are drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Draw<'a> {
+    pub(crate) sampling: &'a SamplingConfig,
+    /// Ids from here on are never drawn.
+    pub(crate) drawable: usize,
+}
+
+/// The random number of one place of one completion, at least 0 and below 1.
+pub(super) fn uniform(seed: u64, position: usize) -> f64 {
+    rng(derive_seed(seed, &[position as u64])).random()
+}
+
 /// Values whose sum is kept while drawing.
 const RUN: usize = 1 << 10;
 
@@ -133,31 +156,40 @@ pub(crate) fn choose(logits: &mut [f32], draw: Draw, seed: u64, position: usize)
     let all = total + beyond.chunks_mut(RUN).map(exp_sum).sum::<f64>();
     let token = best.unwrap_or_else(|| {
         let uniform = uniform(seed, position);
-        let drawn = match sampling.truncates() {
-            false => draw_by_runs(weights, &sums, uniform * total),
-            true => draw_from(&truncate(weights, sampling), uniform),
+        let drawn = if sampling.truncates() {
+            draw_from(&truncate(weights, sampling), uniform)
+        } else {
+            draw_by_runs(weights, &sums, uniform * total)
         };
         drawn.unwrap_or_else(|| likeliest(weights))
     });
     let weight = f64::from(weights[token]);
     Chosen {
-        choice: Choice {
-            token: token as u32,
+        token: token as u32,
+        drawn: Drawn {
             logprob: (weight.ln() - all.ln()) as f32,
+            sum: all as f32,
+            entropy: (all.ln() - logs / all) as f32,
         },
-        sum: all as f32,
-        entropy: (all.ln() - logs / all) as f32,
     }
 }
 
 /// A drawn token with what is known of the distribution that it was drawn from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chosen {
-    pub(crate) choice: Choice,
-    /// Sum of the weights that [`choose`] leaves behind.
-    pub(crate) sum: f32,
-    /// In nats.
-    pub(crate) entropy: f32,
+    pub(crate) token: u32,
+    /// Of the weights that [`choose`] leaves behind.
+    pub(crate) drawn: Drawn,
+}
+
+impl Chosen {
+    /// The token and its log-probability.
+    pub(crate) fn choice(&self) -> Choice {
+        Choice {
+            token: self.token,
+            logprob: self.drawn.logprob,
+        }
+    }
 }
 
 /// The first weight at which the running sum passes `target`, found by the sums of runs first.
@@ -169,7 +201,7 @@ fn draw_by_runs(weights: &[f32], sums: &[f64], mut target: f64) -> Option<usize>
             continue;
         }
         for (i, &weight) in weights.iter().enumerate() {
-            if weight > f32::MIN_POSITIVE {
+            if weight > elementwise::NOTHING {
                 last = Some(run * RUN + i);
                 target -= f64::from(weight);
                 if target < 0.0 {
@@ -195,7 +227,7 @@ fn draw_from(entries: &[(usize, f32)], uniform: f64) -> Option<usize> {
     let mut last = None;
     for &(token, weight) in entries {
         sum += f64::from(weight);
-        if weight > 0.0 {
+        if weight > elementwise::NOTHING {
             last = Some(token);
             if sum > target {
                 break;
@@ -246,7 +278,7 @@ mod tests {
         position: usize,
     ) -> Choice {
         let draw = Draw { sampling, drawable };
-        choose(&mut logits.to_vec(), draw, seed, position).choice
+        choose(&mut logits.to_vec(), draw, seed, position).choice()
     }
 
     fn shares(logits: &[f32], config: &SamplingConfig, draws: u64) -> Vec<f64> {
@@ -309,6 +341,30 @@ mod tests {
             [1, 2, 3]
         );
         assert_eq!(only(config(0.0)), [1]);
+    }
+
+    #[test]
+    fn a_token_without_probability_is_never_drawn() {
+        // The sum of a run is passed by rounding or by a random number that is all but 1.
+        let logits = [0.0, f32::NEG_INFINITY, -1e4, 1.0, -200.0];
+        let sums = |weights: &[f32]| vec![weights.iter().map(|&w| f64::from(w)).sum::<f64>()];
+        let mut weights = logits.to_vec();
+        elementwise::exp_moments(&mut weights, 1.0, 1.0);
+        for share in [0.0, 0.2, 0.3, 0.9, 1.0, 1.1] {
+            let sums = sums(&weights);
+            let drawn = draw_by_runs(&weights, &sums, share * sums[0]);
+            assert!(
+                drawn.is_none_or(|token| token.is_multiple_of(3)),
+                "{share}: {drawn:?}"
+            );
+            let entries: Vec<_> = weights.iter().copied().enumerate().collect();
+            let drawn = draw_from(&entries, share).unwrap();
+            assert!(drawn.is_multiple_of(3), "{share}: {drawn}");
+        }
+        for seed in 0..200 {
+            let token = choose_from(&logits, 5, &config(1.0), seed, 0).token;
+            assert!(token.is_multiple_of(3), "{token}");
+        }
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    decoder::Decoder,
+    decoder::{Decoder, Prefix, Row},
     generator::{Finish, Generated, Stop},
     recorded::{Recorded, Track},
-    sampling::SamplingConfig,
+    sampling::{Choice, Draw, SamplingConfig},
 };
-use crate::compute::{Choice, Draw, Row};
+use crate::compute::Compute;
 
 /// A completion of a session: how many were submitted before it.
 pub type Id = usize;
@@ -167,20 +167,20 @@ struct Active {
 }
 
 /// The slots of a decoder and what waits for one.
-pub(super) struct Schedule<'a, D: Decoder> {
+pub(super) struct Schedule<'a, C: Compute> {
     rules: Rules<'a>,
-    decoder: D,
+    decoder: Decoder<'a, C>,
     submitted: usize,
     queue: VecDeque<Queued>,
     slots: Vec<Option<Active>>,
     /// Prompts that were read and that more completions in the queue begin with.
-    prefixes: Vec<(Arc<[u32]>, Arc<D::Prefix>)>,
+    prefixes: Vec<(Arc<[u32]>, Arc<Prefix<C>>)>,
     /// Where completions that were taken are on the decoder's tape.
     tracks: Vec<(Id, Track)>,
 }
 
-impl<'a, D: Decoder> Schedule<'a, D> {
-    pub(super) fn new(rules: Rules<'a>, slots: usize, decoder: D) -> Self {
+impl<'a, C: Compute> Schedule<'a, C> {
+    pub(super) fn new(rules: Rules<'a>, slots: usize, decoder: Decoder<'a, C>) -> Self {
         Self {
             rules,
             decoder,
@@ -197,7 +197,7 @@ impl<'a, D: Decoder> Schedule<'a, D> {
         self.slots.iter().position(holds)
     }
 
-    fn prefix(&self, prompt: &Arc<[u32]>) -> Option<&Arc<D::Prefix>> {
+    fn prefix(&self, prompt: &Arc<[u32]>) -> Option<&Arc<Prefix<C>>> {
         let found = self.prefixes.iter().find(|(p, _)| Arc::ptr_eq(p, prompt));
         found.map(|(_, prefix)| prefix)
     }
@@ -292,7 +292,7 @@ impl<'a, D: Decoder> Schedule<'a, D> {
     }
 }
 
-impl<D: Decoder> Slots for Schedule<'_, D> {
+impl<C: Compute> Slots for Schedule<'_, C> {
     fn submit(&mut self, prompt: Arc<[u32]>, seed: u64) -> Id {
         let id = self.submitted;
         self.submitted += 1;
@@ -370,7 +370,7 @@ impl<D: Decoder> Slots for Schedule<'_, D> {
     fn close(self: Box<Self>) -> Vec<(Id, Recorded)> {
         let mut tracks = self.tracks;
         tracks.sort_by_key(|(id, _)| *id);
-        let Some(tape) = self.decoder.into_tape().map(Arc::new) else {
+        let Some(tape) = self.decoder.into_tape() else {
             return Vec::new();
         };
         let recorded = |(id, track)| {

@@ -11,18 +11,9 @@ use super::{
     head::{Chunk, HeadConfig},
     streams::{ByFunction, Streams, Upstream},
 };
-#[cfg(feature = "flex")]
 use crate::{
-    compute::host::{Host, tape::gather_distributions},
-    model::Engine,
-};
-use crate::{
-    compute::{Compute, HeadOutput},
-    model::{
-        Activations, Parameters, Transformer,
-        layers::Gradients,
-        transformer::{Forward, with_compute},
-    },
+    compute::{Compute, HeadOutput, tape::Tape, with_compute},
+    model::{Activations, Parameters, Transformer, gradients::Gradients, transformer::Forward},
     parallel::in_parallel,
 };
 
@@ -134,26 +125,36 @@ fn accumulate<S: Streams>(
         sums: gradients,
         trained: model.trained(),
     };
-    #[cfg(feature = "flex")]
-    if let (Engine::Host, Some(recall)) = (model.engine(), &batch.recall) {
-        let c = Host::new();
-        let tokens = recall.tokens();
-        let drawn = recall.drawn(config.head.temperature);
-        let fetch = |drawn: &Vec<_>, range: Range<usize>| gather_distributions(&drawn[range]);
-        let outputs = drawn.as_ref().map(|drawn| |range| fetch(drawn, range));
-        let pass = Pass {
-            forward: model.recall(&c, &batch.packing, &tokens),
-            outputs: outputs.as_ref().map(|outputs| outputs as &Outputs<Host>),
-        };
-        return accumulate_on(&c, model, batch, config, gradients, pass, streams);
-    }
     with_compute!(model, |c| {
+        forward_and_backward(&c, model, batch, config, gradients, streams)
+    })
+}
+
+fn forward_and_backward<C: Compute, S: Streams>(
+    c: &C,
+    model: &Transformer,
+    batch: &MicroBatch,
+    config: GradientConfig,
+    gradients: &mut Gradients,
+    streams: &S,
+) -> MicroOutput<S::Seen> {
+    let recall = batch.recall.as_ref();
+    let Some(tokens) = recall.and_then(|recall| recall.tokens::<C>()) else {
         let pass = Pass {
-            forward: model.forward(&c, &batch.packing, config.activations),
+            forward: model.forward(c, &batch.packing, config.activations),
             outputs: None,
         };
-        accumulate_on(&c, model, batch, config, gradients, pass, streams)
-    })
+        return accumulate_on(c, model, batch, config, gradients, pass, streams);
+    };
+    let drawn = recall.and_then(|recall| recall.drawn::<C>(config.head.temperature));
+    let outputs = drawn.as_ref().map(|drawn| {
+        |range: Range<usize>| <C::Tape as Tape<C>>::gather_distributions(&drawn[range])
+    });
+    let pass = Pass {
+        forward: model.recall(c, &batch.packing, &tokens),
+        outputs: outputs.as_ref().map(|outputs| outputs as &Outputs<C>),
+    };
+    accumulate_on(c, model, batch, config, gradients, pass, streams)
 }
 
 /// What the head says of a range of the targets.

@@ -13,7 +13,7 @@ use crate::{
     compute::{Compute, HeadOutput, HeadUpstream},
     model::{
         Transformer,
-        layers::{Gradients, Trained},
+        gradients::{Gradients, Trained},
     },
 };
 

@@ -1,14 +1,11 @@
 //! AdamW with decoupled weight decay, clipping by the global norm, learning-rate schedules.
 
 use burn::tensor::Tensor;
-#[cfg(feature = "flex")]
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "flex")]
-use crate::compute::buffers::change_all;
 use crate::{
-    compute::buffers::on_host,
+    compute::buffers::change_all,
     model::{ParameterVisitor, Parameters, Transformer},
 };
 
@@ -130,11 +127,7 @@ impl AdamW {
         let square = self.square.remove(name).unwrap_or_else(zeros);
         let factors = Factors::new(&self.config, self.steps, rates);
         let all = [weight, mean, square, gradient];
-        let [weight, mean, square, gradient] = match on_host(&all[3]) {
-            #[cfg(feature = "flex")]
-            true => factors.on_host(all),
-            _ => factors.on_device(all),
-        };
+        let [weight, mean, square, gradient] = factors.update(all);
         self.mean.insert(name, mean);
         self.square.insert(name, square);
         (weight, gradient)
@@ -204,11 +197,10 @@ impl Factors {
         [weight.mul_scalar(self.kept) - change, mean, square, zeros]
     }
 
-    /// The same in one pass over memory.
-    #[cfg(feature = "flex")]
-    fn on_host(self, all: [Tensor<1>; 4]) -> [Tensor<1>; 4] {
+    /// Weight, moments and gradient after the update: in one pass over memory where they are on the CPU.
+    fn update(self, all: [Tensor<1>; 4]) -> [Tensor<1>; 4] {
         let arch = pulp::Arch::new();
-        change_all(all, |[weight, mean, square, gradient]| {
+        let on_host = |[weight, mean, square, gradient]: [&mut [f32]; 4]| {
             let run = 1 << 16;
             let parts = weight.par_chunks_mut(run).zip(mean.par_chunks_mut(run));
             let others = square.par_chunks_mut(run).zip(gradient.par_chunks_mut(run));
@@ -217,7 +209,8 @@ impl Factors {
                 .for_each(|((weight, mean), (square, gradient))| {
                     arch.dispatch(|| self.on_slices(weight, mean, square, gradient));
                 });
-        })
+        };
+        change_all(all, on_host, |all| self.on_device(all))
     }
 
     #[inline(always)]

@@ -4,22 +4,25 @@
 //! through the model once, one after the other, and its activations are those that the backward pass
 //! asks for, up to rounding. So an on-policy step has no forward pass of its own.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 use super::batch::MicroBatch;
-use crate::generation::{
-    Recorded,
-    recorded::{Drawn, Tape},
+use crate::{
+    compute::{
+        Compute,
+        tape::{Place, Recording},
+    },
+    generation::Recorded,
 };
 
 /// Where the activations of each row of a micro-batch are.
 #[derive(Debug, Clone)]
 pub struct Recall {
-    tapes: Vec<Arc<Tape>>,
+    tapes: Vec<Arc<dyn Recording>>,
     /// Tape, and place on it, of each row.
     rows: Vec<(usize, usize)>,
     /// Tape, and place on it, of the distribution of each target.
-    drawn: Vec<(usize, Drawn)>,
+    drawn: Vec<(usize, Place)>,
 }
 
 impl Recall {
@@ -28,7 +31,7 @@ impl Recall {
         batch: &MicroBatch,
         recorded: impl Fn(usize) -> Option<&'a Recorded>,
     ) -> Option<Self> {
-        let mut tapes: Vec<Arc<Tape>> = Vec::new();
+        let mut tapes: Vec<Arc<dyn Recording>> = Vec::new();
         let mut rows = vec![(0, 0); batch.packing.len()];
         let mut drawn = Vec::with_capacity(batch.targets.len());
         for (member, range) in batch.parts() {
@@ -54,21 +57,26 @@ impl Recall {
         (!rows.is_empty()).then_some(Self { tapes, rows, drawn })
     }
 
-    /// The tape and the place on it of each row.
-    #[cfg(feature = "flex")]
-    pub(super) fn tokens(&self) -> Vec<(&Tape, usize)> {
-        let row = |&(tape, place): &(usize, usize)| (&*self.tapes[tape], place);
-        self.rows.iter().map(row).collect()
+    /// The tape and the place on it of each row, if this arithmetic can read them.
+    pub(super) fn tokens<C: Compute>(&self) -> Option<Vec<(&C::Tape, usize)>> {
+        let tapes = self.tapes_of::<C>()?;
+        let row = |&(tape, place): &(usize, usize)| (tapes[tape], place);
+        Some(self.rows.iter().map(row).collect())
     }
 
     /// The same of what each target was drawn from at `temperature`, if that was kept.
-    #[cfg(feature = "flex")]
-    pub(super) fn drawn(&self, temperature: f64) -> Option<Vec<(&Tape, Drawn)>> {
-        let kept = self
-            .tapes
-            .iter()
-            .all(|tape| tape.has_distributions_at(temperature));
-        let place = |&(tape, place): &(usize, Drawn)| (&*self.tapes[tape], place);
+    pub(super) fn drawn<C: Compute>(&self, temperature: f64) -> Option<Vec<(&C::Tape, Place)>> {
+        let tapes = self.tapes_of::<C>()?;
+        let mut all = self.tapes.iter();
+        let kept = all.all(|tape| tape.has_distributions_at(temperature));
+        let place = |&(tape, place): &(usize, Place)| (tapes[tape], place);
         kept.then(|| self.drawn.iter().map(place).collect())
+    }
+
+    fn tapes_of<C: Compute>(&self) -> Option<Vec<&C::Tape>> {
+        let tapes = self.tapes.iter();
+        tapes
+            .map(|tape| (&**tape as &dyn Any).downcast_ref())
+            .collect()
     }
 }

@@ -10,8 +10,8 @@ use super::{
     batch::{BudgetError, MicroBatch, pack},
 };
 use crate::{
-    compute::Compute,
-    model::{Activations, Parameters, Transformer, layers::Gradients, transformer::with_compute},
+    compute::{Compute, with_compute},
+    model::{Activations, Parameters, Transformer, gradients::Gradients},
 };
 
 /// The name of the weight of a [`ScalarHead`] among gradients, and in checkpoints of sequence classifiers.
@@ -76,7 +76,7 @@ pub fn scalar_values(model: &Transformer, head: &ScalarHead, batch: &MicroBatch)
         let rows = c.select(&stream, &batch.rows);
         let hidden = model.last_norm().forward(&c, &rows);
         let values = c.add_bias(c.project(&hidden, &head.weight), &head.bias);
-        c.values(&values)
+        c.values_of(&values)
     })
 }
 
@@ -99,9 +99,9 @@ pub fn accumulate_scalar_gradients(
         let forward = model.forward(&c, &batch.packing, activations);
         let stream = c.select(&forward.stream, &batch.rows);
         let hidden = model.last_norm().forward(&c, &stream);
-        let values = c.values(&c.add_bias(c.project(&hidden, &head.weight), &head.bias));
+        let values = c.values_of(&c.add_bias(c.project(&hidden, &head.weight), &head.bias));
         let (value, by_values) = loss(&values);
-        let by_values = c.rows(by_values, 1);
+        let by_values = c.rows_of(by_values, 1);
         gradients.sums.change(SCALAR_WEIGHT, &head.weight, |sum| {
             c.outer_onto(sum, &by_values, &hidden, 1.0)
         });

@@ -6,7 +6,7 @@ use super::{
     gradient::head_scores,
     head::HeadConfig,
 };
-use crate::model::{Transformer, transformer::with_compute};
+use crate::{compute::with_compute, model::Transformer};
 
 /// What the model thinks of the sampled tokens of one sequence.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,54 +1,78 @@
-//! One transformer block, forward and backward.
+//! One transformer block, forward and backward: attention and a feed-forward part, each with its norms.
 
 use super::{
-    layers::{Gradients, Linear, RmsNorm},
+    attention::{Attention, AttentionKept, Place},
+    build::Maker,
+    feed_forward::{FeedForward, FeedForwardKept},
+    gradients::Gradients,
+    kept::kept,
+    linear::Linear,
+    module::Module,
+    norm::Norms,
     parameters::ParameterVisitor,
+    plan::{LayerPlan, NormPlan},
+    weights::HostTensor,
 };
-#[cfg(feature = "flex")]
-use crate::compute::host::{Host, Rows};
-use crate::compute::{Compute, Direction, Heads, Qkv};
+use crate::compute::{Compute, Heads, Qkv};
 
-/// Attention and feed-forward, each on a normalised copy of the residual stream.
+/// The norms of a block. The one before the feed-forward part is named after what comes before it,
+/// unless there is another norm with that name.
+pub(crate) const TABLE: [Module<LayerPlan>; 5] = [
+    Module::norm("input_layernorm", "attn_norm", |plan, hidden| {
+        sized(plan.attention_norms.before, hidden)
+    }),
+    Module::norm("post_attention_layernorm", "ffn_norm", |plan, hidden| {
+        sized(plan.feed_forward_norms.before, hidden).filter(|_| !sandwiched(plan))
+    }),
+    Module::norm(
+        "post_attention_layernorm",
+        "post_attention_norm",
+        |plan, hidden| sized(plan.attention_norms.after, hidden),
+    ),
+    Module::norm("pre_feedforward_layernorm", "ffn_norm", |plan, hidden| {
+        sized(plan.feed_forward_norms.before, hidden).filter(|_| sandwiched(plan))
+    }),
+    Module::norm(
+        "post_feedforward_layernorm",
+        "post_ffw_norm",
+        |plan, hidden| sized(plan.feed_forward_norms.after, hidden),
+    ),
+];
+
+fn sized(norm: Option<NormPlan>, hidden: usize) -> Option<(NormPlan, usize)> {
+    norm.map(|norm| (norm, hidden))
+}
+
+fn sandwiched(plan: &LayerPlan) -> bool {
+    plan.attention_norms.after.is_some()
+}
+
+/// Attention and feed-forward, each added to the residual stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
-    pub(crate) attention_norm: RmsNorm,
-    pub(crate) query: Linear,
-    pub(crate) key: Linear,
-    pub(crate) value: Linear,
-    pub(crate) output: Linear,
-    /// Normalisation of each query head before rotation (Qwen3).
-    pub(crate) query_norm: Option<RmsNorm>,
-    /// Normalisation of each key head before rotation (Qwen3).
-    pub(crate) key_norm: Option<RmsNorm>,
-    pub(crate) feed_forward_norm: RmsNorm,
-    pub(crate) gate: Linear,
-    pub(crate) up: Linear,
-    pub(crate) down: Linear,
+    attention_norms: Norms,
+    attention: Attention,
+    feed_forward_norms: Norms,
+    feed_forward: FeedForward,
 }
 
-/// Where the rows of a pass stand.
-pub(crate) struct Place<'a, C: Compute> {
-    pub(crate) rotation: &'a C::Rotation,
-    pub(crate) layout: &'a C::Layout,
-    pub(crate) heads: Heads,
-}
-
-/// What a block's backward pass needs of its forward pass. Normalised rows and the gated product
-/// are cheap and computed again.
-pub(crate) struct Kept<C: Compute> {
-    /// What came in, `[rows, hidden]`.
-    input: C::Rows,
-    /// Queries and keys before their norms, where there are norms.
-    plain_query: Option<C::Rows>,
-    plain_key: Option<C::Rows>,
-    pub(crate) qkv: Qkv<C::Rows>,
-    /// What attention gave, `[rows, query heads * dim]`.
-    mixed: C::Rows,
-    attended: C::Attended,
-    /// The residual stream between attention and feed-forward.
-    middle: C::Rows,
-    gate: C::Rows,
-    up: C::Rows,
+kept! {
+    /// What a block's backward pass needs of its forward pass. Normalised rows are cheap and computed
+    /// again.
+    Kept of Block {
+        /// The residual stream that came in, `[rows, hidden]`.
+        input: rows,
+        /// Of attention.
+        attention: part(AttentionKept),
+        /// What attention gave, before the norm after it.
+        attention_out: maybe(attention_norms.after),
+        /// The residual stream between attention and feed-forward.
+        middle: rows,
+        /// Of the feed-forward part.
+        feed_forward: part(FeedForwardKept),
+        /// What it gave, before the norm after it.
+        feed_forward_out: maybe(feed_forward_norms.after),
+    }
 }
 
 impl<C: Compute> Kept<C> {
@@ -56,43 +80,53 @@ impl<C: Compute> Kept<C> {
     pub(crate) fn into_input(self) -> C::Rows {
         self.input
     }
-}
 
-#[cfg(feature = "flex")]
-impl Kept<Host> {
     /// Its matrices.
-    pub(crate) fn parts(&self) -> Vec<&Rows> {
-        let Qkv { query, key, value } = &self.qkv;
-        let (middle, gate, up) = (&self.middle, &self.gate, &self.up);
-        let mut parts = vec![&self.input, query, key, value, &self.mixed, &self.attended];
-        parts.extend([middle, gate, up]);
-        parts.extend(self.plain_query.iter().chain(&self.plain_key));
+    pub(crate) fn parts(&self) -> Vec<&C::Rows> {
+        let mut parts = Vec::new();
+        self.for_each(&mut |rows| parts.push(rows));
         parts
-    }
-
-    /// The same again from matrices like [`Self::parts`], which has so many; each is asked for by its
-    /// place there.
-    pub(crate) fn of_parts(count: usize, part: impl Fn(usize) -> Rows) -> Self {
-        let plain = |place: usize| (place < count).then(|| part(place));
-        Self {
-            input: part(0),
-            qkv: Qkv {
-                query: part(1),
-                key: part(2),
-                value: part(3),
-            },
-            mixed: part(4),
-            attended: part(5),
-            middle: part(6),
-            gate: part(7),
-            up: part(8),
-            plain_query: plain(9),
-            plain_key: plain(10),
-        }
     }
 }
 
 impl Block {
+    /// What a plan asks for.
+    pub(crate) fn build<E>(
+        plan: &LayerPlan,
+        make: &mut Maker<impl FnMut(&str, &[usize]) -> Result<HostTensor, E>>,
+    ) -> Result<Self, E> {
+        let [
+            before_attention,
+            before,
+            after_attention,
+            before_instead,
+            after,
+        ] = &TABLE;
+        let before_attention = make.norm(before_attention, plan)?;
+        let attention = Attention::build(&plan.attention, make)?;
+        let before = match make.norm(before, plan)? {
+            Some(norm) => Some(norm),
+            None => make.norm(before_instead, plan)?,
+        };
+        Ok(Self {
+            attention_norms: Norms {
+                before: before_attention,
+                after: make.norm(after_attention, plan)?,
+            },
+            attention,
+            feed_forward_norms: Norms {
+                before,
+                after: make.norm(after, plan)?,
+            },
+            feed_forward: FeedForward::build(&plan.feed_forward, make)?,
+        })
+    }
+
+    /// How the rows of its attention are laid out.
+    pub(crate) fn heads(&self) -> Heads {
+        self.attention.heads()
+    }
+
     /// The residual stream after the block, and what its gradient needs.
     ///
     /// # Shapes
@@ -101,47 +135,30 @@ impl Block {
         &self,
         c: &C,
         x: C::Rows,
-        rotation: &C::Rotation,
-        heads: Heads,
+        rotation: Option<&C::Rotation>,
         attend: impl FnOnce(&Qkv<C::Rows>) -> (C::Rows, C::Attended),
     ) -> (C::Rows, Kept<C>) {
-        let normed = self.attention_norm.forward(c, &x);
-        let maps = [&self.query, &self.key, &self.value];
-        let [query, key, value] = Linear::forward_all(c, maps, &normed);
-        drop(normed);
-        let head = |plain: C::Rows, norm: &Option<RmsNorm>, count: usize| {
-            let (normed, plain) = match norm {
-                Some(norm) => (norm.forward(c, &plain), Some(plain)),
-                None => (plain, None),
-            };
-            (c.rotate(normed, rotation, count, Direction::Forward), plain)
-        };
-        let (query, plain_query) = head(query, &self.query_norm, heads.query);
-        let (key, plain_key) = head(key, &self.key_norm, heads.kv);
-        let qkv = Qkv { query, key, value };
-        let (mixed, attended) = attend(&qkv);
-        let middle = self.output.forward_onto(c, c.copy(&x), &mixed);
+        let norms = &self.attention_norms;
+        let (normed, stream) = (norms.enter(c, &x), || norms.stream(c, &x));
+        let (y, attention) = self.attention.forward(c, normed, stream, rotation, attend);
+        let (middle, attention_out) = norms.leave(c, &x, y);
 
-        let normed = self.feed_forward_norm.forward(c, &middle);
-        let [gate, up] = Linear::forward_all(c, [&self.gate, &self.up], &normed);
-        drop(normed);
-        let gated = c.swiglu(&gate, &up); // down(silu(gate(x)) ⊙ up(x)): arXiv 2002.05202, eq. 6
-        let out = self.down.forward_onto(c, c.copy(&middle), &gated);
+        let norms = &self.feed_forward_norms;
+        let (normed, stream) = (norms.enter(c, &middle), || norms.stream(c, &middle));
+        let (y, feed_forward) = self.feed_forward.forward(c, normed, stream);
+        let (out, feed_forward_out) = norms.leave(c, &middle, y);
         let kept = Kept {
             input: x,
-            plain_query,
-            plain_key,
-            qkv,
-            mixed,
-            attended,
+            attention,
+            attention_out,
             middle,
-            gate,
-            up,
+            feed_forward,
+            feed_forward_out,
         };
         (out, kept)
     }
 
-    /// Adds the gradients of the weights and returns that by what came in, if anything `below` needs
+    /// Adds the gradients of the weights and returns that by what came in, if anything below needs
     /// it. `by_out` is that by the residual stream after the block.
     pub(crate) fn backward<C: Compute>(
         &self,
@@ -150,111 +167,52 @@ impl Block {
         by_out: C::Rows,
         place: &Place<C>,
         gradients: &mut Gradients,
-        below: bool,
     ) -> Option<C::Rows> {
-        let &Place {
-            rotation,
-            layout,
-            heads,
-        } = place;
         let Kept {
             input,
-            plain_query,
-            plain_key,
-            qkv,
-            mixed,
-            attended,
+            attention,
+            attention_out,
             middle,
-            gate,
-            up,
+            feed_forward,
+            feed_forward_out,
         } = kept;
 
-        let (by_gated, narrow) = self.down.input_gradient(c, &by_out, None);
-        let (gated, by_gate, by_up) = c.swiglu_backward(gate, up, by_gated);
-        self.down
-            .weight_gradient(c, &gated, &by_out, narrow, gradients);
-        drop(gated);
-        let normed = self.feed_forward_norm.forward(c, &middle);
-        let (by_normed, narrow) = self.gate.input_gradient(c, &by_gate, None);
-        self.gate
-            .weight_gradient(c, &normed, &by_gate, narrow, gradients);
-        let (by_normed, narrow) = self.up.input_gradient(c, &by_up, Some(by_normed));
-        self.up
-            .weight_gradient(c, &normed, &by_up, narrow, gradients);
-        drop(normed);
-        drop((by_gate, by_up));
-        let norm = &self.feed_forward_norm;
-        let by_middle = norm.backward(c, by_out, &middle, &by_normed, gradients);
+        let norms = &self.feed_forward_norms;
+        let by_y = norms.leave_backward(c, feed_forward_out, &by_out, gradients);
+        let by_y = by_y.as_ref().unwrap_or(&by_out);
+        let normed = || norms.enter(c, &middle);
+        let by_normed = self
+            .feed_forward
+            .backward(c, feed_forward, by_y, normed, gradients);
+        let by_middle = norms.enter_backward(c, by_out, &middle, &by_normed, gradients);
         drop((by_normed, middle));
 
-        let (by_mixed, narrow) = self.output.input_gradient(c, &by_middle, None);
-        self.output
-            .weight_gradient(c, &mixed, &by_middle, narrow, gradients);
-        let by_qkv = c.attention_backward(&qkv, &mixed, &attended, &by_mixed, layout, heads);
-        drop((mixed, by_mixed, qkv));
-        let mut back = |by: C::Rows, norm: &Option<RmsNorm>, plain: Option<C::Rows>, count| {
-            let by = c.rotate(by, rotation, count, Direction::Backward);
-            match (norm, plain) {
-                (Some(norm), Some(plain)) => {
-                    norm.backward(c, c.zeros_like(&plain), &plain, &by, gradients)
-                }
-                _ => by,
-            }
-        };
-        let by_query = back(by_qkv.query, &self.query_norm, plain_query, heads.query);
-        let by_key = back(by_qkv.key, &self.key_norm, plain_key, heads.kv);
-        let by_value = by_qkv.value;
-
-        let normed = self.attention_norm.forward(c, &input);
-        let mut by_normed = None;
-        for (map, by_y) in [
-            (&self.query, by_query),
-            (&self.key, by_key),
-            (&self.value, by_value),
-        ] {
-            let narrow = match below {
-                true => {
-                    let (sum, narrow) = map.input_gradient(c, &by_y, by_normed.take());
-                    by_normed = Some(sum);
-                    narrow
-                }
-                false => None,
-            };
-            map.weight_gradient(c, &normed, &by_y, narrow, gradients);
-        }
-        drop(normed);
-        let norm = &self.attention_norm;
-        by_normed.map(|by_normed| norm.backward(c, by_middle, &input, &by_normed, gradients))
+        let norms = &self.attention_norms;
+        let by_y = norms.leave_backward(c, attention_out, &by_middle, gradients);
+        let by_y = by_y.as_ref().unwrap_or(&by_middle);
+        let normed = || norms.enter(c, &input);
+        let by_normed = self
+            .attention
+            .backward(c, attention, by_y, normed, place, gradients)?;
+        Some(norms.enter_backward(c, by_middle, &input, &by_normed, gradients))
     }
 
-    /// Every linear map, by the last part of its name.
-    pub(crate) fn linears(&mut self) -> [(&'static str, &mut Linear); 7] {
-        [
-            ("q_proj", &mut self.query),
-            ("k_proj", &mut self.key),
-            ("v_proj", &mut self.value),
-            ("o_proj", &mut self.output),
-            ("gate_proj", &mut self.gate),
-            ("up_proj", &mut self.up),
-            ("down_proj", &mut self.down),
-        ]
+    /// What was kept of a forward pass, from matrices in the order of [`Kept::parts`].
+    pub(crate) fn recall<C: Compute>(&self, mut next: impl FnMut() -> C::Rows) -> Kept<C> {
+        Kept::from_parts(self, &mut next)
     }
 
+    /// Every linear map.
+    pub(crate) fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
+        let attention = self.attention.linears().into_iter();
+        attention.chain(self.feed_forward.linears())
+    }
+
+    /// Shows every weight to `f`.
     pub(crate) fn visit(&mut self, f: &mut impl ParameterVisitor) {
-        self.attention_norm.visit(f);
-        self.query.visit(f);
-        self.key.visit(f);
-        self.value.visit(f);
-        self.output.visit(f);
-        if let Some(norm) = &mut self.query_norm {
-            norm.visit(f);
-        }
-        if let Some(norm) = &mut self.key_norm {
-            norm.visit(f);
-        }
-        self.feed_forward_norm.visit(f);
-        self.gate.visit(f);
-        self.up.visit(f);
-        self.down.visit(f);
+        self.attention_norms.visit(f);
+        self.attention.visit(f);
+        self.feed_forward_norms.visit(f);
+        self.feed_forward.visit(f);
     }
 }

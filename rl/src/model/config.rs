@@ -1,14 +1,18 @@
 //! The architecture of a model as data: what `config.json` or GGUF metadata say, checked once.
 //!
-//! One [`ModelConfig`] describes every family that this crate runs; the families differ only in a few fields. Reading
-//! is in [`hf`] (both directions) and [`gguf`].
+//! One [`ModelConfig`] describes every family that this crate reads; the families differ only in a few fields. Reading
+//! is in [`hf`] (both directions) and [`gguf`]. What a model is made of for a configuration is a plan
+//! (`model::plan`).
 
 mod error;
 pub mod gguf;
 pub mod hf;
+mod plan;
+mod scaling;
 
 use std::fmt;
 
+pub use super::position::RopeScaling;
 pub use error::ConfigError;
 
 /// Largest accepted value of any width or count in a configuration, so that products of three of them fit in 64 bits.
@@ -54,56 +58,6 @@ impl Family {
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.model_type())
-    }
-}
-
-/// How rotary frequencies are stretched beyond the context of pre-training.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum RopeScaling {
-    /// Every frequency is divided by `factor`.
-    Linear {
-        /// The divisor, at least 1.
-        factor: f64,
-    },
-    /// Llama 3.1: low frequencies are divided, high ones kept, those between blended.
-    Llama3 {
-        /// The divisor of the low frequencies, at least 1.
-        factor: f64,
-        /// Wavelengths above `original_max_position_embeddings / low_freq_factor` are divided by `factor`.
-        low_freq_factor: f64,
-        /// Wavelengths below `original_max_position_embeddings / high_freq_factor` are kept.
-        high_freq_factor: f64,
-        /// The context of pre-training, in tokens.
-        original_max_position_embeddings: usize,
-    },
-}
-
-impl RopeScaling {
-    /// What the rotary frequency `frequency` (radians per position) is divided by; 1 leaves it alone.
-    ///
-    /// The formulas are those of transformers' `modeling_rope_utils`.
-    pub fn divisor(&self, frequency: f64) -> f64 {
-        match *self {
-            Self::Linear { factor } => factor,
-            Self::Llama3 {
-                factor,
-                low_freq_factor,
-                high_freq_factor,
-                original_max_position_embeddings,
-            } => {
-                let context = original_max_position_embeddings as f64;
-                let wavelength = 2.0 * std::f64::consts::PI / frequency;
-                if wavelength < context / high_freq_factor {
-                    1.0
-                } else if wavelength > context / low_freq_factor {
-                    factor
-                } else {
-                    let smooth = (context / wavelength - low_freq_factor)
-                        / (high_freq_factor - low_freq_factor);
-                    1.0 / ((1.0 - smooth) / factor + smooth)
-                }
-            }
-        }
     }
 }
 
@@ -217,7 +171,7 @@ impl ModelConfig {
                 ));
             }
         }
-        self.rope_scaling.as_ref().map_or(Ok(()), validate_scaling)
+        self.rope_scaling.as_ref().map_or(Ok(()), scaling::validate)
     }
 
     /// The number of trainable values, counting a tied head once.
@@ -234,58 +188,7 @@ impl ModelConfig {
     /// Linear weights are `[out, in]`, the embedding and the head `[vocab_size, hidden_size]`, norms and biases
     /// `[width]`. A tied head is not listed.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        let mut tensors = vec![(
-            "model.embed_tokens.weight".to_string(),
-            vec![self.vocab_size, self.hidden_size],
-        )];
-        for layer in 0..self.num_hidden_layers {
-            let prefix = format!("model.layers.{layer}");
-            tensors.extend(
-                self.layer_tensors()
-                    .into_iter()
-                    .map(|(name, shape)| (format!("{prefix}.{name}"), shape)),
-            );
-        }
-        tensors.push(("model.norm.weight".to_string(), vec![self.hidden_size]));
-        if !self.tie_word_embeddings {
-            tensors.push((
-                "lm_head.weight".to_string(),
-                vec![self.vocab_size, self.hidden_size],
-            ));
-        }
-        tensors
-    }
-
-    /// The tensors of one layer, named below `model.layers.N.`.
-    fn layer_tensors(&self) -> Vec<(&'static str, Vec<usize>)> {
-        let (hidden, inner) = (self.hidden_size, self.intermediate_size);
-        let queries = self.num_attention_heads * self.head_dim;
-        let keys = self.num_key_value_heads * self.head_dim;
-        let mut tensors = vec![
-            ("input_layernorm.weight", vec![hidden]),
-            ("self_attn.q_proj.weight", vec![queries, hidden]),
-            ("self_attn.k_proj.weight", vec![keys, hidden]),
-            ("self_attn.v_proj.weight", vec![keys, hidden]),
-        ];
-        if self.attention_bias {
-            tensors.extend([
-                ("self_attn.q_proj.bias", vec![queries]),
-                ("self_attn.k_proj.bias", vec![keys]),
-                ("self_attn.v_proj.bias", vec![keys]),
-            ]);
-        }
-        if self.qk_norm {
-            tensors.push(("self_attn.q_norm.weight", vec![self.head_dim]));
-            tensors.push(("self_attn.k_norm.weight", vec![self.head_dim]));
-        }
-        tensors.extend([
-            ("self_attn.o_proj.weight", vec![hidden, queries]),
-            ("post_attention_layernorm.weight", vec![hidden]),
-            ("mlp.gate_proj.weight", vec![inner, hidden]),
-            ("mlp.up_proj.weight", vec![inner, hidden]),
-            ("mlp.down_proj.weight", vec![hidden, inner]),
-        ]);
-        tensors
+        self.plan().tensors()
     }
 }
 
@@ -295,49 +198,6 @@ fn invalid(field: &str, value: impl fmt::Display, rule: String) -> ConfigError {
         value: value.to_string(),
         rule,
     }
-}
-
-fn validate_scaling(scaling: &RopeScaling) -> Result<(), ConfigError> {
-    let factor = match scaling {
-        RopeScaling::Linear { factor } | RopeScaling::Llama3 { factor, .. } => *factor,
-    };
-    if !(factor.is_finite() && factor >= 1.0) {
-        return Err(invalid(
-            "rope_scaling.factor",
-            factor,
-            "must be a number of at least 1".to_string(),
-        ));
-    }
-    if let RopeScaling::Llama3 {
-        low_freq_factor,
-        high_freq_factor,
-        original_max_position_embeddings,
-        ..
-    } = *scaling
-    {
-        if !(low_freq_factor > 0.0
-            && high_freq_factor > low_freq_factor
-            && high_freq_factor.is_finite())
-        {
-            let rule = format!(
-                "must be above low_freq_factor = {low_freq_factor}, which must be positive"
-            );
-            return Err(invalid(
-                "rope_scaling.high_freq_factor",
-                high_freq_factor,
-                rule,
-            ));
-        }
-        if original_max_position_embeddings == 0 {
-            let rule = "must be at least 1".to_string();
-            return Err(invalid(
-                "rope_scaling.original_max_position_embeddings",
-                0,
-                rule,
-            ));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -383,21 +243,5 @@ pub(crate) mod tests {
             message,
             "model configuration: num_key_value_heads = 2 must divide num_attention_heads = 9"
         );
-    }
-
-    // Llama-3.2-1B: theta 500000, head_dim 64, factor 32. The reference is
-    // transformers 5.x `_compute_llama3_parameters`: inv_freq_llama / inv_freq for dimensions 0, 13, 16, 17, 31.
-    #[test]
-    fn llama3_scaling_keeps_high_and_divides_low_frequencies() {
-        let scaling = RopeScaling::Llama3 {
-            factor: 32.0,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_max_position_embeddings: 8192,
-        };
-        let divisor = |pair: i32| scaling.divisor(500_000f64.powf(-f64::from(2 * pair) / 64.0));
-        assert_eq!(divisor(0), 1.0);
-        assert_eq!(divisor(31), 32.0);
-        assert!(divisor(16) > 1.0 && divisor(16) < 32.0);
     }
 }

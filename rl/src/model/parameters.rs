@@ -1,19 +1,13 @@
 //! The weights as a set of named tensors: how optimisers, gradients and checkpoints see a model.
 
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor, TensorData};
-
-#[cfg(feature = "flex")]
-use rayon::prelude::*;
+use burn::tensor::Tensor;
 
 use super::weights::HostTensor;
-use crate::compute::buffers::on_host;
-#[cfg(feature = "flex")]
-use crate::compute::{buffers::Values, elementwise::dot};
+use crate::compute::buffers::{on_host, square_sum};
+
+pub use crate::compute::buffers::{from_host, to_host};
 
 /// Goes over every weight of a model and may change it. Names are Hugging Face's.
 pub trait ParameterVisitor {
@@ -98,21 +92,6 @@ impl Parameters {
     }
 }
 
-/// `Σ x²` of a tensor on the CPU, in f64 over runs of fixed length.
-#[cfg(feature = "flex")]
-fn square_sum(tensor: &Tensor<1>) -> f64 {
-    let values = Values::of(tensor);
-    let arch = pulp::Arch::new();
-    let runs = values.par_chunks(1 << 12);
-    let parts: Vec<f32> = runs.map(|run| arch.dispatch(|| dot(run, run))).collect();
-    parts.iter().map(|&x| f64::from(x)).sum()
-}
-
-#[cfg(not(feature = "flex"))]
-fn square_sum(_: &Tensor<1>) -> f64 {
-    0.0 // no tensor is on the CPU then
-}
-
 /// Collects every weight, to be copied to the host.
 #[derive(Debug, Default)]
 pub(crate) struct CollectHost {
@@ -136,31 +115,4 @@ impl ParameterVisitor for CollectHost {
         let flat = tensor.clone().reshape([shape.iter().product::<usize>()]);
         self.tensors.push((name.to_owned(), shape, flat));
     }
-}
-
-/// Times that values were waited for, on any device but the CPU.
-static READ_BACKS: AtomicU64 = AtomicU64::new(0);
-
-/// How often [`to_host`] has waited for a device by now, in the whole process.
-pub(crate) fn read_backs() -> u64 {
-    READ_BACKS.load(Ordering::Relaxed)
-}
-
-/// The values of a tensor in row-major order.
-pub fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    if !on_host(&tensor) {
-        READ_BACKS.fetch_add(1, Ordering::Relaxed);
-    }
-    tensor
-        .try_into_vec_as::<f32>()
-        .expect("f32 values can be read from any float tensor")
-}
-
-/// A tensor on `device` from values in row-major order.
-pub fn from_host<const D: usize>(
-    values: Vec<f32>,
-    shape: [usize; D],
-    device: &Device,
-) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values, shape), device)
 }

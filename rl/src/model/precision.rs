@@ -49,12 +49,12 @@ impl Precision {
     /// # Errors
     /// When `device` has no such type.
     pub fn supported(self, device: &Device) -> Result<(), PrecisionError> {
-        match device.supports_dtype(self.dtype()) {
-            true => Ok(()),
-            false => Err(PrecisionError {
-                precision: self.name(),
-            }),
+        if device.supports_dtype(self.dtype()) {
+            return Ok(());
         }
+        Err(PrecisionError {
+            precision: self.name(),
+        })
     }
 }
 

@@ -5,15 +5,15 @@
 //! begins: how long it waited does not matter. Where a component of the rubric takes several completions at once, it is
 //! given whole groups, in their order, when the last member has ended, so that what it is shown does not depend on which
 //! was faster. A group that fails, panics or takes too long says nothing about its members: each that got no verdict is
-//! then judged alone, with a deadline of its own.
+//! then judged alone, with a deadline of its own, unless a component compares the members.
 
 use std::{sync::Arc, time::Duration};
 
 use dunwu_datasets::Task;
-use dunwu_rewards::{RewardError, RewardOutcome, Rubric, Sample};
+use dunwu_rewards::{Attempt, Fault, RewardError, RewardOutcome, Rubric, Sample};
 use tokio::sync::oneshot;
 
-use super::pool::{Cancelled, Failure, Pool};
+use super::pool::{Failure, Pool};
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,17 @@ impl JudgeError {
             Self::Reward(error) => error.is_undecided(),
             Self::Earlier { undecided, .. } => *undecided,
             Self::Deadline { .. } | Self::Panic(_) => false,
+        }
+    }
+}
+
+impl JudgeError {
+    /// Whose doing it is; `None` if that was not recorded.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Reward(error) => Some(error.fault()),
+            Self::Deadline { .. } | Self::Panic(_) => Some(Fault::Host),
+            Self::Earlier { .. } => None,
         }
     }
 }
@@ -152,7 +163,7 @@ impl Judge {
     /// [`Self::judges_groups`].
     pub fn submit_group(&self, group: Vec<Submission>) -> Vec<Pending> {
         let (members, pending): (Vec<_>, Vec<_>) = group.into_iter().map(waiting).unzip();
-        if self.judges_groups() && members.len() > 1 {
+        if self.judges_groups() {
             judge_together(&self.0, members);
         } else {
             members
@@ -188,19 +199,28 @@ fn judge_together(court: &Arc<Court>, members: Vec<Waiting>) {
     let shown: Vec<Arc<Submission>> = members.iter().map(|m| m.submission.clone()).collect();
     // The threads must not keep the judge alive: who drops it wants it to end.
     let later = Arc::downgrade(court);
-    let work = move |cancelled: &Cancelled| score(&rubric, &shown, cancelled);
+    let seconds = court.pool.deadline().as_secs_f64();
+    let compared = rubric.needs_groups();
+    let work = move |attempt: &Attempt| score(&rubric, &shown, attempt);
     court.pool.submit(work, move |said| {
-        // Without a verdict of the group, all are judged alone.
-        let mut said = said.unwrap_or_default().into_iter();
+        let (said, failure) = match said {
+            Ok(said) => (said, None),
+            Err(failure) => (Vec::new(), Some(failure)),
+        };
+        let mut said = said.into_iter();
         for member in members {
-            match said.next() {
-                Some(Ok(outcome)) => tell(member, Ok(outcome)),
-                Some(Err(error)) if error.is_undecided() => tell(member, Err(error.into())),
-                Some(Err(_)) | None => {
-                    if let Some(court) = later.upgrade() {
-                        judge_alone(&court, member);
-                    }
-                }
+            let verdict = match (said.next(), &failure) {
+                (Some(said), _) => said.map_err(JudgeError::from),
+                (None, Some(failure)) => Err(failed(failure, seconds)),
+                (None, None) => Err(JudgeError::Panic("the rubric gave no verdict".to_owned())),
+            };
+            let is_last = compared
+                || verdict
+                    .as_ref()
+                    .map_or_else(JudgeError::is_undecided, |_| true);
+            match later.upgrade().filter(|_| !is_last) {
+                Some(court) => judge_alone(&court, member),
+                None => tell(member, verdict),
             }
         }
     });
@@ -211,31 +231,34 @@ fn judge_alone(court: &Arc<Court>, waiting: Waiting) {
     let rubric = court.rubric.clone();
     let seconds = court.pool.deadline().as_secs_f64();
     let shown = waiting.submission.clone();
-    let work = move |cancelled: &Cancelled| score(&rubric, &[shown], cancelled).pop();
+    let work = move |attempt: &Attempt| score(&rubric, &[shown], attempt).pop();
     court.pool.submit(work, move |said| {
         let verdict = match said {
             Ok(Some(verdict)) => verdict.map_err(JudgeError::from),
             Ok(None) => Err(JudgeError::Panic("the rubric gave no verdict".to_owned())),
-            Err(Failure::Deadline) => Err(JudgeError::Deadline { seconds }),
-            Err(Failure::Panic(message)) => Err(JudgeError::Panic(message)),
+            Err(failure) => Err(failed(&failure, seconds)),
         };
         tell(waiting, verdict);
     });
+}
+
+fn failed(failure: &Failure, seconds: f64) -> JudgeError {
+    match failure {
+        Failure::Deadline => JudgeError::Deadline { seconds },
+        Failure::Panic(message) => JudgeError::Panic(message.clone()),
+    }
 }
 
 /// What the rubric says of some completions of one task: the one place where rewards are asked.
 fn score(
     rubric: &Rubric,
     shown: &[Arc<Submission>],
-    cancelled: &Cancelled,
+    attempt: &Attempt,
 ) -> Vec<Result<RewardOutcome, RewardError>> {
-    if cancelled.is_set() {
-        return Vec::new();
-    }
     let samples: Vec<Sample> = shown.iter().map(|shown| sample(shown)).collect();
     match &samples[..] {
-        [only] => vec![rubric.score(only)],
-        _ => rubric.score_batch(&samples),
+        [only] if !rubric.needs_groups() => vec![rubric.score_within(only, attempt)],
+        _ => rubric.score_group_within(&samples, attempt),
     }
 }
 
@@ -245,12 +268,9 @@ fn tell(waiting: Waiting, verdict: Verdict) {
 }
 
 fn sample(submission: &Submission) -> Sample<'_> {
-    Sample {
-        task: &submission.task,
-        completion: &submission.text,
-        truncated: submission.truncated,
-        completion_tokens: submission.tokens,
-    }
+    Sample::new(&submission.task, &submission.text)
+        .truncated(submission.truncated)
+        .tokens(submission.tokens)
 }
 
 #[cfg(test)]

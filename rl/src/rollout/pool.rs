@@ -4,12 +4,11 @@ use std::{
     any::Any,
     collections::{BTreeMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+use dunwu_rewards::Attempt;
 
 /// Why a job has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,28 +19,13 @@ pub(super) enum Failure {
     Panic(String),
 }
 
-/// Whether work should stop because nobody waits for its result any more. Copies are of one thing.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Cancelled(Arc<AtomicBool>);
-
-impl Cancelled {
-    /// Whether it should.
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-
-    fn set(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
 /// Threads that work off a queue in order.
 #[derive(Debug)]
 pub(super) struct Pool(Arc<Shared>);
 
 /// Work, and what is done instead when it is late. One of them tells the result.
 struct Job {
-    run: Box<dyn FnOnce(&Cancelled) + Send>,
+    run: Box<dyn FnOnce(&Attempt) + Send>,
     late: Box<dyn FnOnce() + Send>,
 }
 
@@ -49,7 +33,7 @@ struct Job {
 struct Running {
     until: Instant,
     late: Box<dyn FnOnce() + Send>,
-    cancelled: Cancelled,
+    attempt: Attempt,
 }
 
 struct Shared {
@@ -107,15 +91,15 @@ impl Pool {
     /// Queues `work`. `tell` gets its result, or why there is none, exactly once, unless the pool is dropped before.
     pub(super) fn submit<T: 'static>(
         &self,
-        work: impl FnOnce(&Cancelled) -> T + Send + 'static,
+        work: impl FnOnce(&Attempt) -> T + Send + 'static,
         tell: impl FnOnce(Result<T, Failure>) + Send + 'static,
     ) {
         let tell = Arc::new(Mutex::new(Some(tell)));
         let teller = tell.clone();
         let take =
             |tell: &Mutex<Option<_>>| tell.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let run = move |cancelled: &Cancelled| {
-            let done = catch_unwind(AssertUnwindSafe(|| work(cancelled)));
+        let run = move |attempt: &Attempt| {
+            let done = catch_unwind(AssertUnwindSafe(|| work(attempt)));
             if let Some(tell) = take(&teller) {
                 tell(done.map_err(|panic| Failure::Panic(message(panic.as_ref()))));
             }
@@ -147,7 +131,7 @@ impl Drop for Pool {
         let mut state = self.0.lock();
         state.closed = true;
         let queue = std::mem::take(&mut state.queue);
-        state.running.values().for_each(|job| job.cancelled.set());
+        state.running.values().for_each(|job| job.attempt.cancel());
         drop(state);
         drop(queue);
         self.0.ready.notify_all();
@@ -184,16 +168,16 @@ fn work_off(shared: &Shared, number: u64) {
             let woken = shared.ready.wait(state);
             state = woken.unwrap_or_else(PoisonError::into_inner);
         };
-        let cancelled = Cancelled::default();
+        let attempt = Attempt::within(shared.deadline);
         let running = Running {
             until: Instant::now() + shared.deadline,
             late: job.late,
-            cancelled: cancelled.clone(),
+            attempt: attempt.clone(),
         };
         state.running.insert(number, running);
         drop(state);
         shared.begun.notify_one();
-        (job.run)(&cancelled);
+        (job.run)(&attempt);
         let mut state = shared.lock();
         if state.running.remove(&number).is_none() {
             // Another thread has taken this one's place.
@@ -218,7 +202,7 @@ fn watch(shared: &Arc<Shared>) {
         if !late.is_empty() {
             drop(state);
             for (_, job) in late {
-                job.cancelled.set();
+                job.attempt.cancel();
                 (job.late)();
             }
             state = shared.lock();

@@ -182,6 +182,11 @@ pub trait StepMetrics: Debug + Send {
 
     /// The figures that a person wants to see at every step, in a line.
     fn line(&self) -> String;
+
+    /// Whether steps are short and many, so that a person wants to see only some of them.
+    fn is_brief(&self) -> bool {
+        false
+    }
 }
 
 /// What a stage needs, for an estimate of memory.

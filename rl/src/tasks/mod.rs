@@ -5,7 +5,7 @@
 //! | this one | problems to train on and problems that are held out |
 //! | [`section`] | `[data]` of a config |
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use dunwu_datasets::{
     DatasetError, Demonstration, Generator, GeneratorSource, JsonlSource, LevelSource,
@@ -58,7 +58,7 @@ enum Problems {
     /// With the text around its questions.
     Generated(Generator, Option<Template>),
     /// Those of a file, put by its template already.
-    Fixed(Vec<Task>),
+    Fixed(Arc<[Task]>),
 }
 
 /// Generators whose demonstrations are put as their tasks are: one, or those of a mixture.
@@ -157,7 +157,7 @@ impl Tasks {
         let read: Vec<&[Task]> = sides
             .iter()
             .filter_map(|side| match &side.problems {
-                Problems::Fixed(tasks) => Some(tasks.as_slice()),
+                Problems::Fixed(tasks) => Some(&tasks[..]),
                 Problems::Generated(..) => None,
             })
             .collect();
@@ -323,7 +323,7 @@ fn read(source: &SourceConfig, seed: u64, count: usize) -> Result<(Side, Vec<Tas
             let file = source.file.expect("the config was validated");
             let (train, mut heldout) = divided(source, file)?;
             heldout.truncate(count);
-            (Problems::Fixed(put(train)?), put(heldout)?)
+            (Problems::Fixed(put(train)?.into()), put(heldout)?)
         }
     };
     Ok((Side { problems, rates }, heldout))

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value, json};
 
 use super::{Tokenizer, TokenizerError};
-use crate::model::weights::gguf::Metadata;
+use crate::formats::gguf::Metadata;
 
 /// Values of `tokenizer.ggml.token_type`, from llama.cpp's `llama_token_type`.
 const CONTROL: i64 = 3;
@@ -194,7 +194,8 @@ fn added_tokens(tokens: &[String], kinds: &[i64]) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::weights::gguf::{GgufFile, MetadataArray, MetadataValue};
+    use crate::formats::gguf::{MetadataArray, MetadataValue};
+    use crate::model::weights::gguf::GgufFile;
 
     fn golden(name: &str) -> String {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden");

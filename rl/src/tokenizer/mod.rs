@@ -23,7 +23,7 @@ pub use special::SpecialTokens;
 pub use stream::StreamDecoder;
 pub use template::{ChatTemplate, TemplateError};
 
-use crate::model::weights::gguf::GgufError;
+use crate::formats::gguf::GgufError;
 
 /// A tokenizer: `tokenizer.json` of Hugging Face, or one built here in the same form.
 ///

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::model::weights::gguf::{GgufError, Metadata};
+use crate::formats::gguf::{GgufError, Metadata};
 
 /// Tokens with a role, by their text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 use serde_json::Value as Json;
 
 use super::{SpecialTokens, python};
-use crate::model::weights::gguf::{GgufError, Metadata};
+use crate::formats::gguf::{GgufError, Metadata};
 
 const TEMPLATE_NAME: &str = "chat_template";
 

@@ -5,8 +5,10 @@ use num_traits::{Signed, Zero};
 
 use super::super::expression::{Expression, Function};
 use super::super::token::Token;
+use super::super::vocabulary::{
+    DECORATIONS, constant_named, function_named, is_english, is_letter_name,
+};
 use super::labels::{based_number, function_prefix};
-use super::names::{DECORATIONS, constant_named, function_named, is_english, is_letter_name};
 use super::operators::{is_proper_fraction, quotient};
 use super::{Parsed, Parser};
 

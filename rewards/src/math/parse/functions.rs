@@ -2,7 +2,7 @@
 
 use super::super::expression::{Binder, Expression, Function};
 use super::super::token::Token;
-use super::names::inverse;
+use super::super::vocabulary::inverse;
 use super::{Parsed, Parser};
 
 impl Parser<'_> {

@@ -6,7 +6,7 @@ use num_rational::BigRational;
 use super::super::expression::Expression;
 use super::super::token::Token;
 use super::super::units::Unit;
-use super::names::{constant_named, function_named, is_letter_name};
+use super::super::vocabulary::{constant_named, function_named, is_letter_name};
 use super::{ParseError, Parser, connective_word, glued_connective};
 
 /// Most words of one unit or label.

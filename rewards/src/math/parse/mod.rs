@@ -4,8 +4,9 @@
 //! - `operators`: sums, products, powers, signs after an operand
 //! - `atoms`: numbers, names, commands with arguments; `brackets`: groups, tuples, intervals, sets, matrices
 //! - `functions`: functions with their arguments, roots, sums and integrals
-//! - `names`: which word or command means what
 //! - `labels`: units and other words after a number
+//!
+//! Which word or command means what stands in `vocabulary`.
 //!
 //! ```text
 //! answer   = relation { ("," | ";" | "and" | "or") relation }
@@ -22,10 +23,7 @@ mod atoms;
 mod brackets;
 mod functions;
 mod labels;
-mod names;
 mod operators;
-
-pub(super) use names::{function_named, is_english, is_known_command};
 
 use super::budget::{Budget, Doubt, MAX_ANSWER_BYTES, MAX_DEPTH};
 use super::expression::{Connective, Expression, Half, RelationKind, SetOperation};

@@ -6,7 +6,7 @@ use num_traits::{One, Signed, Zero};
 use super::super::expression::{Expression, Function};
 use super::super::token::Token;
 use super::super::units::Unit;
-use super::names::function_named;
+use super::super::vocabulary::function_named;
 use super::{Parsed, Parser, connective_word, glued_connective, is_set};
 
 impl Parser<'_> {

@@ -4,6 +4,8 @@
 //! for the gradient is the row-wise `log Σ eˢ`, from which `P` comes back
 //! (FlashAttention, arXiv 2205.14135, §3.1 and appendix B.2).
 
+use std::ops::Range;
+
 use pulp::Arch;
 use rayon::prelude::*;
 
@@ -23,11 +25,11 @@ const BLOCK: usize = 128;
 /// One tree's share of the rows, and one key-value head's share of the columns.
 struct Job<'a> {
     tree: &'a Tree,
-    /// `[rows, group * dim]`.
+    /// `[rows, group * query_dim]`.
     query: View<'a>,
-    /// `[rows, dim]`.
+    /// `[rows, query_dim]`.
     key: View<'a>,
-    /// `[rows, dim]`.
+    /// `[rows, value_dim]`.
     value: View<'a>,
     heads: Heads,
     arch: Arch,
@@ -35,16 +37,18 @@ struct Job<'a> {
 
 /// Rows of queries of a segment, counted from the tree's first row, and what they see.
 struct Block {
-    rows: std::ops::Range<usize>,
-    prefix: std::ops::Range<usize>,
+    rows: Range<usize>,
+    prefix: Range<usize>,
     /// Own rows up to the last query of the block.
-    own: std::ops::Range<usize>,
+    own: Range<usize>,
 }
 
 impl Block {
-    /// Keys seen by the `i`-th of its queries: a prefix of all keys of the block.
-    fn seen(&self, i: usize) -> usize {
-        self.prefix.len() + (self.rows.start - self.own.start) + i + 1
+    /// Keys seen by the `i`-th of its queries, among all keys of the block: their places are their
+    /// positions.
+    fn seen(&self, i: usize, heads: Heads) -> Range<usize> {
+        let position = self.prefix.len() + (self.rows.start - self.own.start) + i;
+        heads.first_seen(position)..position + 1
     }
 
     fn keys(&self) -> usize {
@@ -72,9 +76,9 @@ impl<'a> Job<'a> {
         pairs
             .map(|(tree, head)| Self {
                 tree,
-                query: band(&qkv.query, tree, head, heads.group() * heads.dim),
-                key: band(&qkv.key, tree, head, heads.dim),
-                value: band(&qkv.value, tree, head, heads.dim),
+                query: band(&qkv.query, tree, head, heads.group() * heads.query_dim),
+                key: band(&qkv.key, tree, head, heads.query_dim),
+                value: band(&qkv.value, tree, head, heads.value_dim),
                 heads,
                 arch,
             })
@@ -102,14 +106,20 @@ impl<'a> Job<'a> {
         Rows::stale(largest.unwrap_or(0), 1)
     }
 
-    fn band(&self, head: usize) -> std::ops::Range<usize> {
-        head * self.heads.dim..(head + 1) * self.heads.dim
+    /// The columns of one of the query heads among those of queries.
+    fn queries(&self, head: usize) -> Range<usize> {
+        head * self.heads.query_dim..(head + 1) * self.heads.query_dim
+    }
+
+    /// The same among those of what attention gives.
+    fn outputs(&self, head: usize) -> Range<usize> {
+        head * self.heads.value_dim..(head + 1) * self.heads.value_dim
     }
 
     /// `out = scale · a bᵀ` for the keys (or values) `b` of a block: `[queries, keys]`.
     fn against(&self, out: &mut [f32], a: View, b: View, block: &Block, scale: f32) {
         let rows = block.rows.len();
-        let columns = 0..self.heads.dim;
+        let columns = 0..b.columns();
         let prefix = block.prefix.len();
         let mut left = ViewMut::new(out, block.keys()).part(0..rows, 0..prefix);
         let keys = b.part(block.prefix.clone(), columns.clone());
@@ -123,7 +133,7 @@ impl<'a> Job<'a> {
     fn mix(&self, out: &mut ViewMut, weights: &[f32], b: View, block: &Block) {
         let weights = View::new(weights, block.keys());
         let rows = 0..block.rows.len();
-        let columns = 0..self.heads.dim;
+        let columns = 0..b.columns();
         let prefix = block.prefix.len();
         let left = weights.part(rows.clone(), 0..prefix);
         let right = weights.part(rows, prefix..block.keys());
@@ -139,7 +149,7 @@ impl<'a> Job<'a> {
     fn spread(&self, out: &mut ViewMut, weights: &[f32], a: View, block: &Block) {
         let weights = View::new(weights, block.keys());
         let rows = 0..block.rows.len();
-        let columns = 0..self.heads.dim;
+        let columns = 0..a.columns();
         let prefix = block.prefix.len();
         for (keys, weights) in [
             (block.prefix.clone(), weights.part(rows.clone(), 0..prefix)),
@@ -159,13 +169,15 @@ impl<'a> Job<'a> {
         for block in self.blocks() {
             let scores = &mut scores.data_mut()[..block.size()];
             for head in 0..self.heads.group() {
-                let query = self.query.part(block.rows.clone(), self.band(head));
-                self.against(scores, query, self.key, &block, self.heads.scale());
+                let query = self.query.part(block.rows.clone(), self.queries(head));
+                self.against(scores, query, self.key, &block, self.heads.scale);
                 for (i, scores) in scores.chunks_exact_mut(block.keys()).enumerate() {
                     let sum = &mut sums.row(block.rows.start + i)[head];
-                    *sum = self.arch.dispatch(|| softmax(scores, block.seen(i)));
+                    *sum = self
+                        .arch
+                        .dispatch(|| softmax(scores, block.seen(i, self.heads)));
                 }
-                let mut out = out.again().part(block.rows.clone(), self.band(head));
+                let mut out = out.again().part(block.rows.clone(), self.outputs(head));
                 self.mix(&mut out, scores, self.value, &block);
             }
         }
@@ -182,15 +194,15 @@ impl<'a> Job<'a> {
         mut by_value: ViewMut,
     ) {
         let (mut weights, mut by_scores) = (self.scratch(), self.scratch());
-        let scale = self.heads.scale();
+        let scale = self.heads.scale;
         for block in self.blocks() {
             let weights = &mut weights.data_mut()[..block.size()];
             let by_scores = &mut by_scores.data_mut()[..block.size()];
             for head in 0..self.heads.group() {
                 let rows = block.rows.clone();
-                let query = self.query.part(rows.clone(), self.band(head));
-                let by_output = by_output.part(rows.clone(), self.band(head));
-                let output = output.part(rows.clone(), self.band(head));
+                let query = self.query.part(rows.clone(), self.queries(head));
+                let by_output = by_output.part(rows.clone(), self.outputs(head));
+                let output = output.part(rows.clone(), self.outputs(head));
                 self.against(weights, query, self.key, &block, scale);
                 self.against(by_scores, by_output, self.value, &block, 1.0);
                 let pairs = weights
@@ -206,29 +218,38 @@ impl<'a> Job<'a> {
                             sum,
                             dot(o, by_o),
                             scale,
-                            block.seen(i),
+                            block.seen(i, self.heads),
                         );
                     });
                 }
                 self.spread(&mut by_value, weights, by_output, &block);
                 self.spread(&mut by_key, by_scores, query, &block);
-                let mut by_query = by_query.again().part(rows, self.band(head));
+                let mut by_query = by_query.again().part(rows, self.queries(head));
                 self.mix(&mut by_query, by_scores, self.key, &block);
             }
         }
     }
 }
 
-/// Softmax of the first `seen` scores, 0 for the rest; returns `log Σ eˢ`.
+/// Softmax of the `seen` scores, 0 for the rest; returns `log Σ eˢ`.
 #[inline(always)]
-fn softmax(scores: &mut [f32], seen: usize) -> f32 {
-    let (scores, hidden) = scores.split_at_mut(seen);
-    hidden.fill(0.0);
+fn softmax(scores: &mut [f32], seen: Range<usize>) -> f32 {
+    let scores = only(scores, seen);
     let top = max(scores);
     let sum = exp_sum(scores, top, 1.0);
     let inverse = 1.0 / sum;
     scores.iter_mut().for_each(|p| *p *= inverse);
     top + sum.ln()
+}
+
+/// The part of a row that is seen; the rest becomes 0.
+#[inline(always)]
+fn only(row: &mut [f32], seen: Range<usize>) -> &mut [f32] {
+    let (row, later) = row.split_at_mut(seen.end);
+    let (earlier, row) = row.split_at_mut(seen.start);
+    earlier.fill(0.0);
+    later.fill(0.0);
+    row
 }
 
 /// Turns scores into weights `P`, and `∂P` into the gradient `P (∂P − o·∂o) s` by `Q Kᵀ`.
@@ -239,12 +260,10 @@ fn softmax_backward(
     sum: f32,
     mean: f32,
     scale: f32,
-    seen: usize,
+    seen: Range<usize>,
 ) {
-    let (scores, hidden) = scores.split_at_mut(seen);
-    let (by_weights, by_hidden) = by_weights.split_at_mut(seen);
-    hidden.fill(0.0);
-    by_hidden.fill(0.0);
+    let scores = only(scores, seen.clone());
+    let by_weights = only(by_weights, seen);
     exp_sum(scores, sum, 1.0);
     for (d, &p) in by_weights.iter_mut().zip(&*scores) {
         *d = p * (*d - mean) * scale;
@@ -262,9 +281,9 @@ fn shares<'a>(rows: &'a mut Rows, packing: &Packing, heads: Heads) -> Vec<ViewMu
         .collect()
 }
 
-/// The mixed values, `[rows, query heads * dim]`, and the `log Σ eˢ` of each row and query head.
+/// The mixed values, `[rows, query heads * value_dim]`, and the `log Σ eˢ` of each row and query head.
 pub(crate) fn forward(qkv: &Qkv<Rows>, packing: &Packing, heads: Heads) -> (Rows, Rows) {
-    let mut out = Rows::stale(qkv.query.rows(), qkv.query.width());
+    let mut out = Rows::stale(qkv.query.rows(), heads.query * heads.value_dim);
     let mut sums = Rows::stale(qkv.query.rows(), heads.query);
     let jobs = Job::all(qkv, packing, heads);
     let outs = shares(&mut out, packing, heads);
@@ -289,7 +308,7 @@ pub(crate) fn backward(
     let mut by_query = Rows::stale(qkv.query.rows(), qkv.query.width());
     let (mut by_key, mut by_value) = (zeros(&qkv.key), zeros(&qkv.value));
     let jobs = Job::all(qkv, packing, heads);
-    let views = |rows: &'_ Rows| -> Vec<(std::ops::Range<usize>, std::ops::Range<usize>)> {
+    let views = |rows: &'_ Rows| -> Vec<(Range<usize>, Range<usize>)> {
         let width = rows.width() / heads.kv;
         let pairs = packing.trees.iter().flat_map(|tree| {
             (0..heads.kv).map(move |head| (tree.rows.clone(), head * width..(head + 1) * width))

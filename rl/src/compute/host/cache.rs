@@ -3,14 +3,15 @@
 //! Blocks are never moved or copied: a completion gets a new one when its last is full, and all
 //! completions of a prompt share the prompt's.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::rows::Rows;
+use super::{Host, rows::Rows};
 use crate::compute::{
     Heads, Qkv,
+    cache::{Cache, Extent, Runs},
     elementwise::{exp_sum, max},
 };
 
@@ -23,19 +24,20 @@ const LANES: usize = 16;
 /// Keys and values of up to [`BLOCK`] tokens in one layer.
 #[derive(Debug)]
 struct Block {
-    /// `[BLOCK / LANES, kv heads * dim, LANES]`: transposed by runs of tokens, so that scores of
+    /// `[BLOCK / LANES, kv heads * query_dim, LANES]`: transposed by runs of tokens, so that scores of
     /// neighbouring keys are computed side by side, and a block that is being filled is read as far as
     /// it is, from memory that follows itself.
     keys: Vec<f32>,
-    /// `[BLOCK, kv heads * dim]`.
+    /// `[BLOCK, kv heads * value_dim]`.
     values: Vec<f32>,
 }
 
 impl Block {
-    fn new(width: usize) -> Self {
+    /// For keys and values of these widths.
+    fn new(key: usize, value: usize) -> Self {
         Self {
-            keys: vec![0.0; width * BLOCK],
-            values: vec![0.0; width * BLOCK],
+            keys: vec![0.0; key * BLOCK],
+            values: vec![0.0; value * BLOCK],
         }
     }
 
@@ -53,39 +55,6 @@ impl Block {
 pub(crate) struct Prefix {
     layers: Vec<Vec<Block>>,
     length: usize,
-    /// Where its activations are on a tape, if they are recorded.
-    pub(crate) recorded: Option<std::ops::Range<usize>>,
-}
-
-impl Prefix {
-    /// Nothing yet of a prompt of `length` tokens.
-    pub(crate) fn new(length: usize) -> Self {
-        Self {
-            layers: Vec::new(),
-            length,
-            // Of nothing, everything is recorded.
-            recorded: (length == 0).then_some(0..0),
-        }
-    }
-
-    /// Gives a prompt of no tokens its empty layers.
-    pub(crate) fn fill_empty(&mut self, layers: usize) {
-        self.layers.resize_with(layers, Vec::new);
-    }
-
-    /// Adds the next layer: those of `rows` of its keys and values.
-    pub(crate) fn push_layer(&mut self, qkv: &Qkv<Rows>, rows: std::ops::Range<usize>) {
-        let mut blocks = Vec::with_capacity(self.length.div_ceil(BLOCK));
-        for (i, row) in rows.enumerate() {
-            if i % BLOCK == 0 {
-                blocks.push(Block::new(qkv.key.width()));
-            }
-            if let Some(block) = blocks.last_mut() {
-                block.set(i % BLOCK, qkv.key.row(row), qkv.value.row(row));
-            }
-        }
-        self.layers.push(blocks);
-    }
 }
 
 /// One completion under way.
@@ -99,71 +68,100 @@ struct Slot {
 }
 
 impl Slot {
-    /// The blocks of a layer with the number of tokens in each, `own` of them after the prompt.
-    fn blocks(&self, layer: usize, own: usize) -> impl Iterator<Item = (&Block, usize)> {
+    /// The blocks of a layer that are seen when `own` tokens are stored after the prompt, each with the
+    /// places in it that are.
+    fn blocks(
+        &self,
+        layer: usize,
+        own: usize,
+        heads: Heads,
+    ) -> impl Iterator<Item = (&Block, Range<usize>)> {
         let prefix = self.prefix.as_deref();
-        let prompt = prefix.map_or(&[][..], |p| &p.layers[layer]);
+        let prompt = prefix.and_then(|p| p.layers.get(layer));
+        let prompt = prompt.map_or(&[][..], Vec::as_slice);
         let length = prefix.map_or(0, |p| p.length);
-        let filled = |blocks, length: usize| {
-            let count = move |i: usize| (length - i * BLOCK).min(BLOCK);
-            std::iter::zip(blocks, (0..length.div_ceil(BLOCK)).map(count))
+        let first = heads.first_seen((length + own).saturating_sub(1));
+        let filled = move |blocks, before: usize, length: usize| {
+            let seen = move |i: usize| {
+                let count = (length - i * BLOCK).min(BLOCK);
+                let hidden = first.saturating_sub(before + i * BLOCK);
+                hidden.min(count)..count
+            };
+            std::iter::zip(blocks, (0..length.div_ceil(BLOCK)).map(seen))
         };
-        filled(prompt, length).chain(filled(&self.own[layer], own))
+        filled(prompt, 0, length)
+            .chain(filled(&self.own[layer], length, own))
+            .filter(|(_, seen)| !seen.is_empty())
     }
 }
 
 /// Places for completions.
 #[derive(Debug)]
-pub(crate) struct Cache {
+pub(crate) struct HostCache {
     slots: Vec<Slot>,
-    layers: usize,
-    heads: Heads,
+    /// Of each layer.
+    heads: Vec<Heads>,
     arch: Arch,
 }
 
-impl Cache {
-    /// `slots` empty places.
-    pub(crate) fn new(slots: usize, layers: usize, heads: Heads) -> Self {
+impl Cache<Host> for HostCache {
+    type Prefix = Prefix;
+
+    fn new(_: &Host, extent: Extent) -> Self {
         Self {
-            slots: (0..slots).map(|_| Slot::default()).collect(),
-            layers,
-            heads,
+            slots: (0..extent.slots).map(|_| Slot::default()).collect(),
+            heads: extent.heads,
             arch: Arch::new(),
         }
     }
 
-    /// Puts a new completion of a prompt into a place.
-    pub(crate) fn admit(&mut self, slot: usize, prefix: Arc<Prefix>) {
+    fn prefix(tokens: usize) -> Prefix {
+        Prefix {
+            layers: Vec::new(),
+            length: tokens,
+        }
+    }
+
+    fn extend(prefix: &mut Prefix, qkv: &Qkv<Rows>, rows: Range<usize>) {
+        let mut blocks = Vec::with_capacity(prefix.length.div_ceil(BLOCK));
+        for (i, row) in rows.enumerate() {
+            if i % BLOCK == 0 {
+                blocks.push(Block::new(qkv.key.width(), qkv.value.width()));
+            }
+            if let Some(block) = blocks.last_mut() {
+                block.set(i % BLOCK, qkv.key.row(row), qkv.value.row(row));
+            }
+        }
+        prefix.layers.push(blocks);
+    }
+
+    fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>) {
         self.slots[slot] = Slot {
-            prefix: Some(prefix),
-            own: (0..self.layers).map(|_| Vec::new()).collect(),
+            prefix: Some(prefix.clone()),
+            own: self.heads.iter().map(|_| Vec::new()).collect(),
             length: 0,
         };
     }
 
-    /// Drops what a place holds.
-    pub(crate) fn leave(&mut self, slot: usize) {
+    fn leave(&mut self, slot: usize) {
         self.slots[slot] = Slot::default();
     }
 
-    /// Stores the keys and values of one new token for each of `slots`, which are all different,
-    /// and mixes the values that each may see: `[slots, query heads * dim]`, with the `log Σ eˢ` of
-    /// its scores, `[slots, query heads]`.
-    pub(crate) fn attend(
-        &mut self,
-        layer: usize,
-        slots: &[usize],
-        qkv: &Qkv<Rows>,
-    ) -> (Rows, Rows) {
-        let width = self.heads.query * self.heads.dim;
+    fn computed(&self, wanted: &[usize]) -> Vec<usize> {
+        wanted.to_vec()
+    }
+
+    /// Gives the `log Σ eˢ` of the scores too, `[slots, query heads]`.
+    fn attend(&mut self, layer: usize, slots: &[usize], qkv: &Qkv<Rows>) -> (Rows, Rows) {
+        let (heads, arch) = (self.heads[layer], self.arch);
+        let width = heads.query * heads.value_dim;
         let mut out = Rows::stale(slots.len(), width);
-        let mut sums = Rows::stale(slots.len(), self.heads.query);
+        let mut sums = Rows::stale(slots.len(), heads.query);
         let mut places: Vec<Option<&mut Slot>> = self.slots.iter_mut().map(Some).collect();
         let chosen: Vec<&mut Slot> = slots
             .iter()
             .map(|&slot| places[slot].take().expect("each slot has one row"))
             .collect();
-        let (heads, arch) = (self.heads, self.arch);
         chosen
             .into_par_iter()
             .zip(out.data_mut().par_chunks_exact_mut(width))
@@ -172,27 +170,33 @@ impl Cache {
             .for_each_init(Vec::new, |scores, (row, ((slot, out), sums))| {
                 let blocks = &mut slot.own[layer];
                 if slot.length.is_multiple_of(BLOCK) {
-                    blocks.push(Block::new(qkv.key.width()));
+                    blocks.push(Block::new(qkv.key.width(), qkv.value.width()));
                 }
                 if let Some(block) = blocks.last_mut() {
                     block.set(slot.length % BLOCK, qkv.key.row(row), qkv.value.row(row));
                 }
                 let slot = &*slot;
-                let blocks = || slot.blocks(layer, slot.length + 1);
+                let blocks = || slot.blocks(layer, slot.length + 1, heads);
                 arch.dispatch(|| attend(out, sums, qkv.query.row(row), blocks, heads, scores));
             });
         (out, sums)
     }
 
-    /// The same for several new tokens of one slot, which follow each other: each sees all before it, and itself.
-    pub(crate) fn attend_run(
-        &mut self,
-        layer: usize,
-        slot: usize,
-        qkv: &Qkv<Rows>,
-    ) -> (Rows, Rows) {
-        let (heads, arch) = (self.heads, self.arch);
-        let (width, count) = (heads.query * heads.dim, qkv.key.rows());
+    fn advance(&mut self, slots: &[usize]) {
+        for &slot in slots {
+            self.slots[slot].length += 1;
+        }
+    }
+
+    fn runs(&mut self) -> Option<&mut dyn Runs<Host>> {
+        Some(self)
+    }
+}
+
+impl Runs<Host> for HostCache {
+    fn attend_run(&mut self, layer: usize, slot: usize, qkv: &Qkv<Rows>) -> (Rows, Rows) {
+        let (heads, arch) = (self.heads[layer], self.arch);
+        let (width, count) = (heads.query * heads.value_dim, qkv.key.rows());
         let mut out = Rows::stale(count, width);
         let mut sums = Rows::stale(count, heads.query);
         let slot = &mut self.slots[slot];
@@ -200,7 +204,7 @@ impl Cache {
             let place = slot.length + row;
             let blocks = &mut slot.own[layer];
             if place.is_multiple_of(BLOCK) {
-                blocks.push(Block::new(qkv.key.width()));
+                blocks.push(Block::new(qkv.key.width(), qkv.value.width()));
             }
             if let Some(block) = blocks.last_mut() {
                 block.set(place % BLOCK, qkv.key.row(row), qkv.value.row(row));
@@ -212,28 +216,20 @@ impl Cache {
             .zip(sums.data_mut().par_chunks_exact_mut(heads.query))
             .enumerate()
             .for_each_init(Vec::new, |scores, (row, (out, sums))| {
-                let blocks = || slot.blocks(layer, slot.length + row + 1);
+                let blocks = || slot.blocks(layer, slot.length + row + 1, heads);
                 arch.dispatch(|| attend(out, sums, qkv.query.row(row), blocks, heads, scores));
             });
         (out, sums)
     }
 
-    /// Counts `tokens` that every layer has stored for one slot.
-    pub(crate) fn advance_run(&mut self, slot: usize, tokens: usize) {
+    fn advance_run(&mut self, slot: usize, tokens: usize) {
         self.slots[slot].length += tokens;
-    }
-
-    /// Counts the token that every layer has stored for each of `slots`.
-    pub(crate) fn advance(&mut self, slots: &[usize]) {
-        for &slot in slots {
-            self.slots[slot].length += 1;
-        }
     }
 }
 
 /// One query row against all keys in `blocks`.
 #[inline(always)]
-fn attend<'a, I: Iterator<Item = (&'a Block, usize)>>(
+fn attend<'a, I: Iterator<Item = (&'a Block, Range<usize>)>>(
     out: &mut [f32],
     sums: &mut [f32],
     query: &[f32],
@@ -272,48 +268,50 @@ impl Group<'_> {
     /// The mixed values of `H` heads into their place in `out`, and the `log Σ eˢ` of their scores;
     /// gives `H`.
     #[inline(always)]
-    fn attend<'b, const H: usize, I: Iterator<Item = (&'b Block, usize)>>(
+    fn attend<'b, const H: usize, I: Iterator<Item = (&'b Block, Range<usize>)>>(
         &self,
         out: &mut [f32],
         sums: &mut [f32],
         blocks: &impl Fn() -> I,
         scores: &mut Vec<f32>,
     ) -> usize {
-        let (dim, first) = (self.heads.dim, self.first);
+        let (dim, first) = (self.heads.query_dim, self.first);
         let width = self.heads.kv * dim;
         let band = first / self.heads.group() * dim;
         // [block][head][BLOCK]: what is beyond a block's tokens is never read.
         scores.clear();
         let queries: [&[f32]; H] = std::array::from_fn(|h| &self.query[(first + h) * dim..][..dim]);
-        for (block, count) in blocks() {
+        for (block, seen) in blocks() {
             let start = scores.len();
             scores.resize(start + H * BLOCK, 0.0);
             let scores = &mut scores[start..];
-            for run in 0..count.div_ceil(LANES) {
+            for run in seen.start / LANES..seen.end.div_ceil(LANES) {
                 let keys = &block.keys[(run * width + band) * LANES..][..dim * LANES];
-                let found = against(keys, queries, self.heads.scale());
+                let found = against(keys, queries, self.heads.scale);
                 for (h, found) in found.iter().enumerate() {
                     scores[h * BLOCK + run * LANES..][..LANES].copy_from_slice(found);
                 }
             }
         }
-        let place = |b: usize, h: usize, count: usize| {
+        let place = |b: usize, h: usize, seen: Range<usize>| {
             let start = (b * H + h) * BLOCK;
-            start..start + count
+            start + seen.start..start + seen.end
         };
         let mut inverse = [0.0f32; H];
         for (h, inverse) in inverse.iter_mut().enumerate() {
             let mut top = f32::NEG_INFINITY;
-            for (b, (_, count)) in blocks().enumerate() {
-                top = top.max(max(&scores[place(b, h, count)]));
+            for (b, (_, seen)) in blocks().enumerate() {
+                top = top.max(max(&scores[place(b, h, seen)]));
             }
             let mut sum = 0.0;
-            for (b, (_, count)) in blocks().enumerate() {
-                sum += exp_sum(&mut scores[place(b, h, count)], top, 1.0);
+            for (b, (_, seen)) in blocks().enumerate() {
+                sum += exp_sum(&mut scores[place(b, h, seen)], top, 1.0);
             }
             sums[first + h] = top + sum.ln();
             *inverse = 1.0 / sum;
         }
+        let dim = self.heads.value_dim;
+        let (width, band) = (self.heads.kv * dim, first / self.heads.group() * dim);
         let mut done = 0;
         while done < dim {
             let mixed = Mixed {
@@ -353,18 +351,14 @@ impl<const H: usize> Mixed<'_, H> {
         &self,
         out: &mut [f32],
         dim: usize,
-        blocks: impl Iterator<Item = (&'b Block, usize)>,
+        blocks: impl Iterator<Item = (&'b Block, Range<usize>)>,
     ) -> usize {
         let mut sums = [[0.0f32; L]; H];
-        for (b, (block, count)) in blocks.enumerate() {
+        for (b, (block, seen)) in blocks.enumerate() {
             let weights: [&[f32]; H] =
-                std::array::from_fn(|h| &self.weights[(b * H + h) * BLOCK..][..count]);
-            for (i, values) in block
-                .values
-                .chunks_exact(self.width)
-                .take(count)
-                .enumerate()
-            {
+                std::array::from_fn(|h| &self.weights[(b * H + h) * BLOCK..][seen.clone()]);
+            let values = &block.values[seen.start * self.width..seen.end * self.width];
+            for (i, values) in values.chunks_exact(self.width).enumerate() {
                 let values = &values[self.first..][..L];
                 for (sums, weights) in sums.iter_mut().zip(&weights) {
                     add_scaled(sums, values, weights[i]);

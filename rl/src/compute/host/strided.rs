@@ -69,6 +69,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// How many columns it has.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// Its transpose.
     pub(crate) fn t(self) -> Self {
         Self {

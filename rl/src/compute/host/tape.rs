@@ -1,18 +1,12 @@
-//! Activations of the tokens that a sampler has computed, kept until they are trained on.
-//!
-//! What the backward pass needs of the forward pass is a few numbers a token and layer, whether the
-//! token went through the model alone, while it was sampled, or in a micro-batch. A tape keeps one
-//! record for each token and layer, in the order in which tokens were computed; training picks the
-//! records of its rows from it, a layer at a time. Where there is room for it, the softmax that each
-//! token was drawn from is kept as well: what sampling leaves of the logits is what training starts
-//! from.
+//! A tape in memory (see [`compute::tape`](crate::compute::tape)): one record a token and layer, in
+//! buffers of equal length.
 
 use rayon::prelude::*;
 
-use super::{Distribution, Host, rows::Rows};
-use crate::{
-    compute::{Compute, HeadOutput},
-    generation::sampling::Chosen,
+use super::{Host, distribution::Distribution, rows::Rows};
+use crate::compute::{
+    Compute, HeadOutput,
+    tape::{Drawn, Place, Recording, Tape},
 };
 
 /// Records in one buffer.
@@ -23,7 +17,7 @@ const SHARED: usize = 8;
 
 /// A record for each token and layer.
 #[derive(Debug)]
-pub(crate) struct Tape {
+pub(crate) struct HostTape {
     layers: Vec<Layer>,
     /// Tokens recorded so far.
     tokens: usize,
@@ -40,15 +34,8 @@ pub(crate) struct Tape {
 struct Draws {
     /// `[tokens, vocabulary]`: weights as a [`Distribution`] has them.
     weights: Rows,
-    chosen: Vec<Chosen>,
+    tokens: Vec<Drawn>,
     temperature: f64,
-}
-
-/// The place of a distribution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Drawn {
-    draws: usize,
-    row: usize,
 }
 
 /// The records of one layer.
@@ -60,7 +47,7 @@ struct Layer {
     chunks: Vec<Rows>,
 }
 
-impl Tape {
+impl HostTape {
     /// An empty one for so many layers, and at most so many tokens, with or without what they were
     /// drawn from.
     pub(crate) fn new(layers: usize, most: usize, distributions: bool) -> Self {
@@ -73,8 +60,38 @@ impl Tape {
         }
     }
 
-    /// Promises room for so many tokens more, if there is any.
-    pub(crate) fn reserve(&mut self, tokens: usize) -> Option<&mut Self> {
+    fn at(&self, place: Place) -> (&[f32], Drawn) {
+        let draws = self.drawn.as_ref().map(|drawn| &drawn[place.draws]);
+        let draws = draws.expect("distributions are asked for where they are kept");
+        (draws.weights.row(place.row), draws.tokens[place.row])
+    }
+
+    /// A part of one token's record.
+    fn part(&self, layer: usize, part: usize, token: usize) -> &[f32] {
+        let layer = &self.layers[layer];
+        let start: usize = layer.widths[..part].iter().sum();
+        let record = layer.chunks[token / CHUNK].row(token % CHUNK);
+        &record[start..start + layer.widths[part]]
+    }
+}
+
+impl Recording for HostTape {
+    fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    fn has_distributions(&self) -> bool {
+        self.drawn.is_some()
+    }
+
+    fn has_distributions_at(&self, temperature: f64) -> bool {
+        let drawn = self.drawn.as_ref();
+        drawn.is_some_and(|drawn| drawn.iter().all(|draws| draws.temperature == temperature))
+    }
+}
+
+impl Tape<Host> for HostTape {
+    fn reserve(&mut self, tokens: usize) -> Option<&mut Self> {
         if self.reserved + tokens > self.most {
             return None;
         }
@@ -82,18 +99,11 @@ impl Tape {
         Some(self)
     }
 
-    /// Takes back the promise of room that is not needed.
-    pub(crate) fn release(&mut self, tokens: usize) {
+    fn release(&mut self, tokens: usize) {
         self.reserved -= tokens;
     }
 
-    /// The place of the next token.
-    pub(crate) fn tokens(&self) -> usize {
-        self.tokens
-    }
-
-    /// Records a layer of the next tokens, which are `rows` of each part.
-    pub(crate) fn record(&mut self, layer: usize, parts: &[&Rows], rows: &[usize]) {
+    fn record(&mut self, layer: usize, parts: &[&Rows], rows: &[usize]) {
         let layer = &mut self.layers[layer];
         if layer.widths.is_empty() {
             layer.widths = parts.iter().map(|part| part.width()).collect();
@@ -117,100 +127,60 @@ impl Tape {
         records.with_min_len(SHARED).for_each(write);
     }
 
-    /// The place of the next tokens' distributions, whether or not they will be kept.
-    pub(crate) fn drawn(&self, row: usize) -> Drawn {
+    fn place(&self, row: usize) -> Place {
         let draws = self.drawn.as_ref().map_or(0, Vec::len);
-        Drawn { draws, row }
+        Place { draws, row }
     }
 
-    /// Takes what [`choose`](crate::generation::sampling::choose) has left of the logits of some tokens,
-    /// of which those in `rows` are recorded.
-    pub(crate) fn keep_distributions(
+    fn keep_distributions(
         &mut self,
         weights: Rows,
-        chosen: &[Chosen],
+        drawn: &[Drawn],
         rows: &[usize],
         temperature: f64,
     ) {
-        if let Some(drawn) = &mut self.drawn {
-            let weights = match rows.len() == chosen.len() {
-                true => weights,
-                false => Host::new().select(&weights, rows),
+        if let Some(kept) = &mut self.drawn {
+            let weights = if rows.len() == drawn.len() {
+                weights
+            } else {
+                Host::new().select(&weights, rows)
             };
-            drawn.push(Draws {
+            kept.push(Draws {
                 weights,
-                chosen: rows.iter().map(|&row| chosen[row]).collect(),
+                tokens: rows.iter().map(|&row| drawn[row]).collect(),
                 temperature,
             });
         }
     }
 
-    /// Whether what tokens were drawn from is kept.
-    pub(crate) fn has_distributions(&self) -> bool {
-        self.drawn.is_some()
-    }
-
-    /// The same, and whether it was at this temperature.
-    pub(crate) fn has_distributions_at(&self, temperature: f64) -> bool {
-        let drawn = self.drawn.as_ref();
-        drawn.is_some_and(|drawn| drawn.iter().all(|draws| draws.temperature == temperature))
-    }
-
-    fn at(&self, place: Drawn) -> (&[f32], Chosen) {
-        let draws = self.drawn.as_ref().map(|drawn| &drawn[place.draws]);
-        let draws = draws.expect("distributions are asked for where they are kept");
-        (draws.weights.row(place.row), draws.chosen[place.row])
-    }
-
-    /// Counts tokens of which every layer has been recorded.
-    pub(crate) fn advance(&mut self, tokens: usize) {
+    fn advance(&mut self, tokens: usize) {
         self.tokens += tokens;
     }
 
-    /// Parts of the records of a layer.
-    pub(crate) fn parts(&self, layer: usize) -> usize {
-        self.layers[layer].widths.len()
+    fn gather(tokens: &[(&Self, usize)], layer: usize, part: usize) -> Rows {
+        let width = tokens[0].0.layers[layer].widths[part];
+        let mut out = Rows::stale(tokens.len(), width);
+        let rows = out.data_mut().par_chunks_exact_mut(width).zip(tokens);
+        rows.with_min_len(SHARED)
+            .for_each(|(out, (tape, token))| out.copy_from_slice(tape.part(layer, part, *token)));
+        out
     }
 
-    /// Values of a part of each record of a layer.
-    pub(crate) fn width(&self, layer: usize, part: usize) -> usize {
-        self.layers[layer].widths[part]
-    }
-
-    /// A part of one token's record.
-    pub(crate) fn part(&self, layer: usize, part: usize, token: usize) -> &[f32] {
-        let layer = &self.layers[layer];
-        let start: usize = layer.widths[..part].iter().sum();
-        let record = layer.chunks[token / CHUNK].row(token % CHUNK);
-        &record[start..start + layer.widths[part]]
-    }
-}
-
-/// A part of the records of some tokens, each of a tape of its own: `[tokens, width]`.
-pub(crate) fn gather(tokens: &[(&Tape, usize)], layer: usize, part: usize) -> Rows {
-    let width = tokens[0].0.width(layer, part);
-    let mut out = Rows::stale(tokens.len(), width);
-    let rows = out.data_mut().par_chunks_exact_mut(width).zip(tokens);
-    rows.with_min_len(SHARED)
-        .for_each(|(out, (tape, token))| out.copy_from_slice(tape.part(layer, part, *token)));
-    out
-}
-
-/// What some tokens were drawn from, each on a tape of its own, as the head would give it.
-pub(crate) fn gather_distributions(tokens: &[(&Tape, Drawn)]) -> HeadOutput<Distribution> {
-    let found = tokens.iter().map(|(tape, place)| tape.at(*place));
-    let (weights, chosen): (Vec<&[f32]>, Vec<Chosen>) = found.unzip();
-    let width = weights[0].len();
-    let mut out = Rows::stale(tokens.len(), width);
-    let rows = out.data_mut().par_chunks_exact_mut(width).zip(&weights);
-    rows.for_each(|(out, weights)| out.copy_from_slice(weights));
-    HeadOutput {
-        distribution: Distribution {
-            weights: out,
-            sums: chosen.iter().map(|chosen| chosen.sum).collect(),
-        },
-        logprobs: chosen.iter().map(|chosen| chosen.choice.logprob).collect(),
-        entropy: chosen.iter().map(|chosen| chosen.entropy).collect(),
+    fn gather_distributions(tokens: &[(&Self, Place)]) -> HeadOutput<Distribution> {
+        let found = tokens.iter().map(|(tape, place)| tape.at(*place));
+        let (weights, drawn): (Vec<&[f32]>, Vec<Drawn>) = found.unzip();
+        let width = weights[0].len();
+        let mut out = Rows::stale(tokens.len(), width);
+        let rows = out.data_mut().par_chunks_exact_mut(width).zip(&weights);
+        rows.for_each(|(out, weights)| out.copy_from_slice(weights));
+        HeadOutput {
+            distribution: Distribution {
+                weights: out,
+                sums: drawn.iter().map(|drawn| drawn.sum).collect(),
+            },
+            logprobs: drawn.iter().map(|drawn| drawn.logprob).collect(),
+            entropy: drawn.iter().map(|drawn| drawn.entropy).collect(),
+        }
     }
 }
 
@@ -228,7 +198,7 @@ mod tests {
     }
 
     /// Records every other of twice as many rows.
-    fn record(tape: &mut Tape, tokens: usize) {
+    fn record(tape: &mut HostTape, tokens: usize) {
         assert!(tape.reserve(tokens).is_some());
         let range = tape.tokens()..tape.tokens() + tokens;
         let odd: Vec<usize> = (0..tokens).map(|token| 2 * token + 1).collect();
@@ -250,16 +220,15 @@ mod tests {
 
     #[test]
     fn every_token_gets_its_own_back() {
-        let mut tape = Tape::new(2, 1000, false);
+        let mut tape = HostTape::new(2, 1000, false);
         for tokens in [1, 2, 130, 7, 256, 1] {
             record(&mut tape, tokens);
         }
         let tokens = [0, 396, 127, 128, 129, 130, 2, 257, 0];
         let places: Vec<_> = tokens.iter().map(|&token| (&tape, token)).collect();
         for layer in 0..2 {
-            assert_eq!(tape.parts(layer), 2);
             for (part, width) in [3, 5].into_iter().enumerate() {
-                let found = gather(&places, layer, part);
+                let found = HostTape::gather(&places, layer, part);
                 for (row, token) in tokens.into_iter().enumerate() {
                     let expected = rows(token..token + 1, layer, width);
                     assert_eq!(found.row(row), expected.data());
@@ -270,7 +239,7 @@ mod tests {
 
     #[test]
     fn room_is_promised_once() {
-        let mut tape = Tape::new(2, 10, false);
+        let mut tape = HostTape::new(2, 10, false);
         let mut fits = |tokens| tape.reserve(tokens).is_some();
         assert!(fits(7) && !fits(4) && fits(3));
         tape.release(2);

@@ -3,26 +3,31 @@
 //! | file | subject |
 //! |---|---|
 //! | this one | the operations of [`Compute`] |
+//! | [`attention`] | attention over packed rows |
+//! | [`distribution`] | the softmax over the vocabulary |
 //! | [`ring`] | keys and values of completions under way, with static shapes |
 //! | [`draw`] | choosing tokens without reading logits back |
 
-pub(crate) mod draw;
-pub(crate) mod ring;
+mod attention;
+mod distribution;
+mod draw;
+mod ring;
 
 use burn::tensor::{
     DType, Device, IndexingUpdateOp, Int, Tensor, TensorData,
-    activation::{sigmoid, silu, softmax},
+    activation::{sigmoid, silu},
 };
 
-use super::{Compute, Direction, HeadOutput, HeadUpstream, Heads, Qkv, packing::Packing};
-use crate::model::{
-    parameters::{from_host, to_host},
-    rope::Rope,
+use self::{attention::Layout, distribution::Distribution, draw::TensorBurst, ring::Ring};
+use super::{
+    Absent, Compute, Direction, Frequencies, HeadOutput, HeadUpstream, Heads, Qkv,
+    buffers::{from_host, to_host},
+    packing::Packing,
 };
 
 /// Added to the scores of pairs that must not attend to each other. Finite, so that a row of
 /// padding, which may attend to nothing, stays free of NaN.
-pub(crate) const MASKED: f32 = -1e9;
+const MASKED: f32 = -1e9;
 
 /// A Burn device.
 #[derive(Debug, Clone)]
@@ -32,19 +37,11 @@ pub(crate) struct Tensors {
 
 /// Angles of some rows.
 pub(crate) struct Rotation {
-    /// `[rows, 1, dim / 2]`.
+    /// `[rows, 1, half]`.
     cos: Tensor<3>,
-    /// `[rows, 1, dim / 2]`.
+    /// `[rows, 1, half]`.
     sin: Tensor<3>,
 }
-
-/// A packing's trees and their masks.
-pub(crate) struct Layout {
-    trees: Vec<(std::ops::Range<usize>, Tensor<3>)>,
-}
-
-/// A softmax over the vocabulary, `[tokens, vocabulary]`.
-pub(crate) struct Distribution(Tensor<2>);
 
 /// Ids as an index tensor.
 pub(crate) fn index(ids: impl IntoIterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
@@ -62,63 +59,8 @@ pub(crate) fn in_f32(weight: &Tensor<2>) -> Tensor<2> {
 }
 
 impl Tensors {
-    /// Rows of `table`, for ids that are on the device already.
-    pub(crate) fn embed_ids(&self, table: &Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
-        in_f32(&table.clone().select(0, ids))
-    }
-
     fn targets(&self, targets: &[u32]) -> Tensor<2, Int> {
         index(targets.iter().map(|&id| id as usize), &self.device).unsqueeze_dim(1)
-    }
-}
-
-/// `[rows, heads * dim]` to `[kv heads, group * rows, dim]`: the query heads of a group are stacked
-/// as further rows, so that keys and values are never expanded.
-fn stacked(x: Tensor<2>, kv: usize, dim: usize) -> Tensor<3> {
-    let [rows, width] = x.dims();
-    let group = width / dim / kv;
-    x.reshape([rows, kv, group, dim])
-        .permute([1, 2, 0, 3])
-        .reshape([kv, group * rows, dim])
-}
-
-/// The other way round.
-fn unstacked(x: Tensor<3>, rows: usize) -> Tensor<2> {
-    let [kv, stacked, dim] = x.dims();
-    let group = stacked / rows;
-    x.reshape([kv, group, rows, dim])
-        .permute([2, 0, 1, 3])
-        .reshape([rows, kv * group * dim])
-}
-
-/// Queries, keys and values of the rows of one tree, and the softmax of their scores.
-struct TreeHeads {
-    query: Tensor<3>,
-    key: Tensor<3>,
-    value: Tensor<3>,
-    weights: Tensor<3>,
-}
-
-impl TreeHeads {
-    fn new(
-        qkv: &Qkv<Tensor<2>>,
-        rows: &std::ops::Range<usize>,
-        mask: &Tensor<3>,
-        heads: Heads,
-    ) -> Self {
-        let part = |x: &Tensor<2>| {
-            let x = x.clone().narrow(0, rows.start, rows.len());
-            stacked(x, heads.kv, heads.dim)
-        };
-        let (query, key, value) = (part(&qkv.query), part(&qkv.key), part(&qkv.value));
-        let scores = query.clone().matmul(key.clone().transpose());
-        let scores = scores.mul_scalar(heads.scale()) + mask.clone();
-        Self {
-            weights: softmax(scores, 2),
-            query,
-            key,
-            value,
-        }
     }
 }
 
@@ -128,21 +70,46 @@ impl Compute for Tensors {
     type Rotation = Rotation;
     type Attended = ();
     type Distribution = Distribution;
+    type Ids = Tensor<1, Int>;
+    type Cache = Ring;
+    type Tape = Absent;
+    type Burst = TensorBurst;
 
-    fn rotation(&self, rope: &Rope, positions: &[usize]) -> Rotation {
-        let (cos, sin) = rope.angles(positions);
-        let shape = [positions.len(), 1, cos.len() / positions.len().max(1)];
+    fn tape(&self, _: usize, _: usize, _: bool) -> Option<Absent> {
+        None
+    }
+
+    fn burst(&self) -> Option<TensorBurst> {
+        Some(TensorBurst::default())
+    }
+
+    fn look<T: Send>(
+        &self,
+        x: &mut Tensor<2>,
+        rows: &[usize],
+        f: impl Fn(usize, &mut [f32]) -> T + Sync,
+    ) -> Vec<T> {
+        let [_, width] = x.dims();
+        let mut values = to_host(x.clone());
+        let show = |(i, &row): (usize, &usize)| f(i, &mut values[row * width..(row + 1) * width]);
+        rows.iter().enumerate().map(show).collect()
+    }
+
+    fn rotation(&self, frequencies: &Frequencies, positions: &[usize]) -> Rotation {
+        let (cos, sin) = frequencies.angles(positions);
+        let shape = [positions.len(), 1, frequencies.pairs()];
         Rotation {
             cos: from_host(cos, shape, &self.device),
             sin: from_host(sin, shape, &self.device),
         }
     }
 
-    fn embed(&self, table: &Tensor<2>, ids: &[u32]) -> Tensor<2> {
-        self.embed_ids(
-            table,
-            index(ids.iter().map(|&id| id as usize), &self.device),
-        )
+    fn ids(&self, ids: &[u32]) -> Tensor<1, Int> {
+        index(ids.iter().map(|&id| id as usize), &self.device)
+    }
+
+    fn embed(&self, table: &Tensor<2>, ids: &Tensor<1, Int>) -> Tensor<2> {
+        in_f32(&table.clone().select(0, ids.clone()))
     }
 
     fn embed_backward(&self, sum: Tensor<1>, ids: &[u32], by_rows: &Tensor<2>) -> Tensor<1> {
@@ -230,6 +197,10 @@ impl Compute for Tensors {
         x + bias.clone().unsqueeze::<2>()
     }
 
+    fn add(&self, sum: Tensor<2>, x: &Tensor<2>) -> Tensor<2> {
+        sum + x.clone()
+    }
+
     fn column_sums_onto(&self, sum: Tensor<1>, by_y: &Tensor<2>) -> Tensor<1> {
         sum + by_y.clone().sum_dim(0).squeeze_dim::<1>(0)
     }
@@ -298,8 +269,9 @@ impl Compute for Tensors {
         direction: Direction,
     ) -> Tensor<2> {
         let [rows, width] = x.dims();
-        let half = width / heads / 2;
-        let x = x.reshape([rows, heads, 2 * half]);
+        let (dim, [_, _, half]) = (width / heads, rotation.cos.dims());
+        let x = x.reshape([rows, heads, dim]);
+        let rest = (dim > 2 * half).then(|| x.clone().narrow(2, 2 * half, dim - 2 * half));
         let first = x.clone().narrow(2, 0, half);
         let second = x.narrow(2, half, half);
         let cos = rotation.cos.clone();
@@ -307,39 +279,20 @@ impl Compute for Tensors {
             Direction::Forward => rotation.sin.clone(),
             Direction::Backward => rotation.sin.clone().neg(),
         };
-        let turned = vec![
+        let mut turned = vec![
             first.clone().mul(cos.clone()) - second.clone().mul(sin.clone()),
             second.mul(cos) + first.mul(sin),
         ];
+        turned.extend(rest);
         Tensor::cat(turned, 2).reshape([rows, width])
     }
 
     fn layout(&self, packing: &Packing, heads: Heads) -> Layout {
-        let group = heads.group();
-        let tree = |tree: &super::packing::Tree| {
-            let count = tree.rows.len();
-            let mut mask = vec![MASKED; count * count];
-            tree.each_row(|row, seen| {
-                for keys in seen {
-                    mask[row * count..][keys].fill(0.0);
-                }
-            });
-            let mask = from_host::<2>(mask, [count, count], &self.device);
-            let mask = mask.repeat_dim(0, group).unsqueeze::<3>(); // [1, group * rows, rows]
-            (tree.rows.clone(), mask)
-        };
-        let filled = packing.trees.iter().filter(|tree| !tree.rows.is_empty());
-        Layout {
-            trees: filled.map(tree).collect(),
-        }
+        Layout::new(packing, heads, &self.device)
     }
 
     fn attention(&self, qkv: &Qkv<Tensor<2>>, layout: &Layout, heads: Heads) -> (Tensor<2>, ()) {
-        let tree = |(rows, mask): &(std::ops::Range<usize>, Tensor<3>)| {
-            let tree = TreeHeads::new(qkv, rows, mask, heads);
-            unstacked(tree.weights.matmul(tree.value), rows.len())
-        };
-        (Tensor::cat(layout.trees.iter().map(tree).collect(), 0), ())
+        (attention::forward(qkv, layout, heads), ())
     }
 
     fn attention_backward(
@@ -351,34 +304,7 @@ impl Compute for Tensors {
         layout: &Layout,
         heads: Heads,
     ) -> Qkv<Tensor<2>> {
-        let (mut by_query, mut by_key, mut by_value) = (Vec::new(), Vec::new(), Vec::new());
-        for (rows, mask) in &layout.trees {
-            let part = |x: &Tensor<2>| {
-                let x = x.clone().narrow(0, rows.start, rows.len());
-                stacked(x, heads.kv, heads.dim)
-            };
-            let TreeHeads {
-                query,
-                key,
-                value,
-                weights,
-            } = TreeHeads::new(qkv, rows, mask, heads);
-            let (output, by_output) = (part(output), part(by_output));
-            let mean = output.mul(by_output.clone()).sum_dim(2);
-            let by_weights = by_output.clone().matmul(value.transpose());
-            let by_scores = weights
-                .clone()
-                .mul(by_weights - mean)
-                .mul_scalar(heads.scale());
-            by_query.push(unstacked(by_scores.clone().matmul(key), rows.len()));
-            by_key.push(unstacked(by_scores.transpose().matmul(query), rows.len()));
-            by_value.push(unstacked(weights.transpose().matmul(by_output), rows.len()));
-        }
-        Qkv {
-            query: Tensor::cat(by_query, 0),
-            key: Tensor::cat(by_key, 0),
-            value: Tensor::cat(by_value, 0),
-        }
+        attention::backward(qkv, output, by_output, layout, heads)
     }
 
     fn distribution(
@@ -387,21 +313,7 @@ impl Compute for Tensors {
         targets: &[u32],
         temperature: f64,
     ) -> HeadOutput<Distribution> {
-        let logits = scaled(logits, (1.0 / temperature) as f32);
-        let probabilities = softmax(logits.clone(), 1);
-        // The largest probability is 1 / Σ exp(z − max z), hence log Σ exp(z) = max z − log max p.
-        let normalizer = logits.clone().max_dim(1) - probabilities.clone().max_dim(1).log();
-        let chosen = logits.clone().gather(1, self.targets(targets));
-        let mean_logit = probabilities.clone().mul(logits).sum_dim(1);
-        // One read-back for both.
-        let both = vec![chosen - normalizer.clone(), normalizer - mean_logit];
-        let mut both = to_host(Tensor::cat(both, 0));
-        let entropy = both.split_off(targets.len());
-        HeadOutput {
-            distribution: Distribution(probabilities),
-            logprobs: both,
-            entropy,
-        }
+        distribution::forward(logits, self.targets(targets), temperature)
     }
 
     fn probabilities(&self, distribution: &Distribution, rows: &[usize]) -> Vec<Vec<f32>> {
@@ -413,17 +325,17 @@ impl Compute for Tensors {
     fn add_to_rows(&self, x: Tensor<2>, more: Vec<(usize, Vec<f32>)>) -> Tensor<2> {
         let [_, width] = x.dims();
         let (rows, values): (Vec<usize>, Vec<Vec<f32>>) = more.into_iter().unzip();
-        let values = self.rows(values.concat(), width);
+        let values = self.rows_of(values.concat(), width);
         let rows = index(rows, &self.device);
         x.select_assign(0, rows, values, IndexingUpdateOp::Add)
     }
 
-    fn rows(&self, values: Vec<f32>, width: usize) -> Tensor<2> {
+    fn rows_of(&self, values: Vec<f32>, width: usize) -> Tensor<2> {
         let shape = [values.len() / width.max(1), width];
         from_host::<2>(values, shape, &self.device)
     }
 
-    fn values(&self, x: &Tensor<2>) -> Vec<f32> {
+    fn values_of(&self, x: &Tensor<2>) -> Vec<f32> {
         to_host(x.clone())
     }
 
@@ -435,31 +347,12 @@ impl Compute for Tensors {
         entropy: &[f32],
         temperature: f64,
     ) -> Tensor<2> {
-        let column = |values: &[f32]| {
-            let shape = [values.len(), 1];
-            from_host::<2>(values.to_vec(), shape, &self.device)
-        };
-        let inverse = (1.0 / temperature) as f32;
-        let by_logprobs = scaled(column(&upstream.by_logprobs), inverse);
-        let probabilities = distribution.0;
-        let by_logits = match upstream.by_entropy.is_empty() {
-            true => probabilities.mul(by_logprobs.clone().neg()),
-            false => {
-                // Where p is 0, so is p log p: the logarithm only has to be a number.
-                let log = probabilities.clone().clamp_min(f32::MIN_POSITIVE).log();
-                let by_entropy = scaled(column(&upstream.by_entropy), inverse);
-                let factor = (log + column(entropy)).mul(by_entropy) + by_logprobs.clone();
-                probabilities.mul(factor).neg()
-            }
-        };
-        by_logits.scatter(1, self.targets(targets), by_logprobs, IndexingUpdateOp::Add)
+        let targets = self.targets(targets);
+        distribution::backward(distribution, targets, upstream, entropy, temperature)
     }
 }
 
 /// `x` times a number that is mostly 1.
 fn scaled<const D: usize>(x: Tensor<D>, scale: f32) -> Tensor<D> {
-    match scale == 1.0 {
-        true => x,
-        false => x.mul_scalar(scale),
-    }
+    if scale == 1.0 { x } else { x.mul_scalar(scale) }
 }

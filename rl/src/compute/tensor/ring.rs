@@ -5,30 +5,35 @@
 //! column of the ring, so storing is one slice assignment, and a new completion can take over a
 //! slot at any time: it sees only the columns written since.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use burn::tensor::{Device, Tensor, activation::softmax};
 
-use super::MASKED;
-use crate::{
-    compute::{Heads, Qkv},
-    model::parameters::from_host,
+use super::{MASKED, Tensors};
+use crate::compute::{
+    Compute, Heads, Qkv,
+    buffers::from_host,
+    cache::{Cache, Extent, Runs},
+    draw::Burst,
 };
 
 /// Columns are used in multiples of this, so that kernels meet few different shapes.
 const BUCKET: usize = 64;
 
-/// Keys and values of a prompt in every layer: `[tokens, kv heads * dim]` each.
+/// Keys and values of a prompt in every layer: `[tokens, kv heads * (query_dim or value_dim)]` each.
 #[derive(Debug)]
 pub(crate) struct Prefix {
-    pub(crate) layers: Vec<(Tensor<2>, Tensor<2>)>,
-    pub(crate) length: usize,
+    layers: Vec<(Tensor<2>, Tensor<2>)>,
+    length: usize,
 }
 
-/// Keys and values of one layer, `[slots, kv heads, columns, dim]` each.
+/// Keys and values of one layer.
 #[derive(Debug)]
 struct Layer {
+    heads: Heads,
+    /// `[slots, kv heads, columns, query_dim]`.
     key: Tensor<4>,
+    /// `[slots, kv heads, columns, value_dim]`.
     value: Tensor<4>,
 }
 
@@ -36,7 +41,6 @@ struct Layer {
 #[derive(Debug)]
 pub(crate) struct Ring {
     layers: Vec<Layer>,
-    heads: Heads,
     /// Columns for prompts.
     prompt: usize,
     /// Columns of the ring.
@@ -45,116 +49,144 @@ pub(crate) struct Ring {
     steps: usize,
     /// Of each slot: tokens of its prompt, and the step at which it was admitted.
     slots: Vec<(usize, usize)>,
+    /// What each slot may see at this step with which window, once a layer has asked for it.
+    masks: Vec<(Option<usize>, Tensor<4>)>,
     device: Device,
 }
 
 impl Ring {
-    /// `slots` empty places for prompts of at most `prompt` tokens and completions of at most
-    /// `completion`.
-    pub(crate) fn new(
-        slots: usize,
-        prompt: usize,
-        completion: usize,
-        layers: usize,
-        heads: Heads,
-        device: &Device,
-    ) -> Self {
-        let prompt = prompt.next_multiple_of(BUCKET);
-        let ring = completion.next_multiple_of(BUCKET);
-        let shape = [slots, heads.kv, prompt + ring, heads.dim];
-        let layer = |_| Layer {
-            key: Tensor::zeros(shape, device),
-            value: Tensor::zeros(shape, device),
-        };
-        Self {
-            layers: (0..layers).map(layer).collect(),
-            heads,
-            prompt,
-            ring,
-            steps: 0,
-            slots: vec![(0, 0); slots],
-            device: device.clone(),
-        }
-    }
-
-    /// Number of slots.
-    pub(crate) fn slots(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Puts a new completion of a prompt into a place.
-    pub(crate) fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>) {
-        let Heads { kv, dim, .. } = self.heads;
-        let place = [slot..slot + 1, 0..kv, 0..prefix.length, 0..dim];
-        let by_head = |x: &Tensor<2>| {
-            let x = x.clone().reshape([1, prefix.length, kv, dim]);
-            x.swap_dims(1, 2)
-        };
-        for (layer, (key, value)) in self.layers.iter_mut().zip(&prefix.layers) {
-            layer
-                .key
-                .inplace(|all| all.slice_assign(place.clone(), by_head(key)));
-            layer
-                .value
-                .inplace(|all| all.slice_assign(place.clone(), by_head(value)));
-        }
-        self.slots[slot] = (prefix.length, self.steps);
-    }
-
     /// Columns that hold anything, rounded up.
     fn columns(&self) -> usize {
         self.prompt + (self.steps + 1).next_multiple_of(BUCKET).min(self.ring)
     }
 
-    /// What each slot may see once this step's token is stored: `[slots, 1, 1, columns]`.
-    pub(crate) fn mask(&self) -> Tensor<4> {
+    /// What each slot may see in a layer with such heads once this step's token is stored, made at
+    /// most once a step: `[slots, 1, 1, columns]`.
+    fn mask(&mut self, heads: Heads) -> Tensor<4> {
+        let mut masks = self.masks.iter();
+        if let Some((_, mask)) = masks.find(|(window, _)| *window == heads.window) {
+            return mask.clone();
+        }
         let columns = self.columns();
         let mut mask = vec![MASKED; self.slots.len() * columns];
         for (mask, &(prompt, since)) in mask.chunks_exact_mut(columns).zip(&self.slots) {
-            mask[..prompt].fill(0.0);
             let tokens = (self.steps + 1 - since).min(self.ring);
-            for step in self.steps + 1 - tokens..=self.steps {
+            // Counted from the first token of the prompt.
+            let first = heads.first_seen(prompt + tokens - 1);
+            mask[first.min(prompt)..prompt].fill(0.0);
+            let hidden = first.saturating_sub(prompt);
+            for step in self.steps + 1 - tokens + hidden..=self.steps {
                 mask[self.prompt + step % self.ring] = 0.0;
             }
         }
-        from_host(mask, [self.slots.len(), 1, 1, columns], &self.device)
+        let shape = [self.slots.len(), 1, 1, columns];
+        let mask = from_host::<4>(mask, shape, &self.device);
+        self.masks.push((heads.window, mask.clone()));
+        mask
+    }
+}
+
+impl Cache<Tensors> for Ring {
+    type Prefix = Prefix;
+
+    fn new(c: &Tensors, extent: Extent) -> Self {
+        let Extent {
+            slots,
+            prompt,
+            completion,
+            heads,
+        } = extent;
+        let prompt = prompt.next_multiple_of(BUCKET);
+        // A burst may run past the end of a completion.
+        let completion = completion + <Tensors as Compute>::Burst::TOKENS;
+        let ring = completion.next_multiple_of(BUCKET);
+        let zeros =
+            |heads: Heads, dim| Tensor::zeros([slots, heads.kv, prompt + ring, dim], &c.device);
+        let layer = |heads: Heads| Layer {
+            heads,
+            key: zeros(heads, heads.query_dim),
+            value: zeros(heads, heads.value_dim),
+        };
+        Self {
+            layers: heads.into_iter().map(layer).collect(),
+            prompt,
+            ring,
+            steps: 0,
+            slots: vec![(0, 0); slots],
+            masks: Vec::new(),
+            device: c.device.clone(),
+        }
     }
 
-    /// Stores the keys and values of one new token for every slot and mixes the values that each
-    /// may see: `[slots, query heads * dim]`.
-    pub(crate) fn attend(
-        &mut self,
-        layer: usize,
-        qkv: &Qkv<Tensor<2>>,
-        mask: &Tensor<4>,
-    ) -> Tensor<2> {
-        let Heads { kv, dim, .. } = self.heads;
+    fn prefix(tokens: usize) -> Prefix {
+        Prefix {
+            layers: Vec::new(),
+            length: tokens,
+        }
+    }
+
+    fn extend(prefix: &mut Prefix, qkv: &Qkv<Tensor<2>>, rows: Range<usize>) {
+        let part = |x: &Tensor<2>| x.clone().narrow(0, rows.start, rows.len());
+        if !rows.is_empty() {
+            prefix.layers.push((part(&qkv.key), part(&qkv.value)));
+        }
+    }
+
+    fn admit(&mut self, slot: usize, prefix: &Arc<Prefix>) {
+        let tokens = prefix.length;
+        for (layer, (key, value)) in self.layers.iter_mut().zip(&prefix.layers) {
+            let Heads { kv, .. } = layer.heads;
+            let store = |all: &mut Tensor<4>, x: &Tensor<2>, dim: usize| {
+                let x = x.clone().reshape([1, tokens, kv, dim]).swap_dims(1, 2);
+                let place = [slot..slot + 1, 0..kv, 0..tokens, 0..dim];
+                all.inplace(|all| all.slice_assign(place, x));
+            };
+            store(&mut layer.key, key, layer.heads.query_dim);
+            store(&mut layer.value, value, layer.heads.value_dim);
+        }
+        self.slots[slot] = (prefix.length, self.steps);
+        self.masks.clear();
+    }
+
+    fn leave(&mut self, _: usize) {}
+
+    /// Every slot, so that shapes stay the same.
+    fn computed(&self, _: &[usize]) -> Vec<usize> {
+        (0..self.slots.len()).collect()
+    }
+
+    fn attend(&mut self, layer: usize, _: &[usize], qkv: &Qkv<Tensor<2>>) -> (Tensor<2>, ()) {
+        let heads = self.layers[layer].heads;
+        let mask = self.mask(heads);
         let slots = self.slots.len();
         let column = self.prompt + self.steps % self.ring;
-        let place = [0..slots, 0..kv, column..column + 1, 0..dim];
         let columns = self.columns();
         let layer = &mut self.layers[layer];
-        let by_head = |x: &Tensor<2>| x.clone().reshape([slots, kv, 1, dim]);
-        layer
-            .key
-            .inplace(|all| all.slice_assign(place.clone(), by_head(&qkv.key)));
-        layer
-            .value
-            .inplace(|all| all.slice_assign(place.clone(), by_head(&qkv.value)));
+        let store = |all: &mut Tensor<4>, x: &Tensor<2>, dim: usize| {
+            let x = x.clone().reshape([slots, heads.kv, 1, dim]);
+            let place = [0..slots, 0..heads.kv, column..column + 1, 0..dim];
+            all.inplace(|all| all.slice_assign(place, x));
+        };
+        store(&mut layer.key, &qkv.key, heads.query_dim);
+        store(&mut layer.value, &qkv.value, heads.value_dim);
         let seen = |x: &Tensor<4>| x.clone().narrow(2, 0, columns);
         let query = qkv
             .query
             .clone()
-            .reshape([slots, kv, self.heads.group(), dim]);
+            .reshape([slots, heads.kv, heads.group(), heads.query_dim]);
         let scores = query.matmul(seen(&layer.key).transpose());
-        let scores = scores.mul_scalar(self.heads.scale()) + mask.clone();
-        softmax(scores, 3)
-            .matmul(seen(&layer.value))
-            .reshape([slots, self.heads.query * dim])
+        let scores = scores.mul_scalar(heads.scale) + mask;
+        let mixed = softmax(scores, 3).matmul(seen(&layer.value));
+        (mixed.reshape([slots, heads.query * heads.value_dim]), ())
     }
 
-    /// Counts the token that every layer has stored.
-    pub(crate) fn advance(&mut self) {
+    fn advance(&mut self, _: &[usize]) {
         self.steps += 1;
+        self.masks.clear();
+    }
+
+    /// Every slot writes to the same column at the same step: there is none for what comes in between.
+    fn runs(&mut self) -> Option<&mut dyn Runs<Tensors>> {
+        None
     }
 }

@@ -14,36 +14,24 @@ use crate::{
 };
 
 fn rubric() -> Rubric {
-    Rubric::from_config(&RubricConfig {
-        total: None,
-        applies_to: Default::default(),
-        components: vec![
-            ComponentConfig::Math(MathConfig::default()),
-            ComponentConfig::Format(Default::default()),
-        ],
-    })
+    Rubric::from_config(&RubricConfig::new(vec![
+        ComponentConfig::Math(MathConfig::default()),
+        ComponentConfig::Format(Default::default()),
+    ]))
     .unwrap()
 }
 
 /// A problem with the answer 1/2 and these completions, judged for real.
 fn group(rubric: &Rubric, texts: &[&str]) -> RolloutGroup {
-    let task = Task {
-        id: "t".to_owned(),
-        prompt: Prompt::Text("?".to_owned()),
-        answer: "1/2".to_owned(),
-        columns: Default::default(),
-    };
+    let task = Task::new("t", Prompt::Text("?".to_owned()), "1/2");
     let completion = |text: &&str| {
         let (text, finish) = match text.strip_suffix('…') {
             Some(cut) => (cut, Finish::Length),
             None => (*text, Finish::Eos),
         };
-        let sample = Sample {
-            task: &task,
-            completion: text,
-            truncated: finish == Finish::Length,
-            completion_tokens: text.len(),
-        };
+        let sample = Sample::new(&task, text)
+            .truncated(finish == Finish::Length)
+            .tokens(text.len());
         let outcome = match text {
             "broken" => Err(JudgeError::Deadline { seconds: 1.0 }),
             _ => rubric.score(&sample).map_err(JudgeError::from),

@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration.
 
-use crate::model::weights::gguf::GgufError;
+use crate::formats::gguf::GgufError;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]

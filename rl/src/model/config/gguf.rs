@@ -3,8 +3,9 @@
 use std::f64::consts::PI;
 
 use super::{ConfigError, Family, ModelConfig, RopeScaling};
+use crate::formats::gguf::{GgufError, Metadata};
 use crate::model::weights::WeightError;
-use crate::model::weights::gguf::{GgufError, GgufFile, Metadata};
+use crate::model::weights::gguf::GgufFile;
 
 /// The frequency factors of Llama 3.1 and later, which a GGUF stores only as `rope_freqs.weight`.
 const LLAMA3_FREQUENCIES: (f64, f64, usize) = (1.0, 4.0, 8192);

@@ -1,15 +1,19 @@
 //! A transformer out of named tensors.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
-use super::{EMBEDDING, Engine, Transformer};
-use crate::model::{
-    block::Block,
-    config::ModelConfig,
-    layers::{Linear, RmsNorm},
-    parameters::from_host,
-    rope::Rope,
-    weights::{HostTensor, WeightError, WeightSource},
+use super::{Kind, Transformer};
+use crate::{
+    compute::Engine,
+    model::{
+        block::Block,
+        build::Maker,
+        config::ModelConfig,
+        parameters::from_host,
+        plan::{AttentionPlan, ModelPlan},
+        table::{EMBEDDING, HEAD, LAST_NORM, layer_prefix},
+        weights::{HostTensor, WeightError, WeightSource},
+    },
 };
 
 impl Transformer {
@@ -32,102 +36,70 @@ impl Transformer {
     pub fn build<E>(
         config: ModelConfig,
         device: &Device,
+        tensor: impl FnMut(&str, &[usize]) -> Result<HostTensor, E>,
+    ) -> Result<Self, E> {
+        let plan = config.plan();
+        Self::by_plan(config, &plan, device, tensor)
+    }
+
+    /// The same by a plan, whatever `config` says of layers.
+    pub(crate) fn by_plan<E>(
+        config: ModelConfig,
+        plan: &ModelPlan,
+        device: &Device,
         mut tensor: impl FnMut(&str, &[usize]) -> Result<HostTensor, E>,
     ) -> Result<Self, E> {
-        let c = &config;
-        let mut matrix = |name: &str, out: usize, inner: usize| {
-            tensor(name, &[out, inner]).map(|t| from_host::<2>(t.values, [out, inner], device))
+        let mut matrix = |name: &str| {
+            let shape = [plan.vocabulary, plan.hidden];
+            tensor(name, &shape).map(|t| from_host::<2>(t.values, shape, device))
         };
-        let embedding = matrix(EMBEDDING, c.vocab_size, c.hidden_size)?;
-        let head = match c.tie_word_embeddings {
-            true => None,
-            false => Some(matrix("lm_head.weight", c.vocab_size, c.hidden_size)?),
-        };
-        let mut build = Builder {
-            config: c,
+        let embedding = matrix(EMBEDDING)?;
+        let head = if plan.tied { None } else { Some(matrix(HEAD)?) };
+        let mut make = Maker {
+            prefix: String::new(),
+            hidden: plan.hidden,
             device,
             tensor: &mut tensor,
         };
-        let blocks = (0..c.num_hidden_layers)
-            .map(|index| build.block(index))
-            .collect::<Result<Vec<_>, E>>()?;
-        let norm = build.norm("model.norm", c.hidden_size)?;
-        let rope = Rope::new(c);
+        let mut blocks = Vec::with_capacity(plan.layers.len());
+        for (index, layer) in plan.layers.iter().enumerate() {
+            make.prefix = layer_prefix(index);
+            blocks.push(Block::build(layer, &mut make)?);
+        }
+        let norm = make.norm_named(LAST_NORM.to_owned(), plan.norm, plan.hidden)?;
+        let (mut frequencies, mut heads) = (Vec::new(), Vec::new());
+        let kinds = plan.layers.iter().map(|layer| match &layer.attention {
+            AttentionPlan::Grouped(plan) => Kind {
+                frequencies: plan
+                    .position
+                    .as_ref()
+                    .map(|position| place(&mut frequencies, position.frequencies())),
+                heads: place(&mut heads, plan.heads),
+            },
+        });
+        let kinds = kinds.collect();
         Ok(Self {
             engine: Engine::on(device),
             embedding,
             blocks,
             norm,
             head,
-            rope,
+            frequencies,
+            heads,
+            kinds,
             lora: None,
             config,
         })
     }
 }
 
-/// Asks for the weights of each block by name and shape.
-struct Builder<'a, F> {
-    config: &'a ModelConfig,
-    device: &'a Device,
-    tensor: &'a mut F,
-}
-
-impl<E, F: FnMut(&str, &[usize]) -> Result<HostTensor, E>> Builder<'_, F> {
-    fn vector(&mut self, name: &str, width: usize) -> Result<Tensor<1>, E> {
-        let host = (self.tensor)(name, &[width])?;
-        Ok(from_host(host.values, [width], self.device))
-    }
-
-    fn norm(&mut self, name: &str, width: usize) -> Result<RmsNorm, E> {
-        Ok(RmsNorm {
-            name: name.to_owned(),
-            weight: self.vector(&format!("{name}.weight"), width)?,
-            epsilon: self.config.rms_norm_eps,
-        })
-    }
-
-    fn linear(&mut self, name: &str, out: usize, inner: usize, bias: bool) -> Result<Linear, E> {
-        let host = (self.tensor)(&format!("{name}.weight"), &[out, inner])?;
-        let bias = match bias {
-            true => Some(self.vector(&format!("{name}.bias"), out)?),
-            false => None,
-        };
-        Ok(Linear {
-            name: name.to_owned(),
-            weight: from_host(host.values, [out, inner], self.device),
-            bias,
-            adapter: None,
-        })
-    }
-
-    fn block(&mut self, index: usize) -> Result<Block, E> {
-        let c = self.config;
-        let (hidden, inner, dim) = (c.hidden_size, c.intermediate_size, c.head_dim);
-        let (heads, kv_heads) = (c.num_attention_heads, c.num_key_value_heads);
-        let layer = format!("model.layers.{index}");
-        let attention = format!("{layer}.self_attn");
-        let mlp = format!("{layer}.mlp");
-        let (query_norm, key_norm) = match c.qk_norm {
-            true => (
-                Some(self.norm(&format!("{attention}.q_norm"), dim)?),
-                Some(self.norm(&format!("{attention}.k_norm"), dim)?),
-            ),
-            false => (None, None),
-        };
-        let bias = c.attention_bias;
-        Ok(Block {
-            attention_norm: self.norm(&format!("{layer}.input_layernorm"), hidden)?,
-            query: self.linear(&format!("{attention}.q_proj"), heads * dim, hidden, bias)?,
-            key: self.linear(&format!("{attention}.k_proj"), kv_heads * dim, hidden, bias)?,
-            value: self.linear(&format!("{attention}.v_proj"), kv_heads * dim, hidden, bias)?,
-            output: self.linear(&format!("{attention}.o_proj"), hidden, heads * dim, false)?,
-            query_norm,
-            key_norm,
-            feed_forward_norm: self.norm(&format!("{layer}.post_attention_layernorm"), hidden)?,
-            gate: self.linear(&format!("{mlp}.gate_proj"), inner, hidden, false)?,
-            up: self.linear(&format!("{mlp}.up_proj"), inner, hidden, false)?,
-            down: self.linear(&format!("{mlp}.down_proj"), hidden, inner, false)?,
-        })
+/// The place of an entry among `all`, to which it is added if it is new.
+fn place<T: PartialEq>(all: &mut Vec<T>, entry: T) -> usize {
+    match all.iter().position(|known| *known == entry) {
+        Some(place) => place,
+        None => {
+            all.push(entry);
+            all.len() - 1
+        }
     }
 }

@@ -19,7 +19,8 @@ pub mod writer;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use gguf::{GgufError, GgufFile};
+use crate::formats::gguf::GgufError;
+use gguf::GgufFile;
 use safetensors::SafetensorsDir;
 
 /// A tensor in host memory.

@@ -9,11 +9,12 @@ use std::{
 };
 
 use dunwu_datasets::Prompt;
-use dunwu_rewards::{Component, Reward, Score};
+use dunwu_rewards::{Component, GroupReward, Reward, Score};
 
 use super::*;
 
-/// Scores a completion by its length. `bad` and `panic` spoil their whole batch, `slow` takes longer than any deadline here.
+/// Scores a completion by its length. One called `bad` or `panic` spoils its whole batch, `slow` takes longer than any
+/// deadline here.
 struct ByLength {
     calls: Arc<Mutex<Vec<Vec<String>>>>,
 }
@@ -24,34 +25,34 @@ impl Reward for ByLength {
     }
 
     fn score(&self, sample: &Sample) -> Result<Option<f64>, RewardError> {
-        Ok(self.score_in_parts(sample)?.map(|score| score.value))
+        let said = self.score_in_parts(sample, &Attempt::unlimited())?;
+        Ok(said.map(|score| score.value))
     }
 
-    fn score_in_parts(&self, sample: &Sample) -> Result<Option<Score>, RewardError> {
-        self.score_batch(std::slice::from_ref(sample))
+    fn score_in_parts(&self, sample: &Sample, attempt: &Attempt) -> dunwu_rewards::Verdict {
+        self.score_batch(std::slice::from_ref(sample), attempt)
             .pop()
             .expect("one")
     }
 
-    fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
+    fn score_batch(&self, samples: &[Sample], attempt: &Attempt) -> Vec<dunwu_rewards::Verdict> {
         let texts = samples.iter().map(|sample| sample.completion.to_owned());
         self.calls.lock().unwrap().push(texts.collect());
         let has = |text: &str| samples.iter().any(|sample| sample.completion == text);
         assert!(!has("panic"), "as told");
         if has("slow") {
-            std::thread::sleep(Duration::from_secs(30));
+            while !attempt.is_over() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // Nobody hears this: the deadline is over.
+            std::thread::sleep(Duration::from_millis(200));
         }
-        let said = samples.iter().map(|sample| match has("bad") {
-            true => Err(RewardError::Judge {
-                task: sample.task.id.clone(),
-                name: "by_length".to_owned(),
-                reason: "as told".to_owned(),
-            }),
-            false => Ok(Some(Score {
-                value: sample.completion.len() as f64,
-                parts: Vec::new(),
-                note: None,
-            })),
+        let said = samples.iter().map(|sample| {
+            if has("bad") {
+                Err(RewardError::judge(sample, "by_length", "as told"))
+            } else {
+                Ok(Some(Score::new(sample.completion.len() as f64)))
+            }
         });
         said.collect()
     }
@@ -61,23 +62,18 @@ impl Reward for ByLength {
     }
 }
 
+fn task() -> Arc<Task> {
+    Arc::new(Task::new("t", Prompt::Text("?".to_owned()), ""))
+}
+
 fn judge(reward: impl Reward + 'static, deadline: Duration, threads: usize) -> Judge {
-    let component = Component {
-        weight: 1.0,
-        reward: Box::new(reward),
-    };
-    let rubric = Rubric::new(vec![component], None).unwrap();
+    let rubric = Rubric::new(vec![Component::new(Box::new(reward))], None).unwrap();
     Judge::with_threads(rubric, deadline, threads).unwrap()
 }
 
 fn submission(text: &str) -> Submission {
     Submission {
-        task: Arc::new(Task {
-            id: "t".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: String::new(),
-            columns: Default::default(),
-        }),
+        task: task(),
         text: text.to_owned(),
         truncated: false,
         tokens: text.len(),
@@ -107,6 +103,59 @@ fn a_group_is_judged_whole_and_in_order() {
     let totals: Vec<f64> = verdicts.into_iter().map(|v| v.unwrap().total).collect();
     assert_eq!(totals, [1.0, 2.0, 0.0, 4.0]);
     assert_eq!(calls, [["a", "bb", "", "dddd"]]);
+}
+
+/// Compares, and is too slow for any deadline here when it is shown `slow`.
+struct Rank;
+
+impl GroupReward for Rank {
+    fn name(&self) -> &str {
+        "rank"
+    }
+
+    fn score_group(&self, samples: &[Sample], attempt: &Attempt) -> Vec<dunwu_rewards::Verdict> {
+        let slow = samples.iter().any(|sample| sample.completion == "slow");
+        while slow && !attempt.is_over() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if slow {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let shorter = |sample: &Sample| {
+            let length = sample.completion.len();
+            samples
+                .iter()
+                .filter(|other| other.completion.len() < length)
+                .count()
+        };
+        samples
+            .iter()
+            .map(|sample| Ok(Some(Score::new(shorter(sample) as f64))))
+            .collect()
+    }
+}
+
+#[test]
+fn a_judge_of_groups_is_never_asked_about_less() {
+    let component = Component::of_group(Box::new(Rank));
+    let rubric = Rubric::new(vec![component], None).unwrap();
+    let judge = Judge::new(rubric, Duration::from_secs(1)).unwrap();
+    let judged = |texts: &[&str]| -> Vec<Verdict> {
+        let group = texts.iter().map(|text| submission(text)).collect();
+        let pending = judge.submit_group(group).into_iter();
+        pending.map(|pending| judge.verdict(pending)).collect()
+    };
+    let totals = |texts: &[&str]| -> Vec<f64> {
+        let verdicts = judged(texts).into_iter();
+        verdicts.map(|verdict| verdict.unwrap().total).collect()
+    };
+    assert_eq!(totals(&["ccc", "a", "bb"]), [2.0, 0.0, 1.0]);
+    assert_eq!(totals(&["alone"]), [0.0]);
+    for verdict in judged(&["a", "slow", "bb"]) {
+        let error = verdict.unwrap_err();
+        assert!(matches!(error, JudgeError::Deadline { .. }), "{error}");
+        assert_eq!(error.fault(), Some(Fault::Host));
+    }
 }
 
 #[test]

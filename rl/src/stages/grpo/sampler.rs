@@ -141,11 +141,8 @@ impl Sampler {
         let result = |group: &RolloutGroup| {
             let right = |c: &Completion| c.component(&self.correct).map(|value| value > 0.5);
             let verdicts: Vec<bool> = group.completions.iter().filter_map(right).collect();
-            TaskResult {
-                id: group.task.id.clone(),
-                passed: verdicts.iter().filter(|right| **right).count(),
-                judged: verdicts.len(),
-            }
+            let passed = verdicts.iter().filter(|right| **right).count();
+            TaskResult::new(&group.task.id, passed, verdicts.len())
         };
         groups.iter().map(result).collect()
     }

@@ -278,12 +278,7 @@ mod tests {
         let failed = JudgeError::Deadline { seconds: 2.0 };
         let rollouts = StepRollouts {
             groups: vec![RolloutGroup {
-                task: Task {
-                    id: "t".to_owned(),
-                    prompt: Prompt::Text("1+1=".to_owned()),
-                    answer: "2".to_owned(),
-                    columns: Default::default(),
-                },
+                task: Task::new("t", Prompt::Text("1+1=".to_owned()), "2"),
                 prompt_text: "1+1=".to_owned(),
                 prompt: prompt.clone(),
                 completions: vec![completion(Ok(judged)), several(Err(failed))],

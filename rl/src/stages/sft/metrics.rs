@@ -79,6 +79,10 @@ impl StepMetrics for SftMetrics {
         }
     }
 
+    fn is_brief(&self) -> bool {
+        self.heldout_loss.is_none()
+    }
+
     fn line(&self) -> String {
         let mut line = format!(
             "loss {:.4}  grad {:.2}  {:.0} tok/s",

@@ -1,31 +1,17 @@
-//! GGUF files: one model in one file, often quantised.
-//!
-//! | file | subject |
-//! |---|---|
-//! | [`metadata`] | the key-value section |
-//! | `reader` | parsing, with every length checked against the file |
-//! | `cursor` | the checked reads |
-//! | `dequantize` | blocks to `f32` |
-//! | `names` | Hugging Face names and row order |
-//!
-//! The layout follows the specification in `docs/gguf.md` of the ggml project. Versions 2 and 3, little-endian.
+//! The weights of a GGUF file (see [`formats::gguf`](crate::formats::gguf)) by their Hugging Face names, in Hugging Face
+//! row order, which `names` knows.
 
-mod cursor;
-mod dequantize;
-pub mod metadata;
 mod names;
-mod reader;
 
 use std::collections::HashMap;
 use std::path::Path;
 
-pub use metadata::{Metadata, MetadataArray, MetadataValue};
-pub use reader::GgufError;
-
 use super::mapped::MappedFile;
 use super::{HostTensor, WeightError, check_shape};
-use dequantize::BlockType;
-use reader::{Header, TensorInfo};
+use crate::formats::gguf::{
+    BlockType, GgufError, Header, Metadata, TensorInfo, dequantize, parse, type_name,
+};
+use crate::model::module::RowOrder;
 
 /// An open GGUF file: metadata in memory, tensors read from the mapped file on demand.
 #[derive(Debug)]
@@ -58,7 +44,7 @@ impl GgufFile {
             file: path.to_path_buf(),
             source,
         };
-        let Header { metadata, tensors } = reader::parse(file.bytes()).map_err(wrap)?;
+        let Header { metadata, tensors } = parse(file.bytes()).map_err(wrap)?;
         let permuted = llama_heads(&metadata).map_err(wrap)?;
         let order = tensors
             .iter()
@@ -113,18 +99,21 @@ impl GgufFile {
         let unsupported = || WeightError::UnsupportedType {
             file: path.to_path_buf(),
             tensor: name.to_string(),
-            found: reader::type_name(info.type_id),
+            found: type_name(info.type_id),
             supported: BlockType::NAMES,
         };
         let block_type = BlockType::from_id(info.type_id).ok_or_else(unsupported)?;
         let bytes = &self.file.bytes()[info.start..info.end];
-        let mut values = dequantize::dequantize(block_type, bytes);
+        let mut values = dequantize(block_type, bytes);
         if let Some(heads) = self.permuted {
             let row_width = info.shape.get(1).copied().unwrap_or(1);
-            if names::is_query_projection(name) {
-                values = names::undo_permutation(&values, heads.queries, row_width);
-            } else if names::is_key_projection(name) {
-                values = names::undo_permutation(&values, heads.keys, row_width);
+            let heads = match names::row_order(name) {
+                RowOrder::Plain => None,
+                RowOrder::Queries => Some(heads.queries),
+                RowOrder::Keys => Some(heads.keys),
+            };
+            if let Some(heads) = heads {
+                values = names::undo_permutation(&values, heads, row_width);
             }
         }
         Ok(HostTensor {

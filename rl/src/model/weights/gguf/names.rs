@@ -1,26 +1,9 @@
 //! Between GGUF and Hugging Face: tensor names, and the row order of queries and keys.
 
-/// Tensors outside the layers: GGUF name, Hugging Face name.
-const TOP_LEVEL: [(&str, &str); 3] = [
-    ("token_embd.weight", "model.embed_tokens.weight"),
-    ("output_norm.weight", "model.norm.weight"),
-    ("output.weight", "lm_head.weight"),
-];
-
-/// Modules of a layer: the part between `blk.N.` and `.weight` or `.bias`, and its Hugging Face name.
-const LAYER_MODULES: [(&str, &str); 11] = [
-    ("attn_norm", "input_layernorm"),
-    ("attn_q", "self_attn.q_proj"),
-    ("attn_k", "self_attn.k_proj"),
-    ("attn_v", "self_attn.v_proj"),
-    ("attn_q_norm", "self_attn.q_norm"),
-    ("attn_k_norm", "self_attn.k_norm"),
-    ("attn_output", "self_attn.o_proj"),
-    ("ffn_norm", "post_attention_layernorm"),
-    ("ffn_gate", "mlp.gate_proj"),
-    ("ffn_up", "mlp.up_proj"),
-    ("ffn_down", "mlp.down_proj"),
-];
+use crate::model::{
+    module::RowOrder,
+    table::{TOP_LEVEL, entries, layer_prefix},
+};
 
 /// The Hugging Face name of a GGUF tensor, or the name itself when there is none.
 pub(super) fn to_hf(gguf_name: &str) -> String {
@@ -34,19 +17,24 @@ fn layer_name(gguf_name: &str) -> Option<String> {
     let (layer, rest) = gguf_name.strip_prefix("blk.")?.split_once('.')?;
     let layer: usize = layer.parse().ok()?;
     let (module, parameter) = rest.rsplit_once('.')?;
-    let (_, hf_module) = LAYER_MODULES.iter().find(|(gguf, _)| *gguf == module)?;
-    matches!(parameter, "weight" | "bias")
-        .then(|| format!("model.layers.{layer}.{hf_module}.{parameter}"))
+    let entry = entries().into_iter().find(|entry| entry.gguf == module)?;
+    matches!(parameter, "weight" | "bias").then(|| {
+        let name = entry.name;
+        format!("{}.{name}.{parameter}", layer_prefix(layer))
+    })
 }
 
-/// Whether the Hugging Face name is a query projection, weight or bias.
-pub(super) fn is_query_projection(hf_name: &str) -> bool {
-    hf_name.contains(".self_attn.q_proj.")
-}
-
-/// Whether the Hugging Face name is a key projection, weight or bias.
-pub(super) fn is_key_projection(hf_name: &str) -> bool {
-    hf_name.contains(".self_attn.k_proj.")
+/// How the rows of the tensor with this Hugging Face name, weight or bias, are ordered.
+pub(super) fn row_order(hf_name: &str) -> RowOrder {
+    let module = hf_name
+        .rsplit_once('.')
+        .map_or(hf_name, |(module, _)| module);
+    let named = |name: &str| {
+        let before = module.strip_suffix(name);
+        before.is_some_and(|before| before.ends_with('.'))
+    };
+    let entry = entries().into_iter().find(|entry| named(entry.name));
+    entry.map_or(RowOrder::Plain, |entry| entry.rows)
 }
 
 /// Puts query or key rows back into Hugging Face order.
@@ -98,6 +86,20 @@ mod tests {
             to_hf("blk.0.ffn_gate_exps.weight"),
             "blk.0.ffn_gate_exps.weight"
         );
+    }
+
+    #[test]
+    fn queries_and_keys_alone_are_ordered_by_heads_that_are_rotated() {
+        for (name, order) in [
+            ("model.layers.3.self_attn.q_proj.weight", RowOrder::Queries),
+            ("model.layers.3.self_attn.q_proj.bias", RowOrder::Queries),
+            ("model.layers.3.self_attn.k_proj.weight", RowOrder::Keys),
+            ("model.layers.3.self_attn.v_proj.weight", RowOrder::Plain),
+            ("model.layers.3.self_attn.q_norm.weight", RowOrder::Plain),
+            ("model.embed_tokens.weight", RowOrder::Plain),
+        ] {
+            assert_eq!(row_order(name), order, "{name}");
+        }
     }
 
     // The converter's order: np.arange(8).reshape(2, 2, 2, 1).swapaxes(1, 2).reshape(8) = [0 2 1 3 4 6 5 7]

@@ -1,6 +1,7 @@
 //! Whole files: valid, unsupported, and damaged in every way that a loop can think of.
 
 use super::*;
+use crate::formats::gguf::MetadataValue;
 use crate::model::weights::WeightSource;
 
 /// Writes GGUF files, well formed or not.

@@ -33,12 +33,7 @@ fn ended(text: &str, tokens: usize, exact: Option<f64>, finish: Finish) -> Compl
 
 fn group(id: &str, completions: Vec<Completion>) -> RolloutGroup {
     RolloutGroup {
-        task: Task {
-            id: id.to_owned(),
-            prompt: Prompt::Text(format!("{id}=")),
-            answer: String::new(),
-            columns: Default::default(),
-        },
+        task: Task::new(id, Prompt::Text(format!("{id}=")), ""),
         prompt_text: String::new(),
         prompt: [0].into(),
         completions,
@@ -157,6 +152,7 @@ fn tasks_are_kept_by_their_pass_rate() {
 fn an_undecided_judge_is_counted_apart() {
     let mut undecided = completion("?", 1, None);
     undecided.outcome = Err(JudgeError::Reward(RewardError::Undecided {
+        fault: dunwu_rewards::Fault::Completion,
         task: "a".to_owned(),
         name: "math".to_owned(),
         reason: "budget".to_owned(),

@@ -7,7 +7,7 @@ use half::{bf16, f16};
 
 /// A tensor type that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BlockType {
+pub(crate) enum BlockType {
     F32,
     F16,
     Bf16,
@@ -23,10 +23,10 @@ pub(super) enum BlockType {
 
 impl BlockType {
     /// The supported types, for errors.
-    pub(super) const NAMES: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K";
+    pub(crate) const NAMES: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K";
 
     /// The numbers are those of `ggml_type`.
-    pub(super) fn from_id(id: u32) -> Option<Self> {
+    pub(crate) fn from_id(id: u32) -> Option<Self> {
         Some(match id {
             0 => Self::F32,
             1 => Self::F16,
@@ -87,7 +87,7 @@ impl BlockType {
 }
 
 /// The values of all whole blocks in `bytes`.
-pub(super) fn dequantize(block_type: BlockType, bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn dequantize(block_type: BlockType, bytes: &[u8]) -> Vec<f32> {
     let decode = block_type.decoder();
     let blocks = bytes.chunks_exact(block_type.bytes_per_block());
     let mut values = vec![0.0; blocks.len() * block_type.values_per_block()];

@@ -5,8 +5,13 @@ use std::collections::BTreeMap;
 use dunwu_datasets::{MIXTURE_COLUMN, Task};
 use serde::{Deserialize, Serialize};
 
-use crate::reward::{Reward, RewardError, Sample, Score};
-use crate::rubric::{ComponentConfig, RubricError};
+use super::ComponentConfig;
+use crate::attempt::Attempt;
+use crate::error::{PrepareError, RewardError};
+use crate::option::{OptionError, default_weight};
+use crate::reward::{Preparation, Reward, Verdict};
+use crate::rubric::RubricError;
+use crate::sample::Sample;
 
 /// Settings of [`PerEntry`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,14 +21,10 @@ pub struct PerEntryConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Factor of this component in the weighted sum.
-    #[serde(default = "one")]
+    #[serde(default = "default_weight")]
     pub weight: f64,
     /// The judge of each entry, by the entry's name; at least one. Their own weights stay at 1.
     pub entries: BTreeMap<String, ComponentConfig>,
-}
-
-fn one() -> f64 {
-    1.0
 }
 
 /// The score by the judge of the entry that a task is from; nothing for tasks of other entries and of none.
@@ -47,25 +48,22 @@ impl PerEntry {
             entries,
         } = config;
         let name = name.clone().unwrap_or_else(|| "answer".to_owned());
-        let invalid = |option, value: String, expected: &str| RubricError::InvalidOption {
-            component: name.clone(),
-            option,
-            value,
-            expected: expected.to_owned(),
-        };
         if entries.is_empty() {
-            return Err(invalid("entries", "{}".to_owned(), "at least one"));
+            return Err(OptionError::invalid(&name, "entries", "{}", "at least one").into());
         }
         let mut judges = BTreeMap::new();
         for (entry, judge) in entries {
             let component = judge.build()?;
-            if component.weight != 1.0 {
-                let value = format!("{{ {entry} = {{ weight = {} }} }}", component.weight);
+            let weight = component.weight();
+            if weight != 1.0 {
+                let value = format!("{{ {entry} = {{ weight = {weight} }} }}");
                 let expected =
                     "no weights within; give the component one, or a judge another `correct`";
-                return Err(invalid("entries", value, expected));
+                return Err(OptionError::invalid(&name, "entries", value, expected).into());
             }
-            judges.insert(entry.clone(), component.reward);
+            let reward = component.into_reward();
+            let reward = reward.expect("no config describes a judge of groups");
+            judges.insert(entry.clone(), reward);
         }
         Ok(Self { name, judges })
     }
@@ -88,16 +86,15 @@ impl Reward for PerEntry {
         }
     }
 
-    fn score_in_parts(&self, sample: &Sample) -> Result<Option<Score>, RewardError> {
+    fn score_in_parts(&self, sample: &Sample, attempt: &Attempt) -> Verdict {
         match self.judge(sample.task) {
-            Some(judge) => judge.score_in_parts(sample),
+            Some(judge) => judge.score_in_parts(sample, attempt),
             None => Ok(None),
         }
     }
 
-    fn score_batch(&self, samples: &[Sample]) -> Vec<Result<Option<Score>, RewardError>> {
-        let mut scores: Vec<Result<Option<Score>, RewardError>> =
-            samples.iter().map(|_| Ok(None)).collect();
+    fn score_batch(&self, samples: &[Sample], attempt: &Attempt) -> Vec<Verdict> {
+        let mut scores: Vec<Verdict> = samples.iter().map(|_| Ok(None)).collect();
         for (entry, judge) in &self.judges {
             let own = |sample: &Sample| {
                 sample
@@ -112,7 +109,7 @@ impl Reward for PerEntry {
                 continue;
             }
             let asked: Vec<Sample> = places.iter().map(|&place| samples[place]).collect();
-            for (place, score) in places.into_iter().zip(judge.score_batch(&asked)) {
+            for (place, score) in places.into_iter().zip(judge.score_batch(&asked, attempt)) {
                 scores[place] = score;
             }
         }
@@ -121,6 +118,11 @@ impl Reward for PerEntry {
 
     fn takes_batches(&self) -> bool {
         self.judges.values().any(|judge| judge.takes_batches())
+    }
+
+    fn prepare(&self, report: &mut dyn FnMut(Preparation)) -> Result<(), PrepareError> {
+        let mut judges = self.judges.values();
+        judges.try_for_each(|judge| judge.prepare(report))
     }
 
     fn typical_scores(&self) -> [f64; 2] {
@@ -134,7 +136,8 @@ impl Reward for PerEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rubric::{Rubric, RubricConfig};
+    use crate::config::RubricConfig;
+    use crate::rubric::Rubric;
     use dunwu_datasets::Prompt;
 
     fn rubric(text: &str) -> Result<Rubric, RubricError> {
@@ -143,12 +146,8 @@ mod tests {
 
     fn task(entry: Option<&str>, answer: &str) -> Task {
         let column = entry.map(|entry| (MIXTURE_COLUMN.to_owned(), entry.into()));
-        Task {
-            id: "t7".to_owned(),
-            prompt: Prompt::Text("?".to_owned()),
-            answer: answer.to_owned(),
-            columns: column.into_iter().collect(),
-        }
+        Task::new("t7", Prompt::Text("?".to_owned()), answer)
+            .with_columns(column.into_iter().collect())
     }
 
     fn sample<'a>(task: &'a Task, completion: &'a str) -> Sample<'a> {

@@ -1,10 +1,14 @@
 //! A rubric as a config describes it, and the judges that it names.
 
+#[cfg(not(all(feature = "code", feature = "http")))]
+mod absent;
+mod per_entry;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Component, RubricError, check_finite};
+#[cfg(feature = "code")]
 use crate::code::{Code, CodeConfig};
 use crate::countdown::{Countdown, CountdownConfig};
 use crate::exact::{Exact, ExactConfig};
@@ -12,15 +16,24 @@ use crate::format::{Format, FormatConfig};
 use crate::language::{Language, LanguageConfig};
 use crate::length::{Length, LengthConfig};
 use crate::math::{Math, MathConfig};
-use crate::per_entry::{PerEntry, PerEntryConfig};
-use crate::plugin::{CommandConfig, CommandReward, HttpConfig, HttpReward, WasmConfig, WasmReward};
+use crate::plugin::{CommandConfig, CommandReward};
+#[cfg(feature = "http")]
+use crate::plugin::{HttpConfig, HttpReward};
+#[cfg(feature = "code")]
+use crate::plugin::{WasmConfig, WasmReward};
 use crate::procedural::{Procedural, ProceduralConfig};
 use crate::repetition::{Repetition, RepetitionConfig};
 use crate::reward::Reward;
+use crate::rubric::{Component, Rubric, RubricError};
 
-/// Settings of a [`Rubric`](super::Rubric).
+#[cfg(not(all(feature = "code", feature = "http")))]
+pub use absent::Absent;
+pub use per_entry::{PerEntry, PerEntryConfig};
+
+/// Settings of a [`Rubric`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RubricConfig {
     /// A formula over the components' names: numbers, `+ - * / ^`, comparisons, `&& || !`, and the
     /// functions `min`, `max`, `abs` and `if(condition, then, else)`. Without one the total is the
@@ -38,6 +51,7 @@ pub struct RubricConfig {
 /// Settings of one judge, as a config names it: `kind = "exact"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum ComponentConfig {
     /// The final answer equals the task's.
     Exact(ExactConfig),
@@ -56,15 +70,27 @@ pub enum ComponentConfig {
     /// The completion stays in one script.
     Language(LanguageConfig),
     /// The program in the completion passes the task's tests.
+    #[cfg(feature = "code")]
     Code(CodeConfig),
+    /// The program in the completion passes the task's tests. This build does not have it.
+    #[cfg(not(feature = "code"))]
+    Code(Absent),
     /// Another judge for each entry of a mixture of data.
     PerEntry(PerEntryConfig),
     /// A WebAssembly component says, in the sandbox.
+    #[cfg(feature = "code")]
     Wasm(WasmConfig),
+    /// A WebAssembly component says, in the sandbox. This build does not have it.
+    #[cfg(not(feature = "code"))]
+    Wasm(Absent),
     /// A process says, by JSON lines.
     Command(CommandConfig),
     /// A server says.
+    #[cfg(feature = "http")]
     Http(HttpConfig),
+    /// A server says. This build does not have it.
+    #[cfg(not(feature = "http"))]
+    Http(Absent),
 }
 
 impl ComponentConfig {
@@ -74,21 +100,7 @@ impl ComponentConfig {
     /// [`RubricError`] naming the component and the option.
     pub fn build(&self) -> Result<Component, RubricError> {
         let (weight, reward): (f64, Box<dyn Reward>) = match self {
-            Self::Exact(config) => {
-                let exact = Exact::from_config(config);
-                for (option, value) in [("correct", config.correct), ("wrong", config.wrong)] {
-                    check_finite(exact.name(), option, value)?;
-                }
-                if config.extraction.is_empty() {
-                    return Err(RubricError::InvalidOption {
-                        component: exact.name().to_owned(),
-                        option: "extraction",
-                        value: "[]".to_owned(),
-                        expected: "at least one".to_owned(),
-                    });
-                }
-                (config.weight, Box::new(exact))
-            }
+            Self::Exact(config) => (config.weight, Box::new(Exact::from_config(config)?)),
             Self::Math(config) => (config.weight, Box::new(Math::from_config(config)?)),
             Self::Countdown(config) => (config.weight, Box::new(Countdown::from_config(config)?)),
             Self::Procedural(config) => (config.weight, Box::new(Procedural::from_config(config)?)),
@@ -96,17 +108,57 @@ impl ComponentConfig {
             Self::Length(config) => (config.weight, Box::new(Length::from_config(config)?)),
             Self::Repetition(config) => (config.weight, Box::new(Repetition::from_config(config)?)),
             Self::Language(config) => (config.weight, Box::new(Language::from_config(config))),
-            Self::Code(config) => (config.weight, Box::new(Code::from_config(config)?)),
             Self::PerEntry(config) => (config.weight, Box::new(PerEntry::from_config(config)?)),
-            Self::Wasm(config) => (config.weight, Box::new(WasmReward::from_config(config)?)),
             Self::Command(config) => (config.weight, Box::new(CommandReward::from_config(config)?)),
+            #[cfg(feature = "code")]
+            Self::Code(config) => (config.weight, Box::new(Code::from_config(config)?)),
+            #[cfg(feature = "code")]
+            Self::Wasm(config) => (config.weight, Box::new(WasmReward::from_config(config)?)),
+            #[cfg(feature = "http")]
             Self::Http(config) => (config.weight, Box::new(HttpReward::from_config(config)?)),
+            #[cfg(not(feature = "code"))]
+            Self::Code(_) => return Err(absent::error("code", "code")),
+            #[cfg(not(feature = "code"))]
+            Self::Wasm(_) => return Err(absent::error("wasm", "code")),
+            #[cfg(not(feature = "http"))]
+            Self::Http(_) => return Err(absent::error("http", "http")),
         };
-        Ok(Component { weight, reward })
+        Ok(Component::new(reward).with_weight(weight))
+    }
+}
+
+impl Rubric {
+    /// The rubric that `config` describes.
+    ///
+    /// # Errors
+    /// As for [`Rubric::new`], for options that are out of range, and for components that this build does not have.
+    pub fn from_config(config: &RubricConfig) -> Result<Self, RubricError> {
+        let components = config.components.iter().map(ComponentConfig::build);
+        let components = components.collect::<Result<_, _>>()?;
+        let mut rubric = Self::new(components, config.total.as_deref())?;
+        for (component, entries) in &config.applies_to {
+            rubric = rubric.for_entries(component, entries)?;
+        }
+        Ok(rubric)
     }
 }
 
 impl RubricConfig {
+    /// The weighted sum of these components, for all tasks.
+    pub fn new(components: Vec<ComponentConfig>) -> Self {
+        Self {
+            components,
+            ..Self::default()
+        }
+    }
+
+    /// The same with a formula for the total.
+    #[must_use]
+    pub fn with_total(mut self, formula: impl Into<String>) -> Self {
+        self.total = Some(formula.into());
+        self
+    }
+
     /// The entries of a mixture of data that the rubric names, each with the key that names it.
     pub fn mixture_entries(&self) -> Vec<(String, &str)> {
         let applies_to = self.applies_to.iter().flat_map(|(component, entries)| {

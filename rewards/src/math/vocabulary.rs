@@ -1,6 +1,6 @@
-//! Which word or command means what.
+//! Which word or command means what: the dictionary of the tokenizer and of the parser.
 
-use super::super::expression::{Constant, Function};
+use super::expression::{Constant, Function};
 
 /// Commands that the parser handles by itself.
 #[rustfmt::skip]
@@ -19,7 +19,7 @@ const GREEK: &[&str] = &[
 ];
 
 /// Decorations of a letter.
-pub(super) const DECORATIONS: &[&str] = &[
+pub(crate) const DECORATIONS: &[&str] = &[
     "overline",
     "overrightarrow",
     "vec",
@@ -68,7 +68,7 @@ pub(crate) fn function_named(name: &str) -> Option<Function> {
 }
 
 /// The inverse of a function, for `sin^{-1}`.
-pub(super) fn inverse(function: Function) -> Option<Function> {
+pub(crate) fn inverse(function: Function) -> Option<Function> {
     Some(match function {
         Function::Sin => Function::Arcsin,
         Function::Cos => Function::Arccos,
@@ -84,7 +84,7 @@ pub(super) fn inverse(function: Function) -> Option<Function> {
 }
 
 /// The constant of a name.
-pub(super) fn constant_named(name: &str) -> Option<Constant> {
+pub(crate) fn constant_named(name: &str) -> Option<Constant> {
     Some(match name {
         "pi" => Constant::Pi,
         "e" => Constant::E,
@@ -95,7 +95,7 @@ pub(super) fn constant_named(name: &str) -> Option<Constant> {
 }
 
 /// Whether a name is that of a greek letter, or another that stands for a variable.
-pub(super) fn is_letter_name(name: &str) -> bool {
+pub(crate) fn is_letter_name(name: &str) -> bool {
     GREEK.contains(&name)
 }
 

@@ -72,31 +72,31 @@ pub enum GgufError {
 
 /// A tensor's place in the file.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct TensorInfo {
+pub(crate) struct TensorInfo {
     /// The file's own name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Rows first, the reverse of the file's order.
-    pub(super) shape: Vec<usize>,
+    pub(crate) shape: Vec<usize>,
     /// ggml's number for the type.
-    pub(super) type_id: u32,
+    pub(crate) type_id: u32,
     /// First byte. For types that are not implemented `start == end`, since their size is not known.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// One past the last byte.
-    pub(super) end: usize,
+    pub(crate) end: usize,
 }
 
 /// A parsed header.
 #[derive(Debug)]
-pub(super) struct Header {
-    pub(super) metadata: Metadata,
-    pub(super) tensors: Vec<TensorInfo>,
+pub(crate) struct Header {
+    pub(crate) metadata: Metadata,
+    pub(crate) tensors: Vec<TensorInfo>,
 }
 
 /// Parses the header and places every tensor.
 ///
 /// # Errors
 /// Any damage is a [`GgufError`] with its offset, a tensor beyond the end of the file included.
-pub(super) fn parse(bytes: &[u8]) -> Result<Header, GgufError> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Header, GgufError> {
     if !bytes.starts_with(MAGIC) {
         return Err(GgufError::BadMagic {
             found: bytes.iter().copied().take(MAGIC.len()).collect(),
@@ -270,7 +270,7 @@ fn place(
 }
 
 /// The name of a ggml type, for errors; the numbers are those of `ggml_type` in ggml.h.
-pub(super) fn type_name(type_id: u32) -> String {
+pub(crate) fn type_name(type_id: u32) -> String {
     let name = match type_id {
         10 => "Q2_K",
         11 => "Q3_K",

@@ -1,27 +1,13 @@
-//! The small layers: linear maps, with low-rank adapters where there are any, and root-mean-square
-//! normalisation.
+//! Linear maps, with low-rank adapters where there are any.
 
 use burn::tensor::Tensor;
 
-use super::parameters::{ParameterVisitor, Parameters};
+use super::{
+    gradients::{Gradients, Trained},
+    module::last_part,
+    parameters::ParameterVisitor,
+};
 use crate::compute::Compute;
-
-/// Where the gradients of a backward pass are added up.
-pub(crate) struct Gradients<'a> {
-    /// The sums, by name.
-    pub(crate) sums: &'a mut Parameters,
-    /// Which weights have gradients.
-    pub(crate) trained: Trained,
-}
-
-/// Which weights are trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trained {
-    /// Every weight of the model.
-    All,
-    /// Low-rank adapters alone.
-    Adapters,
-}
 
 /// A low-rank change of a matrix, `scale · B A` (LoRA, arXiv 2106.09685, eq. 3).
 #[derive(Debug, Clone)]
@@ -94,10 +80,24 @@ impl Linear {
         })
     }
 
-    /// `sum + forward(x)`, for a map without a bias.
-    pub(crate) fn forward_onto<C: Compute>(&self, c: &C, sum: C::Rows, x: &C::Rows) -> C::Rows {
-        let y = c.project_onto(sum, x, self.parts().0, 1.0);
+    /// `sum + forward(x)`, or without a sum `forward(x)`, for a map without a bias.
+    pub(crate) fn forward_onto<C: Compute>(
+        &self,
+        c: &C,
+        sum: Option<C::Rows>,
+        x: &C::Rows,
+    ) -> C::Rows {
+        let weight = self.parts().0;
+        let y = match sum {
+            Some(sum) => c.project_onto(sum, x, weight, 1.0),
+            None => c.project(x, weight),
+        };
         self.adapt(c, y, x)
+    }
+
+    /// The last part of its name, by which adapters are put on it.
+    pub(crate) fn last_part(&self) -> &str {
+        last_part(&self.name)
     }
 
     /// The matrix to multiply by, and the adapter where it is not part of it.
@@ -238,55 +238,5 @@ impl Linear {
                 Merged::Absent => Merged::Absent,
             };
         }
-    }
-}
-
-/// `y = x / sqrt(mean(x²) + ε) · g` (Zhang & Sennrich, arXiv 1910.07467, eq. 4).
-#[derive(Debug, Clone)]
-pub(crate) struct RmsNorm {
-    /// Its name in checkpoints, without `.weight`.
-    pub(crate) name: String,
-    /// `[width]`.
-    pub(crate) weight: Tensor<1>,
-    pub(crate) epsilon: f64,
-}
-
-impl RmsNorm {
-    /// Normalises each run of `width` values.
-    ///
-    /// # Shapes
-    /// - input and output: `[rows, n * width]`
-    pub(crate) fn forward<C: Compute>(&self, c: &C, x: &C::Rows) -> C::Rows {
-        c.rms_norm(x, &self.weight, self.epsilon)
-    }
-
-    /// Adds the gradient by the weight, and that by the input to `sum`.
-    pub(crate) fn backward<C: Compute>(
-        &self,
-        c: &C,
-        sum: C::Rows,
-        x: &C::Rows,
-        by_y: &C::Rows,
-        gradients: &mut Gradients,
-    ) -> C::Rows {
-        if gradients.trained != Trained::All {
-            return c
-                .rms_norm_backward(sum, None, x, &self.weight, self.epsilon, by_y)
-                .0;
-        }
-        let mut by_x = None;
-        let name = format!("{}.weight", self.name);
-        gradients.sums.change(&name, &self.weight, |by_weight| {
-            let weight = &self.weight;
-            let (rows, by_weight) =
-                c.rms_norm_backward(sum, Some(by_weight), x, weight, self.epsilon, by_y);
-            by_x = Some(rows);
-            by_weight.expect("a sum was given")
-        });
-        by_x.expect("the closure ran")
-    }
-
-    pub(crate) fn visit(&mut self, f: &mut impl ParameterVisitor) {
-        f.visit(&format!("{}.weight", self.name), &mut self.weight);
     }
 }

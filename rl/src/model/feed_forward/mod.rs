@@ -1,0 +1,97 @@
+//! What is computed of each token alone: the kinds of feed-forward parts that a layer may have.
+
+pub(crate) mod gated;
+
+use self::gated::{Gated, GatedKept};
+use super::{
+    build::Maker, gradients::Gradients, linear::Linear, parameters::ParameterVisitor,
+    plan::FeedForwardPlan, weights::HostTensor,
+};
+use crate::compute::Compute;
+
+/// The feed-forward part of one layer.
+#[derive(Debug, Clone)]
+pub(crate) enum FeedForward {
+    /// One gated map.
+    Gated(Gated),
+}
+
+/// What its backward pass needs.
+pub(crate) enum FeedForwardKept<C: Compute> {
+    /// Of a gated map.
+    Gated(GatedKept<C>),
+}
+
+impl<C: Compute> FeedForwardKept<C> {
+    /// Shows every matrix to `f`, in an order of its own.
+    pub(crate) fn for_each<'a>(&'a self, f: &mut impl FnMut(&'a C::Rows)) {
+        match self {
+            Self::Gated(kept) => kept.for_each(f),
+        }
+    }
+
+    /// The same again, from matrices in that order.
+    pub(crate) fn from_parts(part: &FeedForward, next: &mut impl FnMut() -> C::Rows) -> Self {
+        match part {
+            FeedForward::Gated(part) => Self::Gated(GatedKept::from_parts(part, next)),
+        }
+    }
+}
+
+impl FeedForward {
+    /// What a plan asks for.
+    pub(crate) fn build<E>(
+        plan: &FeedForwardPlan,
+        make: &mut Maker<impl FnMut(&str, &[usize]) -> Result<HostTensor, E>>,
+    ) -> Result<Self, E> {
+        match plan {
+            FeedForwardPlan::Gated(plan) => Gated::build(plan, make).map(Self::Gated),
+        }
+    }
+
+    /// What it makes of normalised rows, added to `sum` if there is one, and what its gradient needs.
+    pub(crate) fn forward<C: Compute>(
+        &self,
+        c: &C,
+        normed: C::Rows,
+        sum: impl FnOnce() -> Option<C::Rows>,
+    ) -> (C::Rows, FeedForwardKept<C>) {
+        match self {
+            Self::Gated(part) => {
+                let (y, kept) = part.forward(c, normed, sum);
+                (y, FeedForwardKept::Gated(kept))
+            }
+        }
+    }
+
+    /// Adds the gradients of its weights, and gives that by the normalised rows, which `normed` computes
+    /// again.
+    pub(crate) fn backward<C: Compute>(
+        &self,
+        c: &C,
+        kept: FeedForwardKept<C>,
+        by_y: &C::Rows,
+        normed: impl FnOnce() -> C::Rows,
+        gradients: &mut Gradients,
+    ) -> C::Rows {
+        match (self, kept) {
+            (Self::Gated(part), FeedForwardKept::Gated(kept)) => {
+                part.backward(c, kept, by_y, normed, gradients)
+            }
+        }
+    }
+
+    /// Every linear map.
+    pub(crate) fn linears(&mut self) -> Vec<&mut Linear> {
+        match self {
+            Self::Gated(part) => part.linears(),
+        }
+    }
+
+    /// Shows every weight to `f`.
+    pub(crate) fn visit(&mut self, f: &mut impl ParameterVisitor) {
+        match self {
+            Self::Gated(part) => part.visit(f),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a model is made of, as data: a plan for each layer.
+//!
+//! A family is a [`ModelPlan`]. What varies between families, and between the layers of one, stands here;
+//! the parts that carry it out are in [`attention`](super::attention),
+//! [`feed_forward`](super::feed_forward) and [`norm`](super::norm).
+
+use super::position::PositionPlan;
+use crate::compute::Heads;
+
+/// A decoder-only transformer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ModelPlan {
+    /// Rows of the embedding and of the head.
+    pub(crate) vocabulary: usize,
+    /// Width of the residual stream.
+    pub(crate) hidden: usize,
+    /// Whether the embedding serves as head too.
+    pub(crate) tied: bool,
+    /// One for each layer.
+    pub(crate) layers: Vec<LayerPlan>,
+    /// The norm before the head.
+    pub(crate) norm: NormPlan,
+}
+
+/// One layer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LayerPlan {
+    /// Width of the residual stream.
+    pub(crate) hidden: usize,
+    pub(crate) attention: AttentionPlan,
+    /// Around attention.
+    pub(crate) attention_norms: NormsPlan,
+    pub(crate) feed_forward: FeedForwardPlan,
+    /// Around the feed-forward part.
+    pub(crate) feed_forward_norms: NormsPlan,
+}
+
+/// How tokens look at each other.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum AttentionPlan {
+    /// Keys and values of several query heads are shared.
+    Grouped(GroupedPlan),
+}
+
+/// Grouped-query attention (arXiv 2305.13245).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct GroupedPlan {
+    /// Number and widths of heads, the scale of scores, the window.
+    pub(crate) heads: Heads,
+    /// Biases on queries, keys and values.
+    pub(crate) bias: bool,
+    /// A norm over each head of queries and keys, before rotation.
+    pub(crate) head_norm: Option<NormPlan>,
+    /// How queries and keys are rotated by their positions; without it they are not.
+    pub(crate) position: Option<PositionPlan>,
+}
+
+/// What is computed of each token alone.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum FeedForwardPlan {
+    /// `down(silu(gate(x)) ⊙ up(x))`.
+    Gated(GatedPlan),
+}
+
+/// A gated feed-forward part (arXiv 2002.05202).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct GatedPlan {
+    /// Width between.
+    pub(crate) inner: usize,
+}
+
+/// A root-mean-square norm (arXiv 1910.07467).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NormPlan {
+    /// Added to the mean square.
+    pub(crate) epsilon: f64,
+    /// Added to the weights: 0, or 1 where they are stored as what they differ from 1 by.
+    pub(crate) offset: f64,
+}
+
+/// The norms around a part of a block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NormsPlan {
+    /// Of what goes in.
+    pub(crate) before: Option<NormPlan>,
+    /// Of what comes out, before it is added to the residual stream.
+    pub(crate) after: Option<NormPlan>,
+}
+
+#[cfg(all(test, feature = "flex"))]
+pub(crate) mod tests;
