@@ -6,7 +6,8 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 /// Where tensors live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceChoice {
     /// A hardware adapter through wgpu if there is one, else the CPU.

@@ -133,8 +133,17 @@ impl Rubric {
     /// # Errors
     /// As for [`Rubric::new`], for options that are out of range, and for components that this build does not have.
     pub fn from_config(config: &RubricConfig) -> Result<Self, RubricError> {
+        Self::with_own(config, Vec::new())
+    }
+
+    /// The rubric that `config` describes, with components of one's own behind those that it names: its total may read them.
+    ///
+    /// # Errors
+    /// As for [`Rubric::from_config`].
+    pub fn with_own(config: &RubricConfig, own: Vec<Component>) -> Result<Self, RubricError> {
         let components = config.components.iter().map(ComponentConfig::build);
-        let components = components.collect::<Result<_, _>>()?;
+        let mut components: Vec<Component> = components.collect::<Result<_, _>>()?;
+        components.extend(own);
         let mut rubric = Self::new(components, config.total.as_deref())?;
         for (component, entries) in &config.applies_to {
             rubric = rubric.for_entries(component, entries)?;

@@ -8,10 +8,12 @@
 //! | [`plot`](mod@plot) | curves as an SVG file |
 
 pub mod compare;
+#[cfg(feature = "plot")]
 pub mod plot;
 pub mod source;
 pub mod table;
 
 pub use compare::{Comparison, compare};
+#[cfg(feature = "plot")]
 pub use plot::{PlotError, PlotOptions, plot};
 pub use source::{Source, SourceError};

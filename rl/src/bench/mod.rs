@@ -7,6 +7,7 @@
 //! | [`work`] | how many floating-point operations a step needs, and how many the machine does |
 //! | [`growth`] | how the cost grows with batch, length, group and prompt: a table and a plot |
 
+#[cfg(feature = "plot")]
 pub mod growth;
 pub mod traffic;
 pub mod work;

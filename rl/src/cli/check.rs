@@ -8,7 +8,6 @@ use dunwu::run::estimate::{self, Estimate};
 use dunwu::{
     bundle::ModelSection,
     config::{self, RunConfig},
-    stages::StageConfig,
 };
 
 use super::{Failure, terminal::tell};

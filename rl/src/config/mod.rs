@@ -32,7 +32,7 @@ pub use load::{ConfigError, load};
 /// What a caller brings instead of what a config says.
 #[derive(Debug, Clone, Default)]
 pub struct Given {
-    /// Names of the components of a rubric of the caller's own.
+    /// Names of the components of the rubric, with those of the caller's own.
     pub components: Option<Vec<String>>,
     /// Whether tasks come from the caller.
     pub tasks: bool,
@@ -132,14 +132,16 @@ impl RunConfig {
             .validate()
             .map_err(|e| format!("sampling.{e}"))?;
         let components = match &given.components {
-            Some(components) => components.clone(),
-            None => {
-                let components = self.reward.validate()?;
-                let named = self.reward.rubric.mixture_entries();
-                self.data.check_entries(&named)?;
-                components
+            Some(components) => {
+                self.reward.check_deadline()?;
+                components.clone()
             }
+            None => self.reward.validate()?,
         };
+        if !given.tasks {
+            let named = self.reward.rubric.mixture_entries();
+            self.data.check_entries(&named)?;
+        }
         self.evaluation.validate(&components)?;
         self.memory.validate()?;
         self.checkpoint.validate()?;

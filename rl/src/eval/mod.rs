@@ -12,6 +12,7 @@ pub mod measurement;
 pub mod record;
 pub mod report;
 pub mod section;
+#[cfg(feature = "code")]
 pub mod suite;
 pub mod verdicts;
 

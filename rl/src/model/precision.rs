@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// What is trained stays in f32: an update of a thousandth of a percent would be rounded away in
 /// anything shorter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// Four bytes, as they were read.

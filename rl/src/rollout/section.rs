@@ -33,12 +33,7 @@ impl RewardSection {
     /// # Errors
     /// When the rubric or the deadline is not what it should be.
     pub(crate) fn validate(&self) -> Result<Vec<String>, String> {
-        if !(self.deadline_s > 0.0 && self.deadline_s <= 1e6) {
-            let value = self.deadline_s;
-            return Err(format!(
-                "reward.deadline_s = {value} must be above 0 and at most a million"
-            ));
-        }
+        self.check_deadline()?;
         let rubric =
             Rubric::from_config(&self.rubric).map_err(|e| format!("reward.rubric: {e}"))?;
         Ok(rubric
@@ -46,5 +41,17 @@ impl RewardSection {
             .iter()
             .map(ToString::to_string)
             .collect())
+    }
+
+    /// # Errors
+    /// When the deadline is none.
+    pub(crate) fn check_deadline(&self) -> Result<(), String> {
+        if !(self.deadline_s > 0.0 && self.deadline_s <= 1e6) {
+            let value = self.deadline_s;
+            return Err(format!(
+                "reward.deadline_s = {value} must be above 0 and at most a million"
+            ));
+        }
+        Ok(())
     }
 }

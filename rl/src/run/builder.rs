@@ -9,7 +9,7 @@ use std::{
 
 use burn::tensor::Device;
 use dunwu_datasets::{Task, TaskSource};
-use dunwu_rewards::Rubric;
+use dunwu_rewards::{Component, Rubric};
 use serde::Serialize;
 
 use super::{
@@ -55,7 +55,7 @@ pub struct RunBuilder {
     resume: bool,
     preflight: bool,
     ignore_alarms: bool,
-    rubric: Option<Rubric>,
+    rewards: Vec<Component>,
     tasks: Option<(SourceOf, Vec<Task>)>,
     observers: Observers,
     controls: Controls,
@@ -74,7 +74,7 @@ impl Run {
             resume: false,
             preflight: true,
             ignore_alarms: false,
-            rubric: None,
+            rewards: Vec::new(),
             tasks: None,
             observers: Observers::default(),
             controls: Controls::default(),
@@ -107,10 +107,10 @@ impl RunBuilder {
         self
     }
 
-    /// Judges completions by a rubric of one's own instead of `[reward.rubric]`. It has to have a component that
-    /// `evaluation.correct` names.
-    pub fn rubric(mut self, rubric: Rubric) -> Self {
-        self.rubric = Some(rubric);
+    /// Judges completions by a reward of one's own as well, or only by it where the config names no component. A config
+    /// says of which component an answer is right: `evaluation.correct`.
+    pub fn reward(mut self, reward: Component) -> Self {
+        self.rewards.push(reward);
         self
     }
 
@@ -148,16 +148,16 @@ impl RunBuilder {
             resume,
             preflight,
             ignore_alarms,
-            rubric,
+            rewards,
             tasks,
             mut observers,
             controls,
         } = self;
+        let rubric = Rubric::with_own(&config.reward.rubric, rewards)
+            .map_err(|e| RunError::Config(format!("reward.rubric: {e}")))?;
+        let names = rubric.component_names().into_iter();
         let given = Given {
-            components: rubric.as_ref().map(|rubric| {
-                let names = rubric.component_names();
-                names.into_iter().map(str::to_owned).collect()
-            }),
+            components: Some(names.map(str::to_owned).collect()),
             tasks: tasks.is_some(),
         };
         config.validate_beside(&given).map_err(RunError::Config)?;
@@ -173,11 +173,7 @@ impl RunBuilder {
         if preflight {
             preflight::memory(&config, Engine::on(&chosen.device))?;
         }
-        let rubric = match rubric {
-            Some(rubric) => rubric,
-            None => Rubric::from_config(&config.reward.rubric)
-                .map_err(|e| RunError::Config(format!("reward.rubric: {e}")))?,
-        };
+        rubric.prepare(&mut |done| note(&mut observers, "prepare", &done.what))?;
         let deadline = Duration::from_secs_f64(config.reward.deadline_s);
         let judge = Judge::new(rubric, deadline).map_err(RunError::Threads)?;
         let evaluation = &config.evaluation;

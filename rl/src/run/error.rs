@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use dunwu_rewards::PrepareError;
+
 use super::{checkpoint::CheckpointError, identity::Change};
 use crate::{
     bundle::{BundleError, ListError, PromptError},
@@ -75,6 +77,8 @@ pub enum RunError {
     },
     #[error("preflight: {problem}\nhint: {hint}; --no-preflight goes on regardless")]
     Preflight { problem: String, hint: String },
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
     #[error("cannot start the judge's threads: {0}")]
     Threads(std::io::Error),
 }
