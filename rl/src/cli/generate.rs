@@ -43,9 +43,10 @@ impl Generate {
         };
         let sampling = self.sampling.config()?;
         let bundle = self.model.open()?;
-        let prompt = match self.chat {
-            true => Prompt::user(None, text),
-            false => Prompt::Text(text),
+        let prompt = if self.chat {
+            Prompt::user(None, text)
+        } else {
+            Prompt::Text(text)
         };
         for index in 0..self.count {
             let seed = derive_seed(self.sampling.seed, &[index]);

@@ -166,9 +166,10 @@ impl Batch {
             .iter()
             .map(|group| GroupRewards {
                 totals: group.rewards(),
-                components: match config.normalize_components {
-                    true => components(group, weights),
-                    false => Vec::new(),
+                components: if config.normalize_components {
+                    components(group, weights)
+                } else {
+                    Vec::new()
                 },
             })
             .collect();

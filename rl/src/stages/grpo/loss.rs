@@ -184,9 +184,10 @@ pub(super) fn losses_onto(
     let gains = gains(config, tokens, seen);
     // What a gradient through every token of the completion has to be multiplied by.
     let part = count < tokens.length;
-    let coupled: f64 = match part {
-        true => tokens.weight * tokens.length as f64,
-        false => tokens.weight * factors.iter().sum::<f64>(),
+    let coupled: f64 = if part {
+        tokens.weight * tokens.length as f64
+    } else {
+        tokens.weight * factors.iter().sum::<f64>()
     };
     let mut by_logprobs = vec![0.0; count];
     for (t, by_logprob) in by_logprobs.iter_mut().enumerate() {
@@ -337,9 +338,10 @@ fn surrogate(config: &ObjectiveConfig, ratio: f64, advantage: f64, seen: &mut Se
             (ratio.min(config.epsilon_high) * advantage, 0.0)
         }
         Surrogate::Sapo => {
-            let tau = match advantage > 0.0 {
-                true => config.tau_positive,
-                false => config.tau_negative,
+            let tau = if advantage > 0.0 {
+                config.tau_positive
+            } else {
+                config.tau_negative
             };
             let gate = 1.0 / (1.0 + (-tau * (ratio - 1.0)).exp());
             let slope = 4.0 * gate * (1.0 - gate) * advantage;

@@ -126,10 +126,11 @@ impl Trainer<'_> {
                 let examples = batch.mini_batch(part, config.mini_batches);
                 let (gradients, sums) = self.gradients(learner, &examples, sampled_by)?;
                 sampled_by = false;
-                // No number moves nothing; the figures say so, and an alarm.
-                grad_norm = match sums.loss.is_finite() {
-                    true => learner.update(gradients, rate),
-                    false => f64::NAN,
+                // NaN moves nothing; the figures say so, and an alarm.
+                grad_norm = if sums.loss.is_finite() {
+                    learner.update(gradients, rate)
+                } else {
+                    f64::NAN
                 };
                 last.merge(&sums);
                 if !grad_norm.is_finite() {

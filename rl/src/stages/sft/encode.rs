@@ -195,9 +195,10 @@ fn mark(
     let Ok(before) = template.render(&messages[..turn], true) else {
         return Err(unmarkable);
     };
-    let through = match turn + 1 == messages.len() {
-        true => whole.to_owned(),
-        false => template.render(&messages[..=turn], false)?,
+    let through = if turn + 1 == messages.len() {
+        whole.to_owned()
+    } else {
+        template.render(&messages[..=turn], false)?
     };
     let Some(said) = through.strip_prefix(&before) else {
         return Err(unmarkable);
@@ -211,13 +212,13 @@ fn mark(
         .max()
         .filter(|&end| said[end..].trim().is_empty());
     let text = before.len()..before.len() + end.unwrap_or(said.trim_end().len());
-    match whole.get(..text.end) == Some(&through[..text.end]) {
-        true => Ok(Marked {
-            text,
-            ended: end.is_some(),
-        }),
-        false => Err(unmarkable),
+    if whole.get(..text.end) != Some(&through[..text.end]) {
+        return Err(unmarkable);
     }
+    Ok(Marked {
+        text,
+        ended: end.is_some(),
+    })
 }
 
 /// The texts of the tokens that end a completion.

@@ -55,10 +55,11 @@ pub fn step(
         .map(|&e| f64::from(e))
         .sum();
     let rate = config.learning_rate * config.schedule.factor(step, steps, config.warmup_steps);
-    // No number moves nothing; the figures say so, and an alarm.
-    let grad_norm = match loss.is_finite() {
-        true => learner.update(gradients, rate),
-        false => f64::NAN,
+    // NaN moves nothing; the figures say so, and an alarm.
+    let grad_norm = if loss.is_finite() {
+        learner.update(gradients, rate)
+    } else {
+        f64::NAN
     };
     let step_s = start.elapsed().as_secs_f64();
     Ok(SftMetrics {
