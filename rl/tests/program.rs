@@ -100,7 +100,7 @@ fn timeless(path: &Path) -> Vec<Value> {
     let mut lines = json_lines(path);
     for line in &mut lines {
         let object = line.as_object_mut().unwrap();
-        object.retain(|key, _| !dunwu::run::metrics::is_measurement(key));
+        object.retain(|key, _| !dunwu::glossary::is_measurement(key));
     }
     lines
 }

@@ -24,7 +24,7 @@ use crate::{
 #[error(
     "stage {stage} (rejection-sampling) kept nothing: of {completions} completions {judged} were judged and {verified} were worth at least {threshold} by {by}; {truncated} of these were cut off, and {out_of_range} tasks had a pass rate out of range; hint: lower threshold, raise samples or tasks, widen pass_rate_min and pass_rate_max, or train the policy further before"
 )]
-pub struct NothingKept {
+pub(super) struct NothingKept {
     stage: usize,
     completions: usize,
     judged: usize,
