@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor};
 use dunwu::{
     generation::{Finish, Generated, Generator, Hooks, Recorded, Request},
-    learner::{Scoring, 
-        GradientConfig, HeadConfig, MicroBatch, Sequence, Upstream, accumulate_gradients,
+    learner::{
+        GradientConfig, HeadConfig, MicroBatch, Scoring, Sequence, Upstream, accumulate_gradients,
         batch_gradients, pack, token_logprobs,
     },
     model::{Engine, ParameterVisitor, Parameters, Transformer, lora::Lora},
@@ -22,7 +22,7 @@ fn requests() -> Vec<Request> {
         .iter()
         .enumerate()
         .map(|(i, prompt)| Request {
-            prompt: prompt.to_vec(),
+            prompt: (*prompt).into(),
             seeds: (0..3).map(|k| (10 * i + k) as u64).collect(),
         })
         .collect()
@@ -61,10 +61,7 @@ fn cached_and_uncached_logprobs_agree() {
     let mut worst = 0.0f32;
     for (request, outputs) in requests.iter().zip(&outputs) {
         for output in outputs {
-            let sequence = Sequence {
-                prompt: request.prompt.clone(),
-                completion: output.tokens.clone(),
-            };
+            let sequence = Sequence::new(request.prompt.clone(), output.tokens.clone());
             let scores =
                 token_logprobs(&bundle.model, &[sequence], 4096, HeadConfig::default()).unwrap();
             worst = worst.max(largest_difference(&scores[0].logprobs, &output.logprobs));
@@ -116,7 +113,7 @@ fn both_decoders_draw_the_same() {
 fn both_decoders_draw_the_same_from_a_large_vocabulary() {
     let device = Device::flex();
     let requests = [Request {
-        prompt: vec![1, 4000, 77],
+        prompt: [1, 4000, 77].into(),
         seeds: (1..9).collect(),
     }];
     let sampling = sampling(40);
@@ -149,7 +146,7 @@ fn long_completions_are_scored_as_they_were_drawn() {
     let bundle = scratch(&Device::flex());
     let prompt: Vec<u32> = (0..70).map(|i| i * 5 % 17).collect();
     let requests = [Request {
-        prompt: prompt.clone(),
+        prompt: prompt.clone().into(),
         seeds: vec![1, 2],
     }];
     for engine in [Engine::Host, Engine::Tensors] {
@@ -165,10 +162,7 @@ fn long_completions_are_scored_as_they_were_drawn() {
         };
         for output in &generator.generate(&requests, Hooks::default())[0] {
             assert_eq!(output.tokens.len(), 150);
-            let sequence = Sequence {
-                prompt: prompt.clone(),
-                completion: output.tokens.clone(),
-            };
+            let sequence = Sequence::new(prompt.clone(), output.tokens.clone());
             let scores = token_logprobs(&model, &[sequence], 4096, HeadConfig::default()).unwrap();
             let difference = largest_difference(&scores[0].logprobs, &output.logprobs);
             assert!(difference < 2e-5, "{engine:?}: {difference}");
@@ -270,9 +264,10 @@ fn gradients(
 
 fn sequences() -> Vec<Sequence> {
     (0..8u32)
-        .map(|i| Sequence {
-            prompt: (0..=i % 3).map(|k| (5 * i + k) % 17).collect(),
-            completion: (0..3 + i % 5).map(|k| (7 * i + 3 * k) % 17).collect(),
+        .map(|i| {
+            let prompt: Vec<u32> = (0..=i % 3).map(|k| (5 * i + k) % 17).collect();
+            let completion: Vec<u32> = (0..3 + i % 5).map(|k| (7 * i + 3 * k) % 17).collect();
+            Sequence::new(prompt, completion)
         })
         .collect()
 }
@@ -345,10 +340,9 @@ fn gradients_by_recorded_passes_are_those_by_their_own() {
             .iter()
             .zip(&outputs)
             .flat_map(|(request, outputs)| {
-                outputs.iter().map(|output| Sequence {
-                    prompt: request.prompt.clone(),
-                    completion: output.tokens.clone(),
-                })
+                outputs
+                    .iter()
+                    .map(|output| Sequence::new(request.prompt.clone(), output.tokens.clone()))
             })
             .collect();
         // Some of them, in several micro-batches, as when others are not trained on.

@@ -110,14 +110,7 @@ pub fn sums() -> Generator {
 
 /// Samples and judges on one thread.
 pub fn collector<'a>(bundle: &'a Bundle, judge: &'a Judge) -> RolloutCollector<'a> {
-    RolloutCollector {
-        encoder: &bundle.codec.encoder,
-        judge,
-        eos: &bundle.codec.eos,
-        batch_rows: 64,
-        workers: 1,
-        recorded_tokens: 0,
-    }
+    RolloutCollector::new(&bundle.codec.encoder, judge, &bundle.codec.eos)
 }
 
 /// Two small GRPO steps from the same start, and the policy after them.
@@ -126,16 +119,16 @@ pub fn two_grpo_steps(
     config: &GrpoConfig,
     token_budget: usize,
 ) -> (Vec<GrpoMetrics>, Learner) {
-    let Bundle { model, codec } = scratch(device);
+    let bundle = scratch(device);
     let judge = Arc::new(judge());
-    let mut learner = Learner::new(model.clone(), AdamW::new(config.optimizer), 0);
+    let mut learner = Learner::new(bundle.model.clone(), AdamW::new(config.optimizer), 0);
     let sampling = sampling(12);
     let source = GeneratorSource::new(sums(), 3, Split::Train);
     let sampler = Sampler {
         config: config.clone(),
         sampling: sampling.clone(),
         memory: MemorySection::default(),
-        codec: Arc::new(codec),
+        codec: Arc::new(scratch(device).codec),
         judge: judge.clone(),
         correct: "exact".to_owned(),
         seed: 5,
@@ -150,6 +143,7 @@ pub fn two_grpo_steps(
         sampling: &sampling,
         judge: &judge,
         reference: (config.beta > 0.0).then_some(reference),
+        objective: None,
         scoring: Scoring {
             token_budget,
             head: HeadConfig {

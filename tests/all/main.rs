@@ -5,6 +5,8 @@
 //! | `references` | numbers of transformers |
 //! | `objectives` | losses, gradients and advantages by TRL and verl |
 //! | `consistency` | the same thing computed two ways |
+//! | `turns` | completions of several turns, from the session to a gradient step |
+//! | `own_objective` | an objective handed in as a function |
 //! | `configs` | every shipped config loads |
 //! | `layers` | modules use only what stands below them |
 //! | `wgpu` | the same on a wgpu adapter, when DUNWU_TEST_WGPU is set |
@@ -15,5 +17,7 @@ mod consistency;
 mod fixtures;
 mod layers;
 mod objectives;
+mod own_objective;
 mod references;
+mod turns;
 mod wgpu;

@@ -52,10 +52,7 @@ fn family(name: &str) {
             assert!(difference < 2e-5, "{name}, {engine:?}: {difference}");
 
             let (prompt, completion) = ids.split_at(1);
-            let sequence = Sequence {
-                prompt: prompt.to_vec(),
-                completion: completion.to_vec(),
-            };
+            let sequence = Sequence::new(prompt, completion);
             let scores = token_logprobs(&model, &[sequence], 1024, HeadConfig::default()).unwrap();
             let chosen = completion.iter().zip(&theirs);
             let chosen: Vec<f32> = chosen.map(|(&id, row)| row[id as usize]).collect();
@@ -116,15 +113,13 @@ fn smollm2_scores_as_transformers_does() {
     };
     let sequences: Vec<Sequence> = rows
         .iter()
-        .map(|row| Sequence {
-            prompt: encode(row, "prompt"),
-            completion: encode(row, "completion"),
-        })
+        .map(|row| Sequence::new(encode(row, "prompt"), encode(row, "completion")))
         .collect();
     let scores = token_logprobs(&bundle.model, &sequences, 1024, HeadConfig::default()).unwrap();
     let mut worst = 0.0f32;
     for ((row, sequence), scores) in rows.iter().zip(&sequences).zip(&scores) {
-        assert_eq!(sequence.completion, ids(&row["token_ids"]), "{row}");
+        let completion: Vec<u32> = sequence.targets().collect();
+        assert_eq!(completion, ids(&row["token_ids"]), "{row}");
         worst = worst.max(largest_difference(
             &scores.logprobs,
             &floats(&row["logprobs"]),

@@ -25,14 +25,8 @@ fn adapter() -> Option<Device> {
 fn wgpu_scores_as_flex_does() {
     let Some(device) = adapter() else { return };
     let sequences = [
-        Sequence {
-            prompt: vec![1, 2, 3],
-            completion: vec![4, 5, 6, 7, 8],
-        },
-        Sequence {
-            prompt: vec![9],
-            completion: vec![10, 11],
-        },
+        Sequence::new([1, 2, 3], [4, 5, 6, 7, 8]),
+        Sequence::new([9], [10, 11]),
     ];
     let score = |device: &Device| {
         let scores = token_logprobs(
@@ -58,11 +52,11 @@ fn wgpu_samples_as_flex_does() {
     let Some(device) = adapter() else { return };
     let requests = [
         Request {
-            prompt: vec![1, 2, 3],
+            prompt: [1, 2, 3].into(),
             seeds: vec![1, 2],
         },
         Request {
-            prompt: vec![4],
+            prompt: [4].into(),
             seeds: vec![3, 4],
         },
     ];
@@ -92,7 +86,7 @@ fn wgpu_samples_as_flex_does() {
 fn wgpu_samples_from_a_large_vocabulary_as_flex_does() {
     let Some(device) = adapter() else { return };
     let requests = [Request {
-        prompt: vec![1, 4000, 77],
+        prompt: [1, 4000, 77].into(),
         seeds: (1..9).collect(),
     }];
     let sampling = sampling(24);

@@ -139,18 +139,17 @@ impl Bench {
             &self.codec.eos
         };
         let collector = RolloutCollector {
-            encoder: &self.codec.encoder,
-            judge: &self.judge,
-            eos,
             batch_rows: self.memory.batch_rows,
             workers: self.memory.workers,
             recorded_tokens: self.memory.recorded_tokens(config.at_once()),
+            ..RolloutCollector::new(&self.codec.encoder, &self.judge, eos)
         };
         let trainer = Trainer {
             config: &config,
             sampling: &sampling,
             judge: &self.judge,
             reference: None,
+            objective: None,
             scoring: self.memory.scoring(&sampling),
             workers: self.memory.workers,
             activations: self.memory.activations(),
@@ -177,7 +176,7 @@ impl Bench {
                 .flat_map(|g| g.completions.iter().map(move |c| (g, c)))
         };
         let total_tokens = all()
-            .map(|(g, c)| g.prompt.len() + c.tokens.len())
+            .map(|(g, c)| g.prompt.len() + c.sampled_tokens())
             .sum::<usize>();
         Ok(StepReport {
             step_s: rollouts.generation_s + rollouts.reward_s + metrics.training_s,

@@ -52,7 +52,7 @@ impl Work {
                 again.add(own);
             }
             for completion in &group.completions {
-                let length = completion.tokens.len() as f64;
+                let length = completion.sampled_tokens() as f64;
                 let own = Amount {
                     rows: length - 1.0,
                     pairs: (length - 1.0) * prompt + length * (length - 1.0) / 2.0,

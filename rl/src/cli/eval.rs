@@ -175,12 +175,9 @@ impl Eval {
         let judge = Judge::new(rubric, Duration::from_secs_f64(subject.deadline_s))?;
         let evaluation = Evaluation {
             collector: RolloutCollector {
-                encoder: &bundle.codec.encoder,
-                judge: &judge,
-                eos: &bundle.codec.eos,
                 batch_rows: subject.batch_rows,
                 workers: subject.workers,
-                recorded_tokens: 0,
+                ..RolloutCollector::new(&bundle.codec.encoder, &judge, &bundle.codec.eos)
             },
             sampling: &subject.sampling,
             correct: &subject.correct,

@@ -6,8 +6,8 @@ use anyhow::Context;
 use clap::Args;
 use dunwu::{
     bundle::Bundle,
-    generation::{Finish, Generated, Generator, Hooks, Request, SamplingConfig},
-    rollout::collector::stop_texts,
+    generation::{Event, Finish, Generator, Room, SamplingConfig, Turns},
+    rollout::StopTexts,
     tokenizer::StreamDecoder,
 };
 use dunwu_datasets::{Message, Prompt, Role, derive_seed};
@@ -43,9 +43,10 @@ impl Generate {
         };
         let sampling = self.sampling.config()?;
         let bundle = self.model.open()?;
-        let prompt = match self.chat {
-            true => Prompt::user(None, text),
-            false => Prompt::Text(text),
+        let prompt = if self.chat {
+            Prompt::user(None, text)
+        } else {
+            Prompt::Text(text)
         };
         for index in 0..self.count {
             let seed = derive_seed(self.sampling.seed, &[index]);
@@ -139,44 +140,43 @@ fn stream(
         batch_rows: 1,
         recorded_tokens: 0,
     };
+    let stops = StopTexts::new(tokenizer, &sampling.stop);
+    let stop = |tokens: &[u32]| stops.end(tokens);
+    let room = Room {
+        prompt: ids.len(),
+        completions: 1,
+        turns: Turns::One,
+    };
+    let mut session = generator.session(room, (!stops.is_empty()).then_some(&stop));
+    let id = session.submit(&ids.into(), seed);
     let mut decoder = StreamDecoder::new(tokenizer);
-    let mut trouble: Option<anyhow::Error> = None;
-    let mut on_token = |_: usize, token: u32| {
-        let shown =
-            decoder
-                .push(token)
-                .map_err(anyhow::Error::from)
-                .and_then(|piece| match piece {
-                    Some(piece) => show(&piece).context("standard output"),
-                    None => Ok(()),
-                });
-        trouble = trouble.take().or(shown.err());
-    };
-    let stop = stop_texts(tokenizer, &sampling.stop);
-    let hooks = Hooks {
-        stop: (!sampling.stop.is_empty()).then_some(&stop),
-        on_token: Some(&mut on_token),
-        ..Hooks::default()
-    };
-    let request = Request {
-        prompt: ids,
-        seeds: vec![seed],
-    };
-    let outputs = generator.generate(&[request], hooks);
-    let output: &Generated = &outputs[0][0];
+    let mut finish = None;
+    while finish.is_none() {
+        // Whoever reads the output may have gone: the first piece that cannot be written is the last.
+        for event in session.advance() {
+            match event {
+                Event::Token { token, .. } => {
+                    if let Some(piece) = decoder.push(token)? {
+                        show(&piece).context("standard output")?;
+                    }
+                }
+                Event::TurnEnded { finish: why, .. } => finish = Some(why),
+            }
+        }
+    }
+    let output = session
+        .finish(id)
+        .map_or_else(Vec::new, |output| output.tokens);
     if let Some(rest) = decoder.finish()? {
         show(&rest).context("standard output")?;
     }
-    if output.finish == Finish::Length {
+    if finish == Some(Finish::Length) {
         tell!(
             "\n(cut off after {} tokens; --max-tokens allows more)",
-            output.tokens.len()
+            output.len()
         );
     }
-    match trouble {
-        Some(error) => Err(error.into()),
-        None => Ok(tokenizer.decode(&output.tokens)?),
-    }
+    Ok(tokenizer.decode(&output)?)
 }
 
 /// Shows thinking dimmed on a terminal, under a heading elsewhere.

@@ -62,10 +62,8 @@ impl Score {
         let tokenizer = &bundle.codec.encoder.tokenizer;
         let mut sequences = Vec::with_capacity(rows.len());
         for (line, row) in &rows {
-            let sequence = Sequence {
-                prompt: tokenizer.encode(&row.prompt)?,
-                completion: tokenizer.encode(&row.completion)?,
-            };
+            let prompt = tokenizer.encode(&row.prompt)?;
+            let sequence = Sequence::new(prompt, tokenizer.encode(&row.completion)?);
             if sequence.prompt.is_empty() {
                 return Err(anyhow::anyhow!(
                     "line {line}: the prompt is empty, so nothing predicts the first token"
@@ -85,7 +83,7 @@ impl Score {
                 .map_err(|error| anyhow::anyhow!("{error}"))?;
             for (sequence, scores) in chunk.iter().zip(scores) {
                 print_json(&Scored {
-                    token_ids: sequence.completion.clone(),
+                    token_ids: sequence.targets().collect(),
                     logprobs: scores.logprobs,
                 })?;
             }

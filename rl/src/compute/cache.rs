@@ -48,4 +48,20 @@ pub(crate) trait Cache<C: Compute> {
     ) -> (C::Rows, C::Attended);
     /// Counts the token that every layer has stored for each of `slots`.
     fn advance(&mut self, slots: &[usize]);
+    /// What adds several tokens to one slot at a time, if shapes allow that.
+    fn runs(&mut self) -> Option<&mut dyn Runs<C>>;
+}
+
+/// Adds tokens that were not drawn to a slot, whose past is not read again.
+pub(crate) trait Runs<C: Compute> {
+    /// Stores the keys and values of new tokens of one slot, which follow each other, and mixes the values that each may
+    /// see, itself and all before: `[tokens, query heads * value_dim]`.
+    fn attend_run(
+        &mut self,
+        layer: usize,
+        slot: usize,
+        qkv: &Qkv<C::Rows>,
+    ) -> (C::Rows, C::Attended);
+    /// Counts `tokens` that every layer has stored for one slot.
+    fn advance_run(&mut self, slot: usize, tokens: usize);
 }

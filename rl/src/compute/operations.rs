@@ -224,6 +224,14 @@ pub(crate) trait Compute: Sized + Sync + Clone + 'static {
         targets: &[u32],
         temperature: f64,
     ) -> HeadOutput<Self::Distribution>;
+    /// The probabilities of all tokens in some rows of a distribution.
+    fn probabilities(&self, distribution: &Self::Distribution, rows: &[usize]) -> Vec<Vec<f32>>;
+    /// `x` with more values added to some of its rows.
+    fn add_to_rows(&self, x: Self::Rows, more: Vec<(usize, Vec<f32>)>) -> Self::Rows;
+    /// Rows of given values, of `width` values each.
+    fn rows_of(&self, values: Vec<f32>, width: usize) -> Self::Rows;
+    /// The values of all rows, one row after the other.
+    fn values_of(&self, x: &Self::Rows) -> Vec<f32>;
     /// `∂z = (g (onehot(c) − p) − h p (log p + H)) / τ` for the derivatives `g` by each target's
     /// log-probability and `h` by each distribution's entropy `H`.
     fn distribution_backward(

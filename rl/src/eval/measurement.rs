@@ -69,16 +69,17 @@ impl Evaluation<'_> {
         mut progress: impl FnMut(usize) + Send,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Measurement, PromptError> {
+        let collector = RolloutCollector {
+            cancelled: Some(cancelled),
+            ..self.collector
+        };
         let collect = |sampling, count, progress: &mut (dyn FnMut(usize) + Send)| {
-            self.collector
+            collector
                 .collect(model, sampling, tasks.to_vec(), count, self.seed, progress)
                 .map(|collected| collected.groups)
         };
         let likeliest = self.sampling.greedy();
         let greedy = collect(&likeliest, 1, &mut progress)?;
-        if cancelled() {
-            return Err(PromptError::Cancelled);
-        }
         let sampled = match self.samples {
             0 => Vec::new(),
             samples => {
@@ -211,16 +212,19 @@ pub fn answer(
     completion: &Completion,
     judge: &dyn Answers,
 ) -> Option<String> {
-    let sample = Sample::new(&group.task, &completion.text)
+    let sample = Sample::new(&group.task, completion.text())
         .truncated(completion.truncated())
-        .tokens(completion.tokens.len());
+        .tokens(completion.sampled_tokens());
     judge.answer(&sample)
 }
 
 /// Mean length and share cut off; `None` of nothing.
 fn shape(groups: &[RolloutGroup]) -> Option<(f64, f64)> {
     let completions: Vec<&Completion> = groups.iter().flat_map(|g| &g.completions).collect();
-    let lengths: Vec<f64> = completions.iter().map(|c| c.tokens.len() as f64).collect();
+    let lengths: Vec<f64> = completions
+        .iter()
+        .map(|c| c.sampled_tokens() as f64)
+        .collect();
     let truncated = completions.iter().filter(|c| c.truncated()).count();
     let count = completions.len();
     (count > 0).then(|| (mean(&lengths), truncated as f64 / count as f64))

@@ -153,8 +153,8 @@ pub fn details(
     answers: Option<&dyn Answers>,
 ) -> Vec<Detail> {
     let shown = |group: &RolloutGroup, completion: &Completion| DetailAnswer {
-        completion: completion.text.clone(),
-        tokens: completion.tokens.len(),
+        completion: completion.text().to_owned(),
+        tokens: completion.sampled_tokens(),
         truncated: completion.truncated(),
         extracted: answers.and_then(|judge| answer(group, completion, judge)),
         right: verdict(completion, correct),

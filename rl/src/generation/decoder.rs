@@ -173,9 +173,33 @@ impl<'a, C: Compute> Decoder<'a, C> {
         self.cache.admit(slot, &prefix.cached);
     }
 
+    /// Goes on in a slot with tokens that were not drawn. `past` is all that it has to have read when it has; of these
+    /// tokens, prompt included, the first `read` are there. It is no longer recorded.
+    pub(super) fn extend(&mut self, slot: usize, past: &[u32], read: usize) {
+        // Its records stay on the tape, but nothing leads to them.
+        self.unrecord(slot);
+        let Some(runs) = self.cache.runs() else {
+            for prefix in self.read(&[past]) {
+                self.cache.admit(slot, &prefix.cached);
+            }
+            return;
+        };
+        let positions: Vec<usize> = (read..past.len()).collect();
+        let ids = self.reading.ids(&past[read..]);
+        let attend = |layer: usize, qkv: &Qkv<C::Rows>| runs.attend_run(layer, slot, qkv);
+        self.model
+            .stream(&self.reading, &ids, &positions, attend, |_, _| {});
+        runs.advance_run(slot, positions.len());
+    }
+
     /// Frees a slot. Where its completion is on the tape, if it was recorded.
     pub(super) fn leave(&mut self, slot: usize) -> Option<Track> {
         self.cache.leave(slot);
+        self.unrecord(slot)
+    }
+
+    /// The track of a slot, which is not recorded from then on: room that it was promised and has not used is free.
+    fn unrecord(&mut self, slot: usize) -> Option<Track> {
         let track = self.tracks[slot].take()?;
         if let Some(tape) = &mut self.tape {
             tape.release(self.longest - track.tokens.len());

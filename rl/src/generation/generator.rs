@@ -1,24 +1,22 @@
-//! Continuous batching: as soon as a completion ends, the next one takes its place.
+//! Completions of given prompts: a [`Session`] of one turn each.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    decoder::{Capacity, Decoder, Prefix, Row},
-    recorded::{Recorded, Track},
-    sampling::{Choice, Draw, SamplingConfig},
+    decoder::{Capacity, Decoder},
+    recorded::Recorded,
+    sampling::SamplingConfig,
+    session::{Event, Rules, Schedule, Session, Turns},
 };
-use crate::{
-    compute::{Compute, with_compute},
-    model::Transformer,
-};
+use crate::{compute::with_compute, model::Transformer};
 
 /// A prompt and how often it is to be completed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// At least one token.
-    pub prompt: Vec<u32>,
+    pub prompt: Arc<[u32]>,
     /// One seed for each completion.
     pub seeds: Vec<u64>,
 }
@@ -38,17 +36,32 @@ pub enum Finish {
 /// A completion, in tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
-    /// Token ids, an end-of-sequence token included.
+    /// Token ids after the prompt, end-of-sequence tokens included.
     pub tokens: Vec<u32>,
-    /// Log-probability of each token when it was drawn, in nats, see [`SamplingConfig`].
+    /// Log-probability of each token that was drawn, at that time, in nats, see [`SamplingConfig`].
     pub logprobs: Vec<f32>,
-    /// Why it ended.
+    /// The runs of `tokens` that were not drawn but given between turns, in order; empty after a single turn.
+    pub given: Vec<Range<usize>>,
+    /// Why its last turn ended.
     pub finish: Finish,
     /// Where its activations are, when [`Generator::recorded_tokens`] asked for them and had room for it.
     pub recorded: Option<Recorded>,
 }
 
-/// Tells from the tokens so far whether a completion ends here.
+impl Generated {
+    /// One that was cut off before its first token.
+    pub(super) fn empty() -> Self {
+        Self {
+            tokens: Vec::new(),
+            logprobs: Vec::new(),
+            given: Vec::new(),
+            finish: Finish::Length,
+            recorded: None,
+        }
+    }
+}
+
+/// Tells from the tokens of a turn so far whether it ends here.
 pub type Stop<'a> = &'a (dyn Fn(&[u32]) -> bool + Sync);
 
 /// Is told of a completion: its index over all requests, and what it is.
@@ -86,223 +99,100 @@ pub struct Generator<'a> {
     pub recorded_tokens: usize,
 }
 
-/// A completion under way.
-struct Active {
-    /// Index over all requests' seeds.
-    sample: usize,
-    seed: u64,
-    /// Tokens of the prompt.
-    prompt: usize,
-    /// The token that goes in next.
-    last: u32,
-    output: Generated,
+/// What a session has to have room for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Room {
+    /// Tokens of the longest prompt.
+    pub prompt: usize,
+    /// Completions in all; no more slots than these are made.
+    pub completions: usize,
+    /// Whether completions may go on after their first turn.
+    pub turns: Turns,
 }
 
-/// Completions still to be started, those under way, and those that have ended.
-struct Schedule<'a, C: Compute> {
-    generator: &'a Generator<'a>,
-    requests: &'a [Request],
-    decoder: Decoder<'a, C>,
-    /// Request and seed of every completion.
-    samples: Vec<(usize, u64)>,
-    /// The next of `samples` to be started.
-    next: usize,
-    slots: Vec<Option<Active>>,
-    /// Prompts that more completions are to be started from.
-    prefixes: BTreeMap<usize, Arc<Prefix<C>>>,
-    outputs: Vec<Option<Generated>>,
-    /// Where each completion is on the decoder's tape.
-    tracks: Vec<Option<Track>>,
-}
-
-impl Generator<'_> {
-    /// Completes every request, once for each of its seeds; the result has the requests' shape.
-    /// Each prompt is read once and its cache shared by its completions.
-    pub fn generate(&self, requests: &[Request], mut hooks: Hooks) -> Vec<Vec<Generated>> {
-        let samples: Vec<(usize, u64)> = requests
-            .iter()
-            .enumerate()
-            .flat_map(|(r, request)| request.seeds.iter().map(move |&seed| (r, seed)))
-            .collect();
-        let slots = self.batch_rows.clamp(1, samples.len().max(1));
-        let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
+impl<'a> Generator<'a> {
+    /// A session that draws as this generator does. `max_tokens` bounds all that follows a prompt, drawn or given.
+    pub fn session(&self, room: Room, stop: Option<Stop<'a>>) -> Session<'a> {
+        let slots = self.batch_rows.clamp(1, room.completions.max(1));
+        let completion = self.sampling.max_tokens;
+        let rules = Rules {
+            sampling: self.sampling,
+            eos: self.eos,
+            drawable: self.drawable,
+            stop,
+            turns: room.turns,
+        };
+        // Where shapes are fixed, a completion that goes on is read again as a prompt.
+        let again = match room.turns {
+            Turns::One => 0,
+            Turns::Several => completion,
+        };
         let capacity = Capacity {
             slots,
-            prompt: longest,
-            completion: self.sampling.max_tokens,
+            prompt: room.prompt + again,
+            completion,
             recorded: self.recorded_tokens,
         };
-        let outputs = with_compute!(self.model, |c| {
+        with_compute!(self.model, |c| {
             let decoder = Decoder::new(c, self.model, capacity);
-            Schedule::new(self, requests, samples, slots, decoder).run(&mut hooks)
-        });
-        let mut outputs = outputs.into_iter();
-        let group = |request: &Request| outputs.by_ref().take(request.seeds.len()).collect();
-        requests.iter().map(group).collect()
-    }
-}
-
-impl<'a, C: Compute> Schedule<'a, C> {
-    fn new(
-        generator: &'a Generator<'a>,
-        requests: &'a [Request],
-        samples: Vec<(usize, u64)>,
-        slots: usize,
-        decoder: Decoder<'a, C>,
-    ) -> Self {
-        Self {
-            generator,
-            requests,
-            decoder,
-            next: 0,
-            slots: (0..slots).map(|_| None).collect(),
-            prefixes: BTreeMap::new(),
-            outputs: vec![None; samples.len()],
-            tracks: vec![None; samples.len()],
-            samples,
-        }
+            Session::new(Schedule::new(rules, slots, decoder))
+        })
     }
 
-    fn run(mut self, hooks: &mut Hooks) -> Vec<Generated> {
-        let draw = Draw {
-            sampling: self.generator.sampling,
-            drawable: self.generator.drawable,
+    /// Completes every request, once for each of its seeds; the result has the requests' shape.
+    /// Each prompt is read once and its cache shared by its completions.
+    pub fn generate<'h>(
+        &'h self,
+        requests: &[Request],
+        mut hooks: Hooks<'h>,
+    ) -> Vec<Vec<Generated>> {
+        let generator: &Generator<'h> = self;
+        let room = Room {
+            prompt: requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0),
+            completions: requests.iter().map(|r| r.seeds.len()).sum(),
+            turns: Turns::One,
         };
-        loop {
-            let cancelled = hooks.cancelled.is_some_and(|cancelled| cancelled());
-            if !cancelled {
-                self.refill();
+        let mut session = generator.session(room, hooks.stop);
+        for Request { prompt, seeds } in requests {
+            for &seed in seeds {
+                session.submit(prompt, seed);
             }
-            let rows = self.rows();
-            if rows.is_empty() || cancelled {
+        }
+        let mut outputs: Vec<Option<Generated>> = vec![None; room.completions];
+        while !hooks.cancelled.is_some_and(|cancelled| cancelled()) {
+            let events = session.advance();
+            if events.is_empty() {
                 break;
             }
-            let choices = self.decoder.advance(&rows, draw);
-            for (row, choices) in rows.iter().zip(choices) {
-                self.take(row.slot, choices, hooks);
+            for event in events {
+                match event {
+                    Event::Token { id, token } => {
+                        if let Some(on_token) = hooks.on_token.as_mut() {
+                            on_token(id, token);
+                        }
+                    }
+                    Event::TurnEnded { id, .. } => {
+                        outputs[id] = session.finish(id);
+                        if let (Some(on_end), Some(output)) = (hooks.on_end.as_mut(), &outputs[id])
+                        {
+                            on_end(id, output);
+                        }
+                    }
+                }
             }
         }
         // What was cut off counts as having reached its length.
-        for (slot, active) in self.slots.into_iter().enumerate() {
-            if let Some(active) = active {
-                self.tracks[active.sample] = self.decoder.leave(slot);
-                self.outputs[active.sample] = Some(active.output);
-            }
+        let cut_off = outputs
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, output)| output.is_none());
+        cut_off.for_each(|(id, output)| *output = session.finish(id));
+        let mut outputs: Vec<Generated> = outputs.into_iter().flatten().collect();
+        for (id, recorded) in session.close() {
+            outputs[id].recorded = Some(recorded);
         }
-        let never = || Generated {
-            tokens: Vec::new(),
-            logprobs: Vec::new(),
-            finish: Finish::Length,
-            recorded: None,
-        };
-        let tape = self.decoder.into_tape();
-        let recorded = |track: Option<Track>| {
-            let (tape, track) = (tape.clone()?, track?);
-            Some(Recorded { tape, track })
-        };
-        let outputs = self.outputs.into_iter().zip(self.tracks);
-        let output = |(output, track): (Option<Generated>, Option<Track>)| match output {
-            Some(output) => Generated {
-                recorded: recorded(track),
-                ..output
-            },
-            None => never(),
-        };
-        outputs.map(output).collect()
-    }
-
-    /// Starts completions in all free slots.
-    fn refill(&mut self) {
-        let free = (0..self.slots.len()).filter(|&slot| self.slots[slot].is_none());
-        let starts: Vec<(usize, usize)> = free.zip(self.next..self.samples.len()).collect();
-        let Some(&(_, last)) = starts.last() else {
-            return;
-        };
-        let mut unread: Vec<usize> = starts.iter().map(|&(_, s)| self.samples[s].0).collect();
-        unread.dedup();
-        unread.retain(|request| !self.prefixes.contains_key(request));
-        // The last token of a prompt goes in with the first step of decoding.
-        let prompts: Vec<&[u32]> = unread
-            .iter()
-            .map(|&request| {
-                let prompt = &self.requests[request].prompt;
-                &prompt[..prompt.len() - 1]
-            })
-            .collect();
-        self.prefixes
-            .extend(unread.iter().copied().zip(self.decoder.read(&prompts)));
-        for (slot, sample) in starts {
-            let (request, seed) = self.samples[sample];
-            self.decoder.admit(slot, &self.prefixes[&request]);
-            let prompt = &self.requests[request].prompt;
-            self.slots[slot] = Some(Active {
-                sample,
-                seed,
-                prompt: prompt.len(),
-                last: prompt[prompt.len() - 1],
-                output: Generated {
-                    tokens: Vec::new(),
-                    logprobs: Vec::new(),
-                    finish: Finish::Length,
-                    recorded: None,
-                },
-            });
-        }
-        self.next = last + 1;
-        let upcoming = self
-            .samples
-            .get(self.next)
-            .map_or(usize::MAX, |sample| sample.0);
-        self.prefixes.retain(|&request, _| request >= upcoming);
-    }
-
-    fn rows(&self) -> Vec<Row> {
-        let row = |(slot, active): (usize, &Option<Active>)| {
-            active.as_ref().map(|active| Row {
-                slot,
-                token: active.last,
-                position: active.prompt + active.output.tokens.len() - 1,
-                seed: active.seed,
-                drawn: active.output.tokens.len(),
-            })
-        };
-        self.slots.iter().enumerate().filter_map(row).collect()
-    }
-
-    /// Adds drawn tokens to a completion until it ends.
-    fn take(&mut self, slot: usize, choices: Vec<Choice>, hooks: &mut Hooks) {
-        let Some(active) = &mut self.slots[slot] else {
-            return;
-        };
-        for Choice { token, logprob } in choices {
-            let output = &mut active.output;
-            output.tokens.push(token);
-            output.logprobs.push(logprob);
-            active.last = token;
-            if let Some(on_token) = hooks.on_token.as_mut() {
-                on_token(active.sample, token);
-            }
-            let finish = if self.generator.eos.contains(&token) {
-                Some(Finish::Eos)
-            } else if hooks.stop.is_some_and(|stop| stop(&output.tokens)) {
-                Some(Finish::Stop)
-            } else if output.tokens.len() >= self.generator.sampling.max_tokens {
-                Some(Finish::Length)
-            } else {
-                None
-            };
-            if let Some(finish) = finish {
-                output.finish = finish;
-                if let Some(on_end) = hooks.on_end.as_mut() {
-                    on_end(active.sample, output);
-                }
-                let track = self.decoder.leave(slot);
-                if let Some(active) = self.slots[slot].take() {
-                    self.tracks[active.sample] = track;
-                    self.outputs[active.sample] = Some(active.output);
-                }
-                return;
-            }
-        }
+        let mut outputs = outputs.into_iter();
+        let group = |request: &Request| outputs.by_ref().take(request.seeds.len()).collect();
+        requests.iter().map(group).collect()
     }
 }

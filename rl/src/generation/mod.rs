@@ -3,7 +3,8 @@
 //! | file | subject |
 //! |---|---|
 //! | [`sampling`] | which token comes next: temperature, top-k, top-p, min-p, seeds |
-//! | [`generator`] | continuous batching: which completion is in which slot |
+//! | [`session`] | continuous batching: submit, advance, extend, finish |
+//! | [`generator`] | completions of given prompts, as a session of one turn each |
 //! | `decoder` | drawing the next tokens of all slots, by any arithmetic |
 //! | [`recorded`] | activations of sampled tokens, kept for training |
 
@@ -11,7 +12,9 @@ mod decoder;
 pub mod generator;
 pub mod recorded;
 pub mod sampling;
+pub mod session;
 
-pub use generator::{Finish, Generated, Generator, Hooks, Request};
+pub use generator::{Finish, Generated, Generator, Hooks, Request, Room};
 pub use recorded::Recorded;
 pub use sampling::SamplingConfig;
+pub use session::{Event, Session, Turns};

@@ -1,32 +1,13 @@
 //! Sequences packed into rows, each prompt once for all completions of it.
 
-use super::recall::Recall;
+use std::{cmp::Ordering, ops::Range, sync::Arc};
+
+use super::{Sequence, recall::Recall};
 use crate::{
     compute::packing::Packing,
     generation::Recorded,
     model::{Activations, ModelConfig},
 };
-
-/// A prompt and what followed it, as token ids.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sequence {
-    /// At least one token.
-    pub prompt: Vec<u32>,
-    /// The tokens that are scored or trained on.
-    pub completion: Vec<u32>,
-}
-
-impl Sequence {
-    /// Tokens in all.
-    pub fn len(&self) -> usize {
-        self.prompt.len() + self.completion.len()
-    }
-
-    /// Whether there is no token at all.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
 
 /// Some sequences of a batch in rows without padding. Sequences with the same prompt share its
 /// rows: its forward and backward pass is made once, not once a completion.
@@ -36,11 +17,11 @@ pub struct MicroBatch {
     pub members: Vec<usize>,
     /// The rows.
     pub packing: Packing,
-    /// For each completion token, the row of the hidden states that predicts it.
+    /// For each sampled token, the row of the hidden states that predicts it.
     pub rows: Vec<usize>,
-    /// For each completion token, its id.
+    /// For each sampled token, its id.
     pub targets: Vec<u32>,
-    /// Completion tokens of each member; their sum is `targets.len()`.
+    /// Sampled tokens of each member; their sum is `targets.len()`.
     pub lengths: Vec<usize>,
     /// Its forward pass, where sampling has made it.
     pub recall: Option<Recall>,
@@ -53,15 +34,38 @@ impl MicroBatch {
         self.recall = Recall::of(self, recorded);
     }
 
+    /// Each member with the range of its targets.
+    pub fn parts(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let mut end = 0;
+        self.members
+            .iter()
+            .zip(&self.lengths)
+            .map(move |(&member, &length)| {
+                end += length;
+                (member, end - length..end)
+            })
+    }
+
     /// Adds a sequence; `prompt` is the last row of its prompt.
-    fn push(&mut self, member: usize, completion: &[u32], prompt: usize) {
-        // The last token predicts nothing that is asked for: leave it out of the forward pass.
-        let inputs = &completion[..completion.len() - 1];
-        let rows = self.packing.push_continuation(inputs);
-        self.rows.push(prompt);
-        self.rows.extend(rows);
-        self.targets.extend(completion);
-        self.lengths.push(completion.len());
+    fn push(&mut self, member: usize, sequence: &Sequence, prompt: usize) {
+        // The last sampled token predicts nothing that is asked for: it is left out of the forward pass.
+        let inputs = sequence.useful() - 1;
+        let rows = match &sequence.segments[..] {
+            [only] => self.packing.push_continuation(&only.tokens[..inputs]),
+            _ => {
+                let inputs: Vec<u32> = sequence.marked().take(inputs).map(|t| t.0).collect();
+                self.packing.push_continuation(&inputs)
+            }
+        };
+        for (place, (token, sampled)) in sequence.marked().enumerate() {
+            if sampled {
+                let before = place.checked_sub(1);
+                self.rows
+                    .push(before.map_or(prompt, |before| rows.start + before));
+                self.targets.push(token);
+            }
+        }
+        self.lengths.push(sequence.sampled());
         self.members.push(member);
     }
 }
@@ -82,46 +86,47 @@ pub struct BudgetError {
 }
 
 /// Splits sequences into micro-batches of at most `token_budget` rows. Sequences with the same
-/// prompt stay together as far as the budget allows. Those with an empty completion are left out.
+/// prompt stay together as far as the budget allows. Those of which nothing is sampled are left out, and so is all that
+/// follows the last sampled token of a sequence.
 ///
 /// # Errors
 /// When a single sequence has more tokens than the budget.
 ///
 /// # Panics
-/// When a sequence with a completion has an empty prompt: nothing would predict its first token.
+/// When a sequence of which something is sampled has an empty prompt: nothing would predict its first token.
 pub fn pack(sequences: &[Sequence], token_budget: usize) -> Result<Vec<MicroBatch>, BudgetError> {
-    let mut order: Vec<usize> = (0..sequences.len())
-        .filter(|&i| !sequences[i].completion.is_empty())
-        .collect();
+    let useful: Vec<usize> = sequences.iter().map(Sequence::useful).collect();
+    let mut order: Vec<usize> = (0..sequences.len()).filter(|&i| useful[i] > 0).collect();
     // Prompts of like length together; of one prompt, the longest completion first. The index
     // makes the order total.
     order.sort_by(|&a, &b| {
-        let (x, y) = (&sequences[a], &sequences[b]);
-        let longer = y.prompt.len().cmp(&x.prompt.len());
+        let (x, y) = (&sequences[a].prompt, &sequences[b].prompt);
+        let longer = y.len().cmp(&x.len());
         longer
-            .then_with(|| x.prompt.cmp(&y.prompt))
-            .then_with(|| y.completion.len().cmp(&x.completion.len()))
+            .then_with(|| compared(x, y))
+            .then_with(|| useful[b].cmp(&useful[a]))
             .then(a.cmp(&b))
     });
-    let target = even_share(sequences, &order, token_budget);
+    let target = even_share(sequences, &useful, &order, token_budget);
     let mut batches: Vec<MicroBatch> = Vec::new();
     // The prompt of the last tree of the last batch, and its last row.
-    let mut open: Option<(&[u32], usize)> = None;
+    let mut open: Option<(&Arc<[u32]>, usize)> = None;
     for index in order {
-        let Sequence { prompt, completion } = &sequences[index];
+        let sequence = &sequences[index];
+        let prompt = &sequence.prompt;
         assert!(
             !prompt.is_empty(),
             "a sequence without a prompt cannot be scored"
         );
-        let own = completion.len() - 1;
+        let own = useful[index] - 1;
         if prompt.len() + own > token_budget {
             return Err(BudgetError {
                 prompt: prompt.len(),
-                completion: completion.len(),
+                completion: useful[index],
                 budget: token_budget,
             });
         }
-        let shared = open.is_some_and(|(open, _)| open == prompt.as_slice());
+        let shared = open.is_some_and(|(open, _)| compared(open, prompt).is_eq());
         let cost = own + if shared { 0 } else { prompt.len() };
         let filled = batches.last().map_or(usize::MAX, |b| b.packing.len());
         let fits = filled.saturating_add(cost) <= token_budget;
@@ -131,26 +136,41 @@ pub fn pack(sequences: &[Sequence], token_budget: usize) -> Result<Vec<MicroBatc
         }
         let batch = batches.last_mut().expect("the first sequence made one");
         let last = match open {
-            Some((open, last)) if open == prompt.as_slice() => last,
+            Some((open, last)) if compared(open, prompt).is_eq() => last,
             _ => batch.packing.push_prompt(prompt).end - 1,
         };
         open = Some((prompt, last));
-        batch.push(index, completion, last);
+        batch.push(index, sequence, last);
     }
     Ok(batches)
 }
 
+/// The order of two prompts. Those of one group are the same tokens in the same place, and need no look at them.
+fn compared(a: &Arc<[u32]>, b: &Arc<[u32]>) -> Ordering {
+    if Arc::ptr_eq(a, b) {
+        Ordering::Equal
+    } else {
+        a.cmp(b)
+    }
+}
+
 /// Rows of each micro-batch when as few as can be share them evenly: batches of like size use each
 /// other's memory.
-fn even_share(sequences: &[Sequence], order: &[usize], token_budget: usize) -> usize {
+fn even_share(
+    sequences: &[Sequence],
+    useful: &[usize],
+    order: &[usize],
+    token_budget: usize,
+) -> usize {
     let mut rows = 0;
-    let mut last: Option<&[u32]> = None;
+    let mut last: Option<&Arc<[u32]>> = None;
     for &index in order {
-        let Sequence { prompt, completion } = &sequences[index];
-        rows += completion.len() - 1;
-        if last.replace(prompt) != Some(prompt) {
+        let prompt = &sequences[index].prompt;
+        rows += useful[index] - 1;
+        if last.is_none_or(|last| compared(last, prompt).is_ne()) {
             rows += prompt.len();
         }
+        last = Some(prompt);
     }
     rows.div_ceil(rows.div_ceil(token_budget).max(1))
 }
@@ -178,12 +198,12 @@ pub fn activation_bytes_per_token(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::learner::Segment;
 
     fn sequence(prompt: usize, completion: usize) -> Sequence {
-        Sequence {
-            prompt: (0..prompt as u32).collect(),
-            completion: (100..100 + completion as u32).collect(),
-        }
+        let prompt: Vec<u32> = (0..prompt as u32).collect();
+        let completion: Vec<u32> = (100..100 + completion as u32).collect();
+        Sequence::new(prompt, completion)
     }
 
     #[test]
@@ -208,10 +228,12 @@ mod tests {
                 assert!(batch.packing.len() <= budget);
                 let mut token = 0;
                 for (&member, &length) in batch.members.iter().zip(&batch.lengths) {
-                    let Sequence { prompt, completion } = &sequences[member];
-                    let whole = [&prompt[..], completion].concat();
-                    assert_eq!(length, completion.len());
-                    for (place, &target) in completion.iter().enumerate() {
+                    let sequence = &sequences[member];
+                    let prompt = &sequence.prompt;
+                    let whole: Vec<u32> =
+                        prompt.iter().copied().chain(sequence.targets()).collect();
+                    assert_eq!(length, sequence.sampled());
+                    for (place, target) in sequence.targets().enumerate() {
                         let row = batch.rows[token];
                         assert_eq!(batch.targets[token], target);
                         assert_eq!(batch.packing.ids[row], whole[prompt.len() + place - 1]);
@@ -238,5 +260,48 @@ mod tests {
         let error = pack(&[sequence(2, 30), sequence(2, 3)], 8).unwrap_err();
         assert_eq!((error.prompt, error.completion, error.budget), (2, 30, 8));
         assert!(error.to_string().contains("at least 31"), "{error}");
+    }
+
+    /// Given, sampled, given, sampled, and a tail that nothing is learnt from.
+    #[test]
+    fn only_sampled_tokens_are_targets_and_all_before_them_are_read() {
+        let turns = Sequence::of_segments(
+            [1, 2],
+            vec![
+                Segment::given([3]),
+                Segment::sampled([4, 5]),
+                Segment::given([6, 7]),
+                Segment::sampled([8, 9]),
+                Segment::given([10]),
+            ],
+        );
+        let only_read = Sequence::of_segments([1, 2], vec![Segment::given([3, 4])]);
+        let batches = pack(&[only_read, turns], 8).unwrap();
+        assert_eq!(batches.len(), 1);
+        let batch = &batches[0];
+        assert_eq!(
+            (&batch.members[..], &batch.lengths[..]),
+            (&[1][..], &[4][..])
+        );
+        assert_eq!(batch.packing.ids, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(batch.targets, [4, 5, 8, 9]);
+        let predicting: Vec<u32> = batch
+            .rows
+            .iter()
+            .map(|&row| batch.packing.ids[row])
+            .collect();
+        assert_eq!(predicting, [3, 4, 7, 8]);
+        assert_eq!(batch.parts().collect::<Vec<_>>(), [(1, 0..4)]);
+    }
+
+    /// Equal prompts are one tree whether or not they are the same memory.
+    #[test]
+    fn prompts_are_shared_by_their_tokens() {
+        let prompt: Arc<[u32]> = [1, 2, 3].into();
+        let apart = [[5, 6], [7, 8]].map(|tokens| Sequence::new([1, 2, 3], tokens));
+        let together = [[5, 6], [7, 8]].map(|tokens| Sequence::new(prompt.clone(), tokens));
+        let packed = |sequences| pack(sequences, 100).unwrap().remove(0).packing;
+        assert_eq!(packed(&apart), packed(&together));
+        assert_eq!(packed(&apart).trees.len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! One micro-batch forward and backward, for any loss of log-probabilities and entropies.
+//! One micro-batch forward and backward, for whatever is to be done with its tokens.
 
 use std::{
     ops::Range,
@@ -7,10 +7,12 @@ use std::{
 
 use super::{
     batch::MicroBatch,
+    distance::Distance,
     head::{Chunk, HeadConfig},
+    streams::{ByFunction, Streams, Upstream},
 };
 use crate::{
-    compute::{Compute, HeadOutput, HeadUpstream, tape::Tape, with_compute},
+    compute::{Compute, HeadOutput, tape::Tape, with_compute},
     model::{Activations, Parameters, Transformer, gradients::Gradients, transformer::Forward},
     parallel::in_parallel,
 };
@@ -27,60 +29,21 @@ pub struct GradientConfig {
     pub whole: bool,
 }
 
-/// A loss and its derivatives, as [`accumulate_gradients`] asks for them.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Upstream {
-    /// The loss of the tokens asked for.
-    pub value: f64,
-    /// Its derivatives, one a token.
-    pub derivatives: HeadUpstream,
-}
-
-impl Upstream {
-    /// A loss that depends on log-probabilities only.
-    pub fn of_logprobs(value: f64, by_logprobs: Vec<f32>) -> Self {
-        Self {
-            value,
-            derivatives: HeadUpstream {
-                by_logprobs,
-                by_entropy: Vec::new(),
-            },
-        }
-    }
-
-    /// The derivatives of some tokens.
-    fn part(&self, range: Range<usize>) -> HeadUpstream {
-        let HeadUpstream {
-            by_logprobs,
-            by_entropy,
-        } = &self.derivatives;
-        HeadUpstream {
-            by_logprobs: by_logprobs[range.clone()].to_vec(),
-            by_entropy: match by_entropy.is_empty() {
-                true => Vec::new(),
-                false => by_entropy[range].to_vec(),
-            },
-        }
-    }
-}
-
 /// What a forward and backward pass saw, token by token, in the order of
 /// [`MicroBatch::targets`].
 #[derive(Debug, Clone, Default)]
-pub struct MicroOutput {
+pub struct MicroOutput<S = ()> {
     /// Value of the loss.
     pub loss: f64,
     /// Log-probability of each completion token under the current policy, in nats.
     pub logprobs: Vec<f32>,
     /// Entropy of each of their distributions, in nats.
     pub entropy: Vec<f32>,
+    /// What the loss left behind for the log.
+    pub seen: S,
 }
 
-/// The gradient of a whole batch, and what was seen of each micro-batch, in their order.
-///
-/// `workers` threads share the micro-batches, and the cores. Each sums its own in order, and these
-/// sums are added in order, so the result depends on `workers` but not on which was faster.
-/// `zeros` is memory for the sums: gradients of an earlier step, set to zero, or nothing.
+/// [`stream_gradients`] of a loss that is a function of log-probabilities and entropies.
 pub fn batch_gradients(
     model: &Transformer,
     batches: &[MicroBatch],
@@ -89,6 +52,23 @@ pub fn batch_gradients(
     zeros: Parameters,
     loss: impl Fn(&MicroBatch, Range<usize>, &[f32], &[f32]) -> Upstream + Sync,
 ) -> (Parameters, Vec<MicroOutput>) {
+    let streams = ByFunction(loss);
+    stream_gradients(model, batches, config, workers, zeros, &streams)
+}
+
+/// The gradient of a whole batch, and what was seen of each micro-batch, in their order.
+///
+/// `workers` threads share the micro-batches, and the cores. Each sums its own in order, and these
+/// sums are added in order, so the result depends on `workers` but not on which was faster.
+/// `zeros` is memory for the sums: gradients of an earlier step, set to zero, or nothing.
+pub fn stream_gradients<S: Streams>(
+    model: &Transformer,
+    batches: &[MicroBatch],
+    config: GradientConfig,
+    workers: usize,
+    zeros: Parameters,
+    streams: &S,
+) -> (Parameters, Vec<MicroOutput<S::Seen>>) {
     if batches.is_empty() {
         return (Parameters::default(), Vec::new());
     }
@@ -100,13 +80,8 @@ pub fn batch_gradients(
             _ => Parameters::default(),
         };
         let mine = batches.iter().skip(worker).step_by(workers);
-        let outputs: Vec<MicroOutput> = mine
-            .map(|batch| {
-                let loss = |range, logprobs: &[f32], entropy: &[f32]| {
-                    loss(batch, range, logprobs, entropy)
-                };
-                accumulate_gradients(model, batch, config, &mut gradients, loss)
-            })
+        let outputs: Vec<MicroOutput<S::Seen>> = mine
+            .map(|batch| accumulate(model, batch, config, &mut gradients, streams))
             .collect();
         (gradients, outputs)
     });
@@ -131,32 +106,45 @@ pub fn accumulate_gradients(
     batch: &MicroBatch,
     config: GradientConfig,
     gradients: &mut Parameters,
-    loss: impl Fn(Range<usize>, &[f32], &[f32]) -> Upstream,
+    loss: impl Fn(Range<usize>, &[f32], &[f32]) -> Upstream + Sync,
 ) -> MicroOutput {
+    let loss = |_: &MicroBatch, range: Range<usize>, logprobs: &[f32], entropy: &[f32]| {
+        loss(range, logprobs, entropy)
+    };
+    accumulate(model, batch, config, gradients, &ByFunction(loss))
+}
+
+fn accumulate<S: Streams>(
+    model: &Transformer,
+    batch: &MicroBatch,
+    config: GradientConfig,
+    gradients: &mut Parameters,
+    streams: &S,
+) -> MicroOutput<S::Seen> {
     let gradients = &mut Gradients {
         sums: gradients,
         trained: model.trained(),
     };
     with_compute!(model, |c| {
-        forward_and_backward(&c, model, batch, config, gradients, loss)
+        forward_and_backward(&c, model, batch, config, gradients, streams)
     })
 }
 
-fn forward_and_backward<C: Compute>(
+fn forward_and_backward<C: Compute, S: Streams>(
     c: &C,
     model: &Transformer,
     batch: &MicroBatch,
     config: GradientConfig,
     gradients: &mut Gradients,
-    loss: impl Fn(Range<usize>, &[f32], &[f32]) -> Upstream,
-) -> MicroOutput {
+    streams: &S,
+) -> MicroOutput<S::Seen> {
     let recall = batch.recall.as_ref();
     let Some(tokens) = recall.and_then(|recall| recall.tokens::<C>()) else {
         let pass = Pass {
             forward: model.forward(c, &batch.packing, config.activations),
             outputs: None,
         };
-        return accumulate(c, model, batch, config, gradients, pass, loss);
+        return accumulate_on(c, model, batch, config, gradients, pass, streams);
     };
     let drawn = recall.and_then(|recall| recall.drawn::<C>(config.head.temperature));
     let outputs = drawn.as_ref().map(|drawn| {
@@ -166,7 +154,7 @@ fn forward_and_backward<C: Compute>(
         forward: model.recall(c, &batch.packing, &tokens),
         outputs: outputs.as_ref().map(|outputs| outputs as &Outputs<C>),
     };
-    accumulate(c, model, batch, config, gradients, pass, loss)
+    accumulate_on(c, model, batch, config, gradients, pass, streams)
 }
 
 /// What the head says of a range of the targets.
@@ -178,15 +166,15 @@ struct Pass<'a, C: Compute> {
     outputs: Option<&'a Outputs<'a, C>>,
 }
 
-fn accumulate<C: Compute>(
+fn accumulate_on<C: Compute, S: Streams>(
     c: &C,
     model: &Transformer,
     batch: &MicroBatch,
     config: GradientConfig,
     gradients: &mut Gradients,
     pass: Pass<C>,
-    loss: impl Fn(Range<usize>, &[f32], &[f32]) -> Upstream,
-) -> MicroOutput {
+    streams: &S,
+) -> MicroOutput<S::Seen> {
     let Pass { forward, outputs } = pass;
     let mut output = MicroOutput::default();
     let whole = config.whole.then(|| {
@@ -194,7 +182,8 @@ fn accumulate<C: Compute>(
             Some(outputs) => all_scores(batch, config.head, model, outputs),
             None => head_scores(c, model, batch, &forward.stream, config.head),
         };
-        loss(0..batch.targets.len(), &logprobs, &entropy)
+        let all = 0..batch.targets.len();
+        streams.upstream(batch, all, &logprobs, &entropy, &mut output.seen)
     });
     if let Some(whole) = &whole {
         output.loss = whole.value;
@@ -221,12 +210,17 @@ fn accumulate<C: Compute>(
         let upstream = match &whole {
             Some(whole) => whole.part(range.clone()),
             None => {
-                let upstream = loss(range, &said.logprobs, &said.entropy);
+                let (logprobs, entropy) = (&said.logprobs, &said.entropy);
+                let seen = &mut output.seen;
+                let upstream = streams.upstream(batch, range.clone(), logprobs, entropy, seen);
                 output.loss += upstream.value;
                 upstream.derivatives
             }
         };
-        let by_hidden = chunk.backward(c, said, &upstream, gradients);
+        let distances = distances(streams, batch, range);
+        let (value, by_logits) = chunk.distances(c, &said, &distances);
+        output.loss += value;
+        let by_hidden = chunk.backward(c, said, &upstream, by_logits, gradients);
         let zeros = c.zeros_like(&stream);
         let part = model
             .last_norm()
@@ -237,6 +231,18 @@ fn accumulate<C: Compute>(
         model.backward(c, &batch.packing, forward, by_stream, gradients);
     }
     output
+}
+
+/// The distributions that some targets are drawn towards, by their places in the range.
+fn distances<'a, S: Streams>(
+    streams: &'a S,
+    batch: &MicroBatch,
+    range: Range<usize>,
+) -> Vec<(usize, Distance<'a>)> {
+    let targets = range.enumerate();
+    targets
+        .filter_map(|(place, target)| Some((place, streams.distance(batch, target)?)))
+        .collect()
 }
 
 /// Log-probabilities and entropies of the completion tokens, from the stream after the last block.

@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use super::distance::Distance;
 use crate::{
     compute::{Compute, HeadOutput, HeadUpstream},
     model::{
@@ -68,13 +69,36 @@ impl<C: Compute> Chunk<'_, C> {
         c.distribution(logits, self.targets, self.config.temperature)
     }
 
+    /// The distances of some tokens, added up, and the gradient by the logits of each of these tokens.
+    pub(crate) fn distances(
+        &self,
+        c: &C,
+        output: &HeadOutput<C::Distribution>,
+        distances: &[(usize, Distance)],
+    ) -> (f64, Vec<(usize, Vec<f32>)>) {
+        if distances.is_empty() {
+            return (0.0, Vec::new());
+        }
+        let places: Vec<usize> = distances.iter().map(|(place, _)| *place).collect();
+        let probabilities = c.probabilities(&output.distribution, &places);
+        let mut sum = 0.0;
+        let mut by_logits = Vec::with_capacity(places.len());
+        for ((place, distance), probabilities) in distances.iter().zip(probabilities) {
+            let (value, by) = distance.of(&probabilities, self.config.temperature);
+            sum += value;
+            by_logits.push((*place, by));
+        }
+        (sum, by_logits)
+    }
+
     /// The gradient by the hidden states, when `upstream` is that by the log-probabilities and
-    /// entropies of `output`; adds that by the head where it is trained.
+    /// entropies of `output`, and `more` that by all logits of some tokens; adds that by the head where it is trained.
     pub(crate) fn backward(
         &self,
         c: &C,
         output: HeadOutput<C::Distribution>,
         upstream: &HeadUpstream,
+        more: Vec<(usize, Vec<f32>)>,
         gradients: &mut Gradients,
     ) -> C::Rows {
         let weight = self.model.head_weight();
@@ -85,6 +109,11 @@ impl<C: Compute> Chunk<'_, C> {
             &output.entropy,
             self.config.temperature,
         );
+        let by_logits = if more.is_empty() {
+            by_logits
+        } else {
+            c.add_to_rows(by_logits, more)
+        };
         if gradients.trained == Trained::All {
             let name = self.model.head_name();
             gradients.sums.change(name, weight, |sum| {

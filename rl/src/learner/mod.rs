@@ -1,28 +1,42 @@
-//! What a model thinks of given tokens: log-probabilities, entropies, and gradients of any loss
-//! on them, without ever holding a `[tokens, vocabulary]` tensor.
+//! What a model thinks of given tokens: log-probabilities, entropies, and gradients of whatever is to be done with each
+//! of them, without ever holding a `[tokens, vocabulary]` tensor. It knows no algorithm.
 //!
 //! | file | subject |
 //! |---|---|
+//! | [`sequence`] | a prompt and what followed, sampled or given by segment |
 //! | [`batch`] | sequences packed by a token budget, prompts shared |
 //! | [`recall`] | forward passes that sampling has made already |
 //! | [`head`] | the vocabulary head in chunks, and its gradient in closed form |
 //! | [`scoring`] | log-probabilities without a gradient |
+//! | [`streams`] | what is to be done with each token |
+//! | [`distance`] | how far a distribution is from another model's |
 //! | [`gradient`] | one micro-batch forward and backward |
+//! | [`scalar`] | a head that reads one number off a hidden state |
 //! | [`optimizer`] | AdamW, clipping, learning-rate schedules |
 
 pub mod batch;
+pub mod distance;
 pub mod gradient;
 pub mod head;
 mod learner;
 pub mod memory;
 pub mod optimizer;
 pub mod recall;
+pub mod scalar;
 pub mod scoring;
+pub mod sequence;
+pub mod streams;
 
-pub use batch::{BudgetError, MicroBatch, Sequence, pack};
-pub use gradient::{GradientConfig, Upstream, accumulate_gradients, batch_gradients};
+pub use batch::{BudgetError, MicroBatch, pack};
+pub use distance::{Distance, Divergence, TokenDistribution};
+pub use gradient::{
+    GradientConfig, MicroOutput, accumulate_gradients, batch_gradients, stream_gradients,
+};
 pub use head::HeadConfig;
 pub use learner::Learner;
 pub use memory::{MemorySection, Scoring};
 pub use optimizer::{AdamW, AdamWConfig, Schedule};
+pub use scalar::{ScalarHead, accumulate_scalar_gradients, pack_ends, scalar_values};
 pub use scoring::{TokenScores, batch_logprobs, token_logprobs};
+pub use sequence::{Segment, Sequence};
+pub use streams::{Likelihood, Streams, Upstream};

@@ -34,18 +34,20 @@ impl Recall {
         let mut tapes: Vec<Arc<dyn Recording>> = Vec::new();
         let mut rows = vec![(0, 0); batch.packing.len()];
         let mut drawn = Vec::with_capacity(batch.targets.len());
-        let mut start = 0;
-        for (&member, &length) in batch.members.iter().zip(&batch.lengths) {
+        for (member, range) in batch.parts() {
             let Recorded { tape, track } = recorded(member)?;
+            // One segment is recorded: rows that follow each other, as many as its tokens.
+            let own = &batch.rows[range];
+            if own.len() != track.tokens.len() {
+                return None;
+            }
             let known = tapes.iter().position(|known| Arc::ptr_eq(known, tape));
             let tape = known.unwrap_or_else(|| {
                 tapes.push(tape.clone());
                 tapes.len() - 1
             });
             // A completion's first row is the last of its prompt, and stands behind the others of it.
-            let own = &batch.rows[start..start + length];
             let prompt = own[0] - track.prompt.len()..own[0];
-            start += length;
             let places = track.prompt.clone().chain(track.tokens.iter().copied());
             for (row, place) in prompt.chain(own.iter().copied()).zip(places) {
                 rows[row] = (tape, place);

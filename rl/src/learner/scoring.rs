@@ -1,13 +1,14 @@
 //! Log-probabilities of given completions, without a gradient.
 
 use super::{
-    batch::{BudgetError, MicroBatch, Sequence, pack},
+    Sequence,
+    batch::{BudgetError, MicroBatch, pack},
     gradient::head_scores,
     head::HeadConfig,
 };
 use crate::{compute::with_compute, model::Transformer};
 
-/// What the model thinks of the tokens of one completion.
+/// What the model thinks of the sampled tokens of one sequence.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TokenScores {
     /// Log-probability of each token, in nats.
@@ -16,7 +17,7 @@ pub struct TokenScores {
     pub entropy: Vec<f32>,
 }
 
-/// Scores every completion, in micro-batches of at most `token_budget` rows.
+/// Scores the sampled tokens of every sequence, in micro-batches of at most `token_budget` rows.
 ///
 /// # Errors
 /// When a sequence has more tokens than the budget.
@@ -32,14 +33,11 @@ pub fn token_logprobs(
             let stream = model.stream_packed(&c, &batch.packing, |_, _| {});
             head_scores(&c, model, &batch, &stream, head)
         });
-        let mut start = 0;
-        for (&member, &length) in batch.members.iter().zip(&batch.lengths) {
-            let range = start..start + length;
+        for (member, range) in batch.parts() {
             scores[member] = TokenScores {
                 logprobs: logprobs[range.clone()].to_vec(),
                 entropy: entropy[range].to_vec(),
             };
-            start += length;
         }
     }
     Ok(scores)

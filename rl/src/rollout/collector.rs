@@ -11,15 +11,17 @@ use std::{
 use dunwu_datasets::{Task, derive_seed};
 
 use super::{
+    environment::{Environment, OneTurn},
     group::{Completion, RolloutGroup},
-    judge::{Judge, Pending, Submission},
+    judge::Judge,
+    progress::{Draft, Progress},
+    stop::StopTexts,
 };
 use crate::{
     bundle::{PromptEncoder, PromptError},
-    generation::{Finish, Generated, Generator, Hooks, Request, SamplingConfig},
+    generation::{Event, Generator, Room, SamplingConfig},
     model::Transformer,
     parallel::in_parallel,
-    tokenizer::Tokenizer,
 };
 
 /// Groups and what they cost.
@@ -34,12 +36,15 @@ pub struct Collected {
 }
 
 /// Samples and judges completions of tasks.
+#[derive(Clone, Copy)]
 pub struct RolloutCollector<'a> {
     /// Renders and tokenises prompts.
     pub encoder: &'a PromptEncoder,
     /// Scores texts.
     pub judge: &'a Judge,
-    /// Tokens that end a completion.
+    /// Answers turns.
+    pub environment: &'a dyn Environment,
+    /// Tokens that end a turn.
     pub eos: &'a [u32],
     /// Completions decoded at a time.
     pub batch_rows: usize,
@@ -47,6 +52,24 @@ pub struct RolloutCollector<'a> {
     pub workers: usize,
     /// Activations of at most so many tokens are kept for training, each worker's share of them.
     pub recorded_tokens: usize,
+    /// Is asked before each token whether to give up.
+    pub cancelled: Option<&'a (dyn Fn() -> bool + Sync)>,
+}
+
+impl<'a> RolloutCollector<'a> {
+    /// One that samples 64 completions of one turn at a time on one thread, and keeps nothing for training.
+    pub fn new(encoder: &'a PromptEncoder, judge: &'a Judge, eos: &'a [u32]) -> Self {
+        Self {
+            encoder,
+            judge,
+            environment: &OneTurn,
+            eos,
+            batch_rows: 64,
+            workers: 1,
+            recorded_tokens: 0,
+            cancelled: None,
+        }
+    }
 }
 
 impl RolloutCollector<'_> {
@@ -54,7 +77,8 @@ impl RolloutCollector<'_> {
     /// derived from `(seed, t, k)` alone.
     ///
     /// # Errors
-    /// When a prompt cannot be rendered or tokenised, or tokens cannot be turned into text.
+    /// When a prompt cannot be rendered or tokenised, or tokens cannot be turned into text; [`PromptError::Cancelled`] when
+    /// it was asked to give up. Nothing of what was sampled is then left.
     pub fn collect(
         &self,
         model: &Transformer,
@@ -64,31 +88,19 @@ impl RolloutCollector<'_> {
         seed: u64,
         mut progress: impl FnMut(usize) + Send,
     ) -> Result<Collected, PromptError> {
-        let mut prompts = Vec::with_capacity(tasks.len());
-        let context = model.config().max_position_embeddings;
-        for task in &tasks {
-            let (text, prompt) = self.encoder.encode(&task.prompt)?;
-            if prompt.len() + sampling.max_tokens > context {
-                return Err(PromptError::TooLong {
-                    task: task.id.clone(),
-                    tokens: prompt.len(),
-                    max_tokens: sampling.max_tokens,
-                    context,
-                });
-            }
-            prompts.push((text, prompt));
-        }
-        let requests: Vec<Request> = prompts
-            .iter()
+        let prompts = self.prompts(&tasks, model, sampling)?;
+        let requests: Vec<Asked> = tasks
+            .into_iter()
+            .zip(&prompts)
             .enumerate()
-            .map(|(t, (_, prompt))| Request {
+            .map(|(t, (task, (_, prompt)))| Asked {
+                task: Arc::new(task),
                 prompt: prompt.clone(),
                 seeds: (0..group)
                     .map(|k| derive_seed(seed, &[t as u64, k as u64]))
                     .collect(),
             })
             .collect();
-        let tasks: Vec<Arc<Task>> = tasks.into_iter().map(Arc::new).collect();
 
         let start = Instant::now();
         let share = requests.len().div_ceil(self.workers.max(1)).max(1);
@@ -101,15 +113,9 @@ impl RolloutCollector<'_> {
                 progress(ended / group);
             }
         };
-        let parts = in_parallel(requests.chunks(share).len().max(1), |worker| {
+        let parts = in_parallel(requests.len().div_ceil(share).max(1), |worker| {
             let range = worker * share..((worker + 1) * share).min(requests.len());
-            self.sample(
-                model,
-                sampling,
-                &tasks[range.clone()],
-                &requests[range],
-                &count,
-            )
+            self.sample(model, sampling, &requests[range], &count)
         });
         let mut drafts = Vec::with_capacity(requests.len());
         for part in parts {
@@ -118,19 +124,18 @@ impl RolloutCollector<'_> {
         let generation_s = start.elapsed().as_secs_f64();
 
         let start = Instant::now();
-        let mut groups = Vec::with_capacity(tasks.len());
-        for ((task, (prompt_text, prompt)), drafts) in tasks.into_iter().zip(prompts).zip(drafts) {
+        let mut groups = Vec::with_capacity(requests.len());
+        for ((asked, (prompt_text, prompt)), drafts) in
+            requests.into_iter().zip(prompts).zip(drafts)
+        {
             let judged = |draft: Draft| Completion {
                 outcome: self.judge.verdict(draft.pending),
-                tokens: draft.output.tokens,
-                sampling_logprobs: draft.output.logprobs,
-                text: draft.text,
-                finish: draft.output.finish,
-                recorded: draft.output.recorded,
+                trajectory: draft.trajectory,
+                recorded: draft.recorded,
             };
             groups.push(RolloutGroup {
                 completions: drafts.into_iter().map(judged).collect(),
-                task: Arc::unwrap_or_clone(task),
+                task: Arc::unwrap_or_clone(asked.task),
                 prompt_text,
                 prompt,
             });
@@ -142,16 +147,40 @@ impl RolloutCollector<'_> {
         })
     }
 
-    /// Decodes some requests; each completion goes to the judge as soon as it has ended.
+    /// The prompt of each task as text and as tokens.
+    fn prompts(
+        &self,
+        tasks: &[Task],
+        model: &Transformer,
+        sampling: &SamplingConfig,
+    ) -> Result<Vec<(String, Arc<[u32]>)>, PromptError> {
+        let context = model.config().max_position_embeddings;
+        let prompt = |task: &Task| {
+            let (text, prompt) = self.encoder.encode(&task.prompt)?;
+            if prompt.len() + sampling.max_tokens > context {
+                return Err(PromptError::TooLong {
+                    task: task.id.clone(),
+                    tokens: prompt.len(),
+                    max_tokens: sampling.max_tokens,
+                    context,
+                });
+            }
+            Ok((text, prompt.into()))
+        };
+        tasks.iter().map(prompt).collect()
+    }
+
+    /// Decodes some requests; each completion goes to the judge as soon as it has ended, or with its group.
     fn sample(
         &self,
         model: &Transformer,
         sampling: &SamplingConfig,
-        tasks: &[Arc<Task>],
-        requests: &[Request],
+        requests: &[Asked],
         count: &(dyn Fn() + Sync),
     ) -> Result<Vec<Vec<Draft>>, PromptError> {
         let tokenizer = &self.encoder.tokenizer;
+        let stops = StopTexts::new(tokenizer, &sampling.stop);
+        let stop = |tokens: &[u32]| stops.end(tokens);
         let generator = Generator {
             model,
             sampling,
@@ -160,73 +189,47 @@ impl RolloutCollector<'_> {
             batch_rows: self.batch_rows,
             recorded_tokens: self.recorded_tokens / self.workers.max(1),
         };
-        let of: Vec<usize> = requests
-            .iter()
-            .enumerate()
-            .flat_map(|(r, request)| request.seeds.iter().map(move |_| r))
-            .collect();
-        // The first completion of each request.
-        let first: Vec<usize> = (0..requests.len())
-            .map(|r| of.partition_point(|other| *other < r))
-            .collect();
-        let mut submitted: Vec<Option<Result<(String, Pending), PromptError>>> =
-            of.iter().map(|_| None).collect();
-        let mut on_end = |sample: usize, output: &Generated| {
-            let text = tokenizer.decode(&output.tokens).map_err(PromptError::from);
-            submitted[sample] = Some(text.map(|text| {
-                let submission = Submission {
-                    task: tasks[of[sample]].clone(),
-                    place: sample - first[of[sample]],
-                    group: requests[of[sample]].seeds.len(),
-                    text: text.clone(),
-                    truncated: output.finish == Finish::Length,
-                    tokens: output.tokens.len(),
-                };
-                (text, self.judge.submit(submission))
-            }));
-            count();
+        let room = Room {
+            prompt: requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0),
+            completions: requests.iter().map(|r| r.seeds.len()).sum(),
+            turns: self.environment.turns(),
         };
-        let stop = stop_texts(tokenizer, &sampling.stop);
-        let hooks = Hooks {
-            stop: (!sampling.stop.is_empty()).then_some(&stop),
-            on_end: Some(&mut on_end),
-            ..Hooks::default()
-        };
-        let outputs = generator.generate(requests, hooks);
-        let mut submitted = submitted.into_iter();
-        let draft = |output| {
-            let (text, pending) = submitted
-                .next()
-                .flatten()
-                .expect("without a cancellation every completion ends")?;
-            Ok(Draft {
-                output,
-                text,
-                pending,
-            })
-        };
-        let mut draft = draft;
-        outputs
-            .into_iter()
-            .map(|group| group.into_iter().map(&mut draft).collect())
-            .collect()
+        let mut session = generator.session(room, (!stops.is_empty()).then_some(&stop));
+        let mut progress = Progress::new(
+            tokenizer,
+            self.judge,
+            self.environment,
+            sampling.max_tokens,
+            requests,
+        );
+        for asked in requests {
+            for &seed in &asked.seeds {
+                session.submit(&asked.prompt, seed);
+            }
+        }
+        loop {
+            if self.cancelled.is_some_and(|cancelled| cancelled()) {
+                return Err(PromptError::Cancelled);
+            }
+            let events = session.advance();
+            if events.is_empty() {
+                break;
+            }
+            for event in events {
+                if let Event::TurnEnded { id, .. } = event
+                    && progress.turn_ended(&mut session, id)?
+                {
+                    count();
+                }
+            }
+        }
+        Ok(progress.into_drafts(session.close()))
     }
 }
 
-/// A completion that is being judged.
-struct Draft {
-    output: Generated,
-    text: String,
-    pending: Pending,
-}
-
-/// Tells whether the text of some tokens has come to one of `stops`. Only the last few tokens are
-/// looked at: a stop text is at most as many tokens long as it has bytes.
-pub fn stop_texts(tokenizer: &Tokenizer, stops: &[String]) -> impl Fn(&[u32]) -> bool + Sync {
-    let longest = stops.iter().map(String::len).max().unwrap_or(0);
-    move |tokens: &[u32]| {
-        let tail = &tokens[tokens.len().saturating_sub(longest + 1)..];
-        let text = tokenizer.decode(tail).unwrap_or_default();
-        stops.iter().any(|stop| text.contains(stop.as_str()))
-    }
+/// A task that is put to the model, and the seeds of its completions.
+pub(super) struct Asked {
+    pub(super) task: Arc<Task>,
+    pub(super) prompt: Arc<[u32]>,
+    pub(super) seeds: Vec<u64>,
 }

@@ -1,29 +1,56 @@
 //! A prompt and the completions that compete for its reward.
 
-use dunwu_datasets::Task;
-use dunwu_rewards::RewardOutcome;
+use std::sync::Arc;
 
-use super::judge::JudgeError;
+use dunwu_datasets::Task;
+
+use super::{
+    judge::{JudgeError, Verdict},
+    trajectory::{SampledTurn, Trajectory, Turn},
+};
 use crate::generation::{Finish, Recorded};
 
-/// One sampled answer and what became of it.
+/// One answer to a task, of one turn or several, and what became of it.
 #[derive(Debug)]
 pub struct Completion {
-    /// Token ids, an end-of-sequence token included.
-    pub tokens: Vec<u32>,
-    /// Log-probability of each token when it was drawn, in nats.
-    pub sampling_logprobs: Vec<f32>,
-    /// The text, without the end-of-sequence token.
-    pub text: String,
-    /// Why it ended.
-    pub finish: Finish,
+    /// What was written, with its prompt.
+    pub trajectory: Trajectory,
     /// Where the activations are that sampling computed, if they were kept.
     pub recorded: Option<Recorded>,
     /// The rubric's verdict, or why there is none.
-    pub outcome: Result<RewardOutcome, JudgeError>,
+    pub outcome: Verdict,
 }
 
 impl Completion {
+    /// An answer of one turn, of which nothing was recorded.
+    pub fn of_one_turn(prompt: impl Into<Arc<[u32]>>, turn: SampledTurn, outcome: Verdict) -> Self {
+        Self {
+            trajectory: Trajectory {
+                prompt: prompt.into(),
+                turns: vec![Turn::Sampled(turn)],
+            },
+            recorded: None,
+            outcome,
+        }
+    }
+
+    /// The text of the model's last turn, without the end-of-sequence token: what judges are shown.
+    pub fn text(&self) -> &str {
+        self.trajectory.last().map_or("", |turn| &turn.text)
+    }
+
+    /// Why its last turn ended.
+    pub fn finish(&self) -> Finish {
+        self.trajectory
+            .last()
+            .map_or(Finish::Length, |turn| turn.finish)
+    }
+
+    /// Tokens that the model wrote, over all turns.
+    pub fn sampled_tokens(&self) -> usize {
+        self.trajectory.sampled_tokens()
+    }
+
     /// The total reward; `None` when the judge failed.
     pub fn reward(&self) -> Option<f64> {
         self.outcome.as_ref().ok().map(|outcome| outcome.total)
@@ -48,7 +75,7 @@ impl Completion {
 
     /// Whether it was cut off at `max_tokens`.
     pub fn truncated(&self) -> bool {
-        self.finish == Finish::Length
+        self.finish() == Finish::Length
     }
 }
 
@@ -60,7 +87,7 @@ pub struct RolloutGroup {
     /// The prompt as the model saw it.
     pub prompt_text: String,
     /// The same in tokens.
-    pub prompt: Vec<u32>,
+    pub prompt: Arc<[u32]>,
     /// The group, in the order of its seeds.
     pub completions: Vec<Completion>,
 }

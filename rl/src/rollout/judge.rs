@@ -1,26 +1,19 @@
 //! The rubric on its own threads, with a deadline: a judge that fails or hangs is a fault that is
 //! counted, never a reward of 0, and never stops the run.
 //!
-//! A rubric with components that take batches is given whole groups, one after the other: all completions of a task at once
-//! and in their order, when the last of them has ended. So no verdict depends on which completion ended first. A batch
-//! that fails or takes too long says nothing about its members: each that got no verdict is then judged alone, with a
-//! deadline of its own, unless a component compares the members.
+//! As many completions are judged at a time as there are cores, and the deadline of each counts from when its work
+//! begins: how long it waited does not matter. Where a component of the rubric takes several completions at once, it is
+//! given whole groups, in their order, when the last member has ended, so that what it is shown does not depend on which
+//! was faster. A group that fails, panics or takes too long says nothing about its members: each that got no verdict is
+//! then judged alone, with a deadline of its own, unless a component compares the members.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use dunwu_datasets::Task;
 use dunwu_rewards::{Attempt, Fault, RewardError, RewardOutcome, Rubric, Sample};
-use tokio::{
-    runtime::Runtime,
-    sync::{
-        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-        oneshot,
-    },
-};
+use tokio::sync::oneshot;
+
+use super::pool::{Failure, Pool};
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +27,7 @@ pub enum JudgeError {
         /// The deadline.
         seconds: f64,
     },
-    /// What an earlier sitting of the run was told.
+    /// What an earlier session of the run was told.
     #[error("{message}")]
     Earlier {
         /// The message.
@@ -72,40 +65,46 @@ impl JudgeError {
 /// What a judge is shown; owned, since it crosses threads.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    /// What was asked. All completions of a group share it.
+    /// What was asked.
     pub task: Arc<Task>,
-    /// Its place in the group, from 0.
-    pub place: usize,
-    /// Completions of the group.
-    pub group: usize,
-    /// What was answered.
+    /// What was answered: the last turn.
     pub text: String,
     /// Whether the answer was cut off.
     pub truncated: bool,
-    /// Its length in tokens.
+    /// Its length in tokens, of all turns of the model.
     pub tokens: usize,
 }
 
 /// Scores completions while the model goes on sampling.
-pub struct Judge {
+#[derive(Debug)]
+pub struct Judge(Arc<Court>);
+
+/// The rubric and its threads; what is judged alone after its group failed is queued from there.
+#[derive(Debug)]
+struct Court {
     rubric: Arc<Rubric>,
-    deadline: Duration,
-    runtime: Option<Runtime>,
-    /// Where completions wait for the rest of their group; nothing if no component takes batches.
-    groups: Option<Groups>,
+    pool: Pool,
 }
 
-/// Groups that are not complete, and where they go when they are.
-struct Groups {
-    /// By the address of the task that they share.
-    gathering: Mutex<HashMap<usize, Vec<Option<Waiting>>>>,
-    complete: UnboundedSender<Vec<Waiting>>,
+/// What became of a completion.
+pub type Verdict = Result<RewardOutcome, JudgeError>;
+
+/// A verdict that is on its way, or known.
+#[derive(Debug)]
+pub struct Pending(Awaited);
+
+#[derive(Debug)]
+enum Awaited {
+    Later(oneshot::Receiver<Verdict>),
+    Known(Box<Verdict>),
 }
 
-/// A verdict that is on its way.
-pub struct Pending(oneshot::Receiver<Verdict>);
-
-type Verdict = Result<RewardOutcome, JudgeError>;
+impl Pending {
+    /// A verdict that needs no judge.
+    pub fn known(verdict: Verdict) -> Self {
+        Self(Awaited::Known(Box::new(verdict)))
+    }
+}
 
 /// A completion without a verdict.
 struct Waiting {
@@ -114,160 +113,152 @@ struct Waiting {
 }
 
 impl Judge {
-    /// A judge with threads of its own.
+    /// A judge with as many threads of its own as there are cores.
     ///
     /// # Errors
     /// When the threads cannot be started.
     pub fn new(rubric: Rubric, deadline: Duration) -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("judge")
-            .enable_time()
-            .build()?;
-        let rubric = Arc::new(rubric);
-        let groups = rubric.takes_batches().then(|| {
-            let (complete, inbox) = unbounded_channel();
-            runtime.spawn(judge_groups(rubric.clone(), deadline, inbox));
-            Groups {
-                gathering: Mutex::default(),
-                complete,
-            }
-        });
-        Ok(Self {
-            rubric,
-            deadline,
-            runtime: Some(runtime),
-            groups,
-        })
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_threads(rubric, deadline, cores)
+    }
+
+    /// A judge with `threads` threads of its own, at least one.
+    ///
+    /// # Errors
+    /// When the threads cannot be started.
+    pub fn with_threads(
+        rubric: Rubric,
+        deadline: Duration,
+        threads: usize,
+    ) -> std::io::Result<Self> {
+        Ok(Self(Arc::new(Court {
+            rubric: Arc::new(rubric),
+            pool: Pool::new(threads, deadline)?,
+        })))
     }
 
     /// The rubric in use.
     pub fn rubric(&self) -> &Rubric {
-        &self.rubric
+        &self.0.rubric
     }
 
-    /// Starts scoring, or has it wait for the rest of its group, and returns at once.
+    /// Whether completions are judged group by group: [`Self::submit_group`] then has to get each group whole.
+    pub fn judges_groups(&self) -> bool {
+        self.0.rubric.takes_batches()
+    }
+
+    /// Threads that are still at work whose deadline has passed: rewards that hang. Others have taken their places.
+    pub fn lost_threads(&self) -> usize {
+        self.0.pool.lost()
+    }
+
+    /// Starts scoring a completion by itself, and returns at once.
     pub fn submit(&self, submission: Submission) -> Pending {
-        let (reply, pending) = oneshot::channel();
-        let submission = Arc::new(submission);
-        let waiting = Waiting { submission, reply };
-        match &self.groups {
-            Some(groups) => groups.add(waiting),
-            None => {
-                let alone = judge_alone(self.rubric.clone(), self.deadline, waiting);
-                self.runtime().spawn(alone);
-            }
+        let (waiting, pending) = waiting(submission);
+        judge_alone(&self.0, waiting);
+        pending
+    }
+
+    /// Starts scoring the completions of one task, in their order, and returns at once. They are judged together where
+    /// [`Self::judges_groups`].
+    pub fn submit_group(&self, group: Vec<Submission>) -> Vec<Pending> {
+        let (members, pending): (Vec<_>, Vec<_>) = group.into_iter().map(waiting).unzip();
+        if self.judges_groups() {
+            judge_together(&self.0, members);
+        } else {
+            members
+                .into_iter()
+                .for_each(|member| judge_alone(&self.0, member));
         }
-        Pending(pending)
+        pending
     }
 
     /// Waits for a verdict.
-    pub fn verdict(&self, pending: Pending) -> Result<RewardOutcome, JudgeError> {
-        match self.runtime().block_on(pending.0) {
-            Ok(verdict) => verdict,
-            Err(lost) => Err(JudgeError::Panic(lost.to_string())),
-        }
-    }
-
-    fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("only drop takes it away")
-    }
-}
-
-impl Drop for Judge {
-    fn drop(&mut self) {
-        // A judge that hangs must not keep the program from ending.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+    pub fn verdict(&self, pending: Pending) -> Verdict {
+        match pending.0 {
+            Awaited::Known(verdict) => *verdict,
+            Awaited::Later(receiver) => receiver
+                .blocking_recv()
+                .unwrap_or_else(|lost| Err(JudgeError::Panic(lost.to_string()))),
         }
     }
 }
 
-impl Groups {
-    /// Has `waiting` wait for its group, or sends the group on if it is the last.
-    fn add(&self, waiting: Waiting) {
-        let (place, size) = (waiting.submission.place, waiting.submission.group);
-        let key = Arc::as_ptr(&waiting.submission.task) as usize;
-        let mut gathering = self
-            .gathering
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let group = gathering.entry(key).or_default();
-        group.resize_with(size.max(place + 1), || None);
-        group[place] = Some(waiting);
-        if group.iter().all(Option::is_some) {
-            let group = gathering.remove(&key).unwrap_or_default();
-            // Only when the judge ends is nobody there to take it, and then nobody waits for a verdict.
-            let _ = self.complete.send(group.into_iter().flatten().collect());
-        }
-    }
+fn waiting(submission: Submission) -> (Waiting, Pending) {
+    let (reply, pending) = oneshot::channel();
+    let waiting = Waiting {
+        submission: Arc::new(submission),
+        reply,
+    };
+    (waiting, Pending(Awaited::Later(pending)))
 }
 
-/// Judges groups, one after the other, until no more can come.
-async fn judge_groups(
-    rubric: Arc<Rubric>,
-    deadline: Duration,
-    mut inbox: UnboundedReceiver<Vec<Waiting>>,
-) {
-    while let Some(group) = inbox.recv().await {
-        let shown: Vec<_> = group.iter().map(|w| w.submission.clone()).collect();
-        let judge = rubric.clone();
-        let said = within(deadline, move |attempt| {
-            let samples: Vec<Sample> = shown.iter().map(|s| sample(s)).collect();
-            judge.score_group_within(&samples, attempt)
-        });
-        // Without a verdict of the group, each of its members has had none in time.
-        let mut said = said.await.unwrap_or_default().into_iter();
-        for waiting in group {
-            let late = || {
-                Err(JudgeError::Deadline {
-                    seconds: deadline.as_secs_f64(),
-                })
+/// Queues the completions of a group as one piece of work.
+fn judge_together(court: &Arc<Court>, members: Vec<Waiting>) {
+    let rubric = court.rubric.clone();
+    let shown: Vec<Arc<Submission>> = members.iter().map(|m| m.submission.clone()).collect();
+    // The threads must not keep the judge alive: who drops it wants it to end.
+    let later = Arc::downgrade(court);
+    let seconds = court.pool.deadline().as_secs_f64();
+    let compared = rubric.needs_groups();
+    let work = move |attempt: &Attempt| score(&rubric, &shown, attempt);
+    court.pool.submit(work, move |said| {
+        let (said, failure) = match said {
+            Ok(said) => (said, None),
+            Err(failure) => (Vec::new(), Some(failure)),
+        };
+        let mut said = said.into_iter();
+        for member in members {
+            let verdict = match (said.next(), &failure) {
+                (Some(said), _) => said.map_err(JudgeError::from),
+                (None, Some(failure)) => Err(failed(failure, seconds)),
+                (None, None) => Err(JudgeError::Panic("the rubric gave no verdict".to_owned())),
             };
-            let verdict = said.next().map_or_else(late, |said| Ok(said?));
-            let is_last = rubric.needs_groups()
+            let is_last = compared
                 || verdict
                     .as_ref()
                     .map_or_else(JudgeError::is_undecided, |_| true);
-            if is_last {
-                tell(waiting, verdict);
-            } else {
-                tokio::spawn(judge_alone(rubric.clone(), deadline, waiting));
+            match later.upgrade().filter(|_| !is_last) {
+                Some(court) => judge_alone(&court, member),
+                None => tell(member, verdict),
             }
         }
+    });
+}
+
+/// Queues one completion.
+fn judge_alone(court: &Arc<Court>, waiting: Waiting) {
+    let rubric = court.rubric.clone();
+    let seconds = court.pool.deadline().as_secs_f64();
+    let shown = waiting.submission.clone();
+    let work = move |attempt: &Attempt| score(&rubric, &[shown], attempt).pop();
+    court.pool.submit(work, move |said| {
+        let verdict = match said {
+            Ok(Some(verdict)) => verdict.map_err(JudgeError::from),
+            Ok(None) => Err(JudgeError::Panic("the rubric gave no verdict".to_owned())),
+            Err(failure) => Err(failed(&failure, seconds)),
+        };
+        tell(waiting, verdict);
+    });
+}
+
+fn failed(failure: &Failure, seconds: f64) -> JudgeError {
+    match failure {
+        Failure::Deadline => JudgeError::Deadline { seconds },
+        Failure::Panic(message) => JudgeError::Panic(message.clone()),
     }
 }
 
-/// Judges one completion on a thread of its own.
-async fn judge_alone(rubric: Arc<Rubric>, deadline: Duration, waiting: Waiting) {
-    let shown = waiting.submission.clone();
-    let judged = within(deadline, move |attempt| {
-        rubric.score_within(&sample(&shown), attempt)
-    });
-    let verdict = judged.await;
-    tell(
-        waiting,
-        verdict.and_then(|verdict| verdict.map_err(JudgeError::from)),
-    );
-}
-
-/// What `work` says, if it says it in time. Work that is late is told that nobody waits for it any more.
-async fn within<T: Send + 'static>(
-    deadline: Duration,
-    work: impl FnOnce(&Attempt) -> T + Send + 'static,
-) -> Result<T, JudgeError> {
-    let attempt = Attempt::within(deadline);
-    let shown = attempt.clone();
-    let working = tokio::task::spawn_blocking(move || work(&shown));
-    match tokio::time::timeout(deadline, working).await {
-        Ok(Ok(said)) => Ok(said),
-        Ok(Err(panic)) => Err(JudgeError::Panic(panic.to_string())),
-        Err(_) => {
-            attempt.cancel();
-            Err(JudgeError::Deadline {
-                seconds: deadline.as_secs_f64(),
-            })
-        }
+/// What the rubric says of some completions of one task: the one place where rewards are asked.
+fn score(
+    rubric: &Rubric,
+    shown: &[Arc<Submission>],
+    attempt: &Attempt,
+) -> Vec<Result<RewardOutcome, RewardError>> {
+    let samples: Vec<Sample> = shown.iter().map(|shown| sample(shown)).collect();
+    match &samples[..] {
+        [only] if !rubric.needs_groups() => vec![rubric.score_within(only, attempt)],
+        _ => rubric.score_group_within(&samples, attempt),
     }
 }
 

@@ -2,17 +2,30 @@
 //!
 //! | file | subject |
 //! |---|---|
+//! | [`trajectory`] | the turns of a model and what was given between them |
 //! | [`group`] | [`Completion`], [`RolloutGroup`] |
-//! | [`judge`] | the rubric on its own threads, with a deadline |
+//! | [`environment`] | who answers a model's turn |
+//! | [`judge`] | the rubric on its own threads, with a deadline for each piece of work |
+//! | `pool` | those threads |
+//! | `progress` | trajectories from turn to turn, and on to the judge |
+//! | [`stop`] | texts that end a turn |
 //! | [`collector`] | prompts → ids → completions → judged groups |
 //! | [`section`] | `[reward]` of a config |
 
 pub mod collector;
+pub mod environment;
 pub mod group;
 pub mod judge;
+mod pool;
+mod progress;
 pub mod section;
+pub mod stop;
+pub mod trajectory;
 
 pub use collector::{Collected, RolloutCollector};
+pub use environment::{Environment, Episode, Next, OneTurn};
 pub use group::{Completion, RolloutGroup};
-pub use judge::{Judge, JudgeError};
+pub use judge::{Judge, JudgeError, Verdict};
 pub use section::RewardSection;
+pub use stop::StopTexts;
+pub use trajectory::{GivenTurn, SampledTurn, Trajectory, Turn};

@@ -61,7 +61,7 @@ pub(super) fn showcase(groups: &[RolloutGroup]) -> Vec<Showcase> {
             before: group
                 .completions
                 .first()
-                .map_or(String::new(), |c| c.text.clone()),
+                .map_or(String::new(), |c| c.text().to_owned()),
             after: String::new(),
         })
         .collect()

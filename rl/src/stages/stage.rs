@@ -301,12 +301,9 @@ pub fn collector<'a>(
     memory: &MemorySection,
 ) -> RolloutCollector<'a> {
     RolloutCollector {
-        encoder: &codec.encoder,
-        judge,
-        eos: &codec.eos,
         batch_rows: memory.batch_rows,
         workers: memory.workers,
-        recorded_tokens: 0,
+        ..RolloutCollector::new(&codec.encoder, judge, &codec.eos)
     }
 }
 

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::{Host, rows::Rows};
 use crate::compute::{
     Heads, Qkv,
-    cache::{Cache, Extent},
+    cache::{Cache, Extent, Runs},
     elementwise::{exp_sum, max},
 };
 
@@ -186,6 +186,44 @@ impl Cache<Host> for HostCache {
         for &slot in slots {
             self.slots[slot].length += 1;
         }
+    }
+
+    fn runs(&mut self) -> Option<&mut dyn Runs<Host>> {
+        Some(self)
+    }
+}
+
+impl Runs<Host> for HostCache {
+    fn attend_run(&mut self, layer: usize, slot: usize, qkv: &Qkv<Rows>) -> (Rows, Rows) {
+        let (heads, arch) = (self.heads[layer], self.arch);
+        let (width, count) = (heads.query * heads.value_dim, qkv.key.rows());
+        let mut out = Rows::stale(count, width);
+        let mut sums = Rows::stale(count, heads.query);
+        let slot = &mut self.slots[slot];
+        for row in 0..count {
+            let place = slot.length + row;
+            let blocks = &mut slot.own[layer];
+            if place.is_multiple_of(BLOCK) {
+                blocks.push(Block::new(qkv.key.width(), qkv.value.width()));
+            }
+            if let Some(block) = blocks.last_mut() {
+                block.set(place % BLOCK, qkv.key.row(row), qkv.value.row(row));
+            }
+        }
+        let slot = &*slot;
+        out.data_mut()
+            .par_chunks_exact_mut(width)
+            .zip(sums.data_mut().par_chunks_exact_mut(heads.query))
+            .enumerate()
+            .for_each_init(Vec::new, |scores, (row, (out, sums))| {
+                let blocks = || slot.blocks(layer, slot.length + row + 1, heads);
+                arch.dispatch(|| attend(out, sums, qkv.query.row(row), blocks, heads, scores));
+            });
+        (out, sums)
+    }
+
+    fn advance_run(&mut self, slot: usize, tokens: usize) {
+        self.slots[slot].length += tokens;
     }
 }
 

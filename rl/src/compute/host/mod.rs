@@ -403,6 +403,34 @@ impl Compute for Host {
         distribution::forward(self.arch, logits, targets, temperature)
     }
 
+    fn probabilities(&self, distribution: &Distribution, rows: &[usize]) -> Vec<Vec<f32>> {
+        let row = |&row: &usize| {
+            let inverse = 1.0 / distribution.sums[row];
+            let weights = distribution.weights.row(row).iter();
+            weights.map(|weight| weight * inverse).collect()
+        };
+        rows.iter().map(row).collect()
+    }
+
+    fn add_to_rows(&self, mut x: Rows, more: Vec<(usize, Vec<f32>)>) -> Rows {
+        let width = x.width();
+        for (row, more) in more {
+            let row = &mut x.data_mut()[row * width..(row + 1) * width];
+            row.iter_mut().zip(more).for_each(|(x, more)| *x += more);
+        }
+        x
+    }
+
+    fn rows_of(&self, values: Vec<f32>, width: usize) -> Rows {
+        let mut rows = Rows::stale(values.len() / width.max(1), width);
+        rows.data_mut().copy_from_slice(&values);
+        rows
+    }
+
+    fn values_of(&self, x: &Rows) -> Vec<f32> {
+        x.data().to_vec()
+    }
+
     fn distribution_backward(
         &self,
         distribution: Distribution,

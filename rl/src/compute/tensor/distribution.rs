@@ -9,7 +9,7 @@ use crate::compute::{
 };
 
 /// A softmax over the vocabulary, `[tokens, vocabulary]`.
-pub(crate) struct Distribution(Tensor<2>);
+pub(crate) struct Distribution(pub(super) Tensor<2>);
 
 /// The softmax of `logits / temperature`; `targets` is `[tokens, 1]`.
 pub(super) fn forward(

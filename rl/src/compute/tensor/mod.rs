@@ -316,6 +316,29 @@ impl Compute for Tensors {
         distribution::forward(logits, self.targets(targets), temperature)
     }
 
+    fn probabilities(&self, distribution: &Distribution, rows: &[usize]) -> Vec<Vec<f32>> {
+        let width = distribution.0.dims()[1];
+        let all = to_host(self.select(&distribution.0, rows));
+        all.chunks_exact(width).map(<[f32]>::to_vec).collect()
+    }
+
+    fn add_to_rows(&self, x: Tensor<2>, more: Vec<(usize, Vec<f32>)>) -> Tensor<2> {
+        let [_, width] = x.dims();
+        let (rows, values): (Vec<usize>, Vec<Vec<f32>>) = more.into_iter().unzip();
+        let values = self.rows_of(values.concat(), width);
+        let rows = index(rows, &self.device);
+        x.select_assign(0, rows, values, IndexingUpdateOp::Add)
+    }
+
+    fn rows_of(&self, values: Vec<f32>, width: usize) -> Tensor<2> {
+        let shape = [values.len() / width.max(1), width];
+        from_host::<2>(values, shape, &self.device)
+    }
+
+    fn values_of(&self, x: &Tensor<2>) -> Vec<f32> {
+        to_host(x.clone())
+    }
+
     fn distribution_backward(
         &self,
         distribution: Distribution,

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     bundle::PromptEncoder,
     generation::Finish,
-    rollout::{Judge, JudgeError},
+    rollout::{Judge, JudgeError, SampledTurn},
     tokenizer::Tokenizer,
 };
 
@@ -40,19 +40,18 @@ fn group(rubric: &Rubric, texts: &[&str]) -> RolloutGroup {
             "broken" => Err(JudgeError::Deadline { seconds: 1.0 }),
             _ => rubric.score(&sample).map_err(JudgeError::from),
         };
-        Completion {
-            recorded: None,
-            tokens: vec![0; text.len()],
-            sampling_logprobs: Vec::new(),
+        let turn = SampledTurn {
+            tokens: vec![0; text.len()].into(),
+            logprobs: Vec::new().into(),
             text: text.to_owned(),
             finish,
-            outcome,
-        }
+        };
+        Completion::of_one_turn([1], turn, outcome)
     };
     RolloutGroup {
         completions: texts.iter().map(completion).collect(),
         prompt_text: "?".to_owned(),
-        prompt: vec![1],
+        prompt: [1].into(),
         task: task.clone(),
     }
 }
@@ -67,14 +66,7 @@ fn measured(greedy: &[&str], sampled: &[&[&str]], correct: &str) -> Measurement 
     };
     let sampling = SamplingConfig::default();
     let evaluation = Evaluation {
-        collector: RolloutCollector {
-            encoder: &encoder,
-            judge: &judge,
-            eos: &[],
-            batch_rows: 1,
-            workers: 1,
-            recorded_tokens: 0,
-        },
+        collector: RolloutCollector::new(&encoder, &judge, &[]),
         sampling: &sampling,
         correct,
         samples: sampled.first().map_or(0, |texts| texts.len()),

@@ -1,11 +1,13 @@
 //! The hand-written passes against each other and against autodiff.
 
+mod streams;
+
 use burn::tensor::{Device, Tensor, TensorData, activation::log_softmax};
 
 use super::*;
 use crate::{
     compute::tensor::{Tensors, index},
-    learner::{Sequence, pack, token_logprobs},
+    learner::{Segment, Sequence, pack, token_logprobs},
     model::{
         Engine, ModelConfig, ParameterVisitor, Precision, config::Family, lora::Lora,
         parameters::to_host, weights::HostTensor,
@@ -53,9 +55,11 @@ fn model(family: Family) -> Transformer {
     .unwrap()
 }
 
-/// Prompts shared and not, ragged, a completion of one token, one longer than a block of queries.
+/// Prompts shared and not, ragged, a completion of one token, one longer than a block of queries, and one of several turns.
 fn sequences() -> Vec<Sequence> {
-    let prompt = |seed: u32, length: u32| (0..length).map(|i| (seed * 7 + i * 3) % 41).collect();
+    let prompt = |seed: u32, length: u32| -> Vec<u32> {
+        (0..length).map(|i| (seed * 7 + i * 3) % 41).collect()
+    };
     let shapes = [
         (1, 5, 4),
         (1, 5, 1),
@@ -65,11 +69,19 @@ fn sequences() -> Vec<Sequence> {
         (2, 3, 2),
     ];
     shapes
-        .map(|(seed, p, c)| Sequence {
-            prompt: prompt(seed, p),
-            completion: prompt(seed + p + c, c),
-        })
-        .into()
+        .map(|(seed, p, c)| Sequence::new(prompt(seed, p), prompt(seed + p + c, c)))
+        .into_iter()
+        .chain([Sequence::of_segments(
+            prompt(2, 3),
+            vec![
+                Segment::given(prompt(4, 2)),
+                Segment::sampled(prompt(5, 3)),
+                Segment::given(prompt(6, 70)),
+                Segment::sampled(prompt(7, 2)),
+                Segment::given(prompt(8, 1)),
+            ],
+        )])
+        .collect()
 }
 
 /// Weights of each token's squared log-probability and of its entropy.
@@ -123,9 +135,39 @@ fn difference(a: &Parameters, b: &Parameters) -> f64 {
     a.iter().map(one).fold(0.0, f64::max)
 }
 
+/// What autodiff is shown of the sampled tokens of one sequence.
+struct Predicted {
+    /// Normalised hidden states that predict them, `[tokens, hidden]`.
+    hidden: Tensor<2>,
+    /// Log-probabilities of all tokens in their places, `[tokens, vocabulary]`.
+    logprobs: Tensor<2>,
+    targets: Vec<u32>,
+}
+
 /// Gradients of the same loss by autodiff through plain tensor operations, one sequence at a time,
 /// nothing packed, nothing shared.
 fn by_autodiff(model: &Transformer, temperature: f32) -> Parameters {
+    by_autodiff_of(model, temperature, |all| {
+        let (mut logprobs, mut entropies) = (Vec::new(), Vec::new());
+        for predicted in all {
+            let all = predicted.logprobs;
+            let ids = predicted.targets.iter().map(|&id| id as usize);
+            let targets = index(ids, &Device::flex());
+            let entropy = (all.clone().exp() * all.clone()).sum_dim(1).neg();
+            entropies.push(entropy.squeeze_dim::<1>(1));
+            let chosen = all.gather(1, targets.unsqueeze_dim(1));
+            logprobs.push(chosen.squeeze_dim::<1>(1));
+        }
+        tensor_loss(Tensor::cat(logprobs, 0), Tensor::cat(entropies, 0))
+    })
+}
+
+/// The same of any loss; it is shown the sequences in the order of a micro-batch that holds them all.
+fn by_autodiff_of(
+    model: &Transformer,
+    temperature: f32,
+    loss: impl Fn(Vec<Predicted>) -> Tensor<1>,
+) -> Parameters {
     struct Track;
     impl ParameterVisitor for Track {
         fn visit<const D: usize>(&mut self, _: &str, tensor: &mut Tensor<D>) {
@@ -151,26 +193,26 @@ fn by_autodiff(model: &Transformer, temperature: f32) -> Parameters {
     };
     let batches = pack(&sequences(), 1000).unwrap();
     let order = &batches[0].members;
-    let (mut logprobs, mut entropies) = (Vec::new(), Vec::new());
+    let mut predicted = Vec::new();
     for &member in order {
-        let Sequence { prompt, completion } = &sequences()[member];
-        let whole = [&prompt[..], completion].concat();
+        let sequence = &sequences()[member];
+        let marked: Vec<(u32, bool)> = sequence.marked().take(sequence.useful()).collect();
+        let read = sequence.prompt.iter().copied();
+        let whole: Vec<u32> = read.chain(marked.iter().map(|(token, _)| *token)).collect();
         let packing = crate::compute::packing::Packing::of_prompts([&whole[..whole.len() - 1]]);
         let stream = tracked.stream_packed(&c, &packing, |_, _| {});
         let hidden = tracked.last_norm().forward(&c, &stream);
-        let logits = c
-            .project(&hidden, tracked.head_weight())
-            .div_scalar(temperature);
-        let targets = index(whole[1..].iter().map(|&id| id as usize), &c.device);
-        let all = log_softmax(logits, 1);
-        let own = |all: Tensor<1>| all.narrow(0, prompt.len() - 1, completion.len());
-        let entropy = (all.clone().exp() * all.clone()).sum_dim(1).neg();
-        entropies.push(own(entropy.squeeze_dim::<1>(1)));
-        let chosen = all.gather(1, targets.unsqueeze_dim(1));
-        logprobs.push(own(chosen.squeeze_dim::<1>(1)));
+        let sampled = (0..marked.len()).filter(|&place| marked[place].1);
+        let rows = sampled.map(|place| sequence.prompt.len() - 1 + place);
+        let hidden = hidden.select(0, index(rows, &c.device));
+        let logits = c.project(&hidden, tracked.head_weight());
+        predicted.push(Predicted {
+            hidden,
+            logprobs: log_softmax(logits.div_scalar(temperature), 1),
+            targets: sequence.targets().collect(),
+        });
     }
-    let logprobs = Tensor::cat(logprobs, 0);
-    let graph = tensor_loss(logprobs, Tensor::cat(entropies, 0)).backward();
+    let graph = loss(predicted).backward();
     let mut collect = Collect(&graph, Parameters::default());
     match tracked.lora() {
         Some(_) => tracked.visit_adapters(&mut collect),

@@ -41,9 +41,9 @@ pub struct Example {
 }
 
 impl Example {
-    /// Tokens of the completion.
+    /// Tokens of the completion that the model wrote.
     pub fn length(&self) -> usize {
-        self.sequence.completion.len()
+        self.sequence.sampled()
     }
 
     /// A part of the completion, as the loss sees it.
@@ -108,7 +108,7 @@ impl Batch {
         let mut examples = Vec::new();
         for (index, group) in groups.iter().enumerate() {
             let judged = group.completions.iter().filter(|c| c.reward().is_some());
-            examples.extend(judged.map(|c| example(config, index, group, c)));
+            examples.extend(judged.map(|c| example(config, index, c)));
         }
         let mut batch = Self {
             examples,
@@ -166,9 +166,10 @@ impl Batch {
             .iter()
             .map(|group| GroupRewards {
                 totals: group.rewards(),
-                components: match config.normalize_components {
-                    true => components(group, weights),
-                    false => Vec::new(),
+                components: if config.normalize_components {
+                    components(group, weights)
+                } else {
+                    Vec::new()
                 },
             })
             .collect();
@@ -274,30 +275,38 @@ impl Batch {
             .collect()
     }
 
-    /// The examples of the groups from `part · groups / parts` on, as many as a mini-batch has.
+    /// Gives every example that counts a gradient, whatever its advantage.
+    pub(super) fn move_all(&mut self) {
+        for example in &mut self.examples {
+            example.moves = example.counts;
+        }
+    }
+
+    /// The examples of a mini-batch, one of `parts`: groups that follow each other, as many in each. Those that move
+    /// nothing, as those that fill a step up do, are dealt out by themselves, so that no update has only such.
     pub fn mini_batch(&self, part: usize, parts: usize) -> Vec<&Example> {
-        let (start, end) = (part * self.groups / parts, (part + 1) * self.groups / parts);
-        let inside = |e: &&Example| (start..end).contains(&e.group);
-        self.examples.iter().filter(inside).collect()
+        let mut moves = vec![false; self.groups];
+        for example in &self.examples {
+            moves[example.group] |= example.moves;
+        }
+        let mut mine = vec![false; self.groups];
+        for kind in [true, false] {
+            let alike: Vec<usize> = (0..self.groups).filter(|&g| moves[g] == kind).collect();
+            let share = part * alike.len() / parts..(part + 1) * alike.len() / parts;
+            alike[share].iter().for_each(|&group| mine[group] = true);
+        }
+        self.examples.iter().filter(|e| mine[e.group]).collect()
     }
 }
 
-fn example(
-    config: &GrpoConfig,
-    index: usize,
-    group: &RolloutGroup,
-    completion: &Completion,
-) -> Example {
+fn example(config: &GrpoConfig, index: usize, completion: &Completion) -> Example {
     Example {
-        sequence: Sequence {
-            prompt: group.prompt.clone(),
-            completion: completion.tokens.clone(),
-        },
+        sequence: completion.trajectory.sequence(),
         group: index,
         counts: !(config.mask_truncated && completion.truncated()),
         moves: false,
         advantages: Vec::new(),
-        sampling: completion.sampling_logprobs.clone(),
+        sampling: completion.trajectory.sampling_logprobs(),
         old: None,
         reference: None,
         kept: None,
@@ -343,5 +352,48 @@ mod tests {
         assert_eq!(quantile(values.clone(), 1.0), 4.0);
         assert_eq!(quantile(values, 0.0), f32::NEG_INFINITY);
         assert_eq!(quantile(Vec::new(), 0.5), f32::NEG_INFINITY);
+    }
+
+    /// Groups that fill a step up stand at its end: without dealing them out, the last update would have no other.
+    #[test]
+    fn every_mini_batch_has_its_share_of_what_moves() {
+        let example = |group: usize, moves: bool| Example {
+            sequence: Sequence::new([1], [2]),
+            group,
+            counts: true,
+            moves,
+            advantages: vec![f32::from(u8::from(moves))],
+            sampling: vec![0.0],
+            old: None,
+            reference: None,
+            kept: None,
+            recorded: None,
+        };
+        let groups = |moves: &[bool]| -> Vec<Vec<usize>> {
+            let examples = moves.iter().enumerate();
+            let batch = Batch {
+                examples: examples
+                    .map(|(group, &moves)| example(group, moves))
+                    .collect(),
+                groups: moves.len(),
+                ..Batch::default()
+            };
+            let part = |part| {
+                batch
+                    .mini_batch(part, 3)
+                    .into_iter()
+                    .map(|e| e.group)
+                    .collect()
+            };
+            (0..3).map(part).collect()
+        };
+        let all = groups(&[true; 7]);
+        assert_eq!(
+            all,
+            [vec![0, 1], vec![2, 3], vec![4, 5, 6]],
+            "in their order"
+        );
+        let filled = groups(&[true, true, true, false, false, false]);
+        assert_eq!(filled, [[0, 3], [1, 4], [2, 5]]);
     }
 }

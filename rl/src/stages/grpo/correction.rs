@@ -62,13 +62,13 @@ impl CorrectionConfig {
     /// When the bounds hold no weight.
     pub fn validate(&self) -> Result<(), String> {
         above_zero("high", self.high)?;
-        match self.low >= 0.0 && self.low < self.high {
-            true => Ok(()),
-            false => Err(format!(
-                "low = {} must be at least 0 and below high = {}",
-                self.low, self.high
-            )),
+        if self.low >= 0.0 && self.low < self.high {
+            return Ok(());
         }
+        Err(format!(
+            "low = {} must be at least 0 and below high = {}",
+            self.low, self.high
+        ))
     }
 
     /// The weight of each token, and how many were out of bounds.

@@ -5,6 +5,7 @@ use super::{
     correction::CorrectionLevel,
     objective::{ObjectiveConfig, RatioLevel, Surrogate},
 };
+use crate::learner::Upstream;
 
 /// What the objective needs to know of the tokens of one completion, or of a part of them where it
 /// takes tokens one by one (see [`needs_whole_completions`]). All lists are as long as `logprobs`.
@@ -45,6 +46,64 @@ pub struct TokenLosses {
     pub by_entropy: Vec<f32>,
     /// What was seen on the way.
     pub seen: Seen,
+}
+
+impl TokenLosses {
+    /// A loss that depends on log-probabilities only, and of which nothing but the number of tokens is to be logged.
+    pub fn of_logprobs(value: f64, by_logprobs: Vec<f32>) -> Self {
+        let seen = Seen {
+            tokens: by_logprobs.len(),
+            ..Seen::default()
+        };
+        Self {
+            value,
+            by_logprobs,
+            by_entropy: Vec::new(),
+            seen,
+        }
+    }
+}
+
+/// An objective in place of those of the table: the loss of the tokens of one completion, with its derivatives.
+pub type ObjectiveFn<'a> = dyn Fn(&CompletionTokens) -> TokenLosses + Sync + 'a;
+
+/// An objective of one's own, and what a step has to know of it. Normaliser, advantages and the policies that it is
+/// compared with are the config's.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct OwnObjective<'a> {
+    /// The loss.
+    pub losses: &'a ObjectiveFn<'a>,
+    /// Whether it has to see all tokens of a completion at once; the head is then computed twice. Otherwise it is also
+    /// asked for parts of a completion.
+    pub whole_completions: bool,
+    /// Whether completions with advantage 0 have a gradient.
+    pub moves_without_advantage: bool,
+}
+
+impl<'a> OwnObjective<'a> {
+    /// An objective that sees whole completions, also those with advantage 0: right for any function.
+    pub fn new(losses: &'a ObjectiveFn<'a>) -> Self {
+        Self {
+            losses,
+            whole_completions: true,
+            moves_without_advantage: true,
+        }
+    }
+
+    /// The same where each token's loss depends on that token alone, so that it may be asked for parts of a completion.
+    #[must_use]
+    pub fn by_token(mut self) -> Self {
+        self.whole_completions = false;
+        self
+    }
+
+    /// The same where an advantage of 0 means that there is nothing to learn.
+    #[must_use]
+    pub fn by_advantage(mut self) -> Self {
+        self.moves_without_advantage = false;
+        self
+    }
 }
 
 /// Sums over tokens.
@@ -101,22 +160,34 @@ pub fn needs_whole_completions(config: &ObjectiveConfig, moved: bool, masked: bo
 /// # Panics
 /// When there is a KL penalty and no reference, or a correction and no sampling log-probabilities.
 pub fn token_losses(config: &ObjectiveConfig, tokens: &CompletionTokens) -> TokenLosses {
+    let mut seen = Seen::default();
+    let Upstream { value, derivatives } = losses_onto(config, tokens, &mut seen);
+    TokenLosses {
+        value,
+        by_logprobs: derivatives.by_logprobs,
+        by_entropy: derivatives.by_entropy,
+        seen,
+    }
+}
+
+/// [`token_losses`], added up with what was `seen` of the tokens before: the sums over the parts of a completion are
+/// then those over the whole, to the bit.
+pub(super) fn losses_onto(
+    config: &ObjectiveConfig,
+    tokens: &CompletionTokens,
+    seen: &mut Seen,
+) -> Upstream {
     let count = tokens.logprobs.len();
-    let mut losses = TokenLosses {
-        by_logprobs: vec![0.0; count],
-        seen: Seen {
-            tokens: count,
-            ..Seen::default()
-        },
-        ..TokenLosses::default()
-    };
-    let factors = factors(config, tokens, &mut losses.seen);
-    let gains = gains(config, tokens, &mut losses.seen);
+    let mut losses = Upstream::default();
+    seen.tokens += count;
+    let factors = factors(config, tokens, seen);
+    let gains = gains(config, tokens, seen);
     // What a gradient through every token of the completion has to be multiplied by.
     let part = count < tokens.length;
-    let coupled: f64 = match part {
-        true => tokens.weight * tokens.length as f64,
-        false => tokens.weight * factors.iter().sum::<f64>(),
+    let coupled: f64 = if part {
+        tokens.weight * tokens.length as f64
+    } else {
+        tokens.weight * factors.iter().sum::<f64>()
     };
     let mut by_logprobs = vec![0.0; count];
     for (t, by_logprob) in by_logprobs.iter_mut().enumerate() {
@@ -131,12 +202,12 @@ pub fn token_losses(config: &ObjectiveConfig, tokens: &CompletionTokens) -> Toke
             let logprob = f64::from(tokens.logprobs[t]);
             let ratio = log_ratio(tokens, t).exp();
             let (kl, slope) = config.kl.at(logprob, f64::from(reference[t]), ratio);
-            losses.seen.kl += kl;
+            seen.kl += kl;
             losses.value += tokens.weight * config.beta * kl;
             *by_logprob += tokens.weight * config.beta * slope;
         }
     }
-    losses.by_logprobs = by_logprobs.into_iter().map(|by| by as f32).collect();
+    losses.derivatives.by_logprobs = by_logprobs.into_iter().map(|by| by as f32).collect();
     if config.entropy_coefficient != 0.0 {
         let slope = -tokens.entropy_weight * config.entropy_coefficient;
         let kept = |t: usize| tokens.kept.is_none_or(|kept| kept[t]);
@@ -147,7 +218,7 @@ pub fn token_losses(config: &ObjectiveConfig, tokens: &CompletionTokens) -> Toke
             .zip(entropies)
             .map(|(s, e)| s * e)
             .sum::<f64>();
-        losses.by_entropy = slopes.map(|slope| slope as f32).collect();
+        losses.derivatives.by_entropy = slopes.map(|slope| slope as f32).collect();
     }
     losses
 }
@@ -167,7 +238,7 @@ fn factors(config: &ObjectiveConfig, tokens: &CompletionTokens, seen: &mut Seen)
             weights
         }
     };
-    seen.correction += factors.iter().sum::<f64>();
+    factors.iter().for_each(|factor| seen.correction += factor);
     if let Some(kept) = tokens.kept {
         for (factor, _) in factors.iter_mut().zip(kept).filter(|(_, kept)| !**kept) {
             *factor = 0.0;
@@ -267,9 +338,10 @@ fn surrogate(config: &ObjectiveConfig, ratio: f64, advantage: f64, seen: &mut Se
             (ratio.min(config.epsilon_high) * advantage, 0.0)
         }
         Surrogate::Sapo => {
-            let tau = match advantage > 0.0 {
-                true => config.tau_positive,
-                false => config.tau_negative,
+            let tau = if advantage > 0.0 {
+                config.tau_positive
+            } else {
+                config.tau_negative
             };
             let gate = 1.0 / (1.0 + (-tau * (ratio - 1.0)).exp());
             let slope = 4.0 * gate * (1.0 - gate) * advantage;

@@ -5,7 +5,7 @@ use dunwu_datasets::TaskSource;
 use super::GrpoConfig;
 use crate::{
     generation::{Finish, SamplingConfig},
-    learner::{BudgetError, Scoring, Sequence, token_logprobs},
+    learner::{BudgetError, Scoring, token_logprobs},
     model::Transformer,
     rollout::{Completion, RolloutCollector, RolloutGroup},
     stages::StageError,
@@ -61,7 +61,7 @@ pub fn check(
             );
         }
     }
-    if completions.iter().all(|c| c.finish == Finish::Length) {
+    if completions.iter().all(|c| c.finish() == Finish::Length) {
         return fail(
             format!(
                 "none of {count} completions ended within sampling.max_tokens = {}",
@@ -74,7 +74,7 @@ pub fn check(
     if let Some(&first) = rewards.first()
         && rewards.iter().all(|&r| r == first)
     {
-        let example = completions.first().map_or("", |c| c.text.as_str());
+        let example = completions.first().map_or("", |c| c.text());
         let example: String = example.chars().take(200).collect();
         return fail(
             format!(
@@ -110,11 +110,8 @@ pub fn mismatch(
 ) -> Result<Option<f64>, BudgetError> {
     let first = |group: &RolloutGroup| {
         let completion = group.completions.first()?;
-        let sequence = Sequence {
-            prompt: group.prompt.clone(),
-            completion: completion.tokens.clone(),
-        };
-        Some((sequence, completion.sampling_logprobs.clone()))
+        let trajectory = &completion.trajectory;
+        Some((trajectory.sequence(), trajectory.sampling_logprobs()))
     };
     let (sequences, sampled): (Vec<_>, Vec<_>) = groups.iter().filter_map(first).unzip();
     let scores = token_logprobs(model, &sequences, scoring.token_budget, scoring.head)?;

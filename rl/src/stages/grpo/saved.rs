@@ -1,6 +1,8 @@
 //! Sampled batches on disk: what an asynchronous run has sampled and not yet trained on is part of
 //! its checkpoint.
 
+use std::sync::Arc;
+
 use dunwu_datasets::{Cursor, Task};
 use dunwu_rewards::RewardOutcome;
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::sampler::StepRollouts;
 use crate::{
     generation::Finish,
-    rollout::{Completion, JudgeError, RolloutGroup},
+    rollout::{Completion, GivenTurn, JudgeError, RolloutGroup, SampledTurn, Trajectory, Turn},
 };
 
 /// [`StepRollouts`] as JSON. Numbers that training depends on are kept by their bits: no rounding
@@ -38,11 +40,65 @@ struct SavedGroup {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SavedCompletion {
-    tokens: Vec<u32>,
-    sampling_logprob_bits: Vec<u32>,
-    text: String,
-    finish: Finish,
+    turns: Vec<SavedTurn>,
     outcome: SavedOutcome,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum SavedTurn {
+    Sampled {
+        tokens: Vec<u32>,
+        sampling_logprob_bits: Vec<u32>,
+        text: String,
+        finish: Finish,
+    },
+    Given {
+        tokens: Vec<u32>,
+        text: String,
+    },
+}
+
+impl From<&Turn> for SavedTurn {
+    fn from(turn: &Turn) -> Self {
+        match turn {
+            Turn::Sampled(turn) => Self::Sampled {
+                tokens: turn.tokens.to_vec(),
+                sampling_logprob_bits: turn.logprobs.iter().map(|l| l.to_bits()).collect(),
+                text: turn.text.clone(),
+                finish: turn.finish,
+            },
+            Turn::Given(turn) => Self::Given {
+                tokens: turn.tokens.to_vec(),
+                text: turn.text.clone(),
+            },
+        }
+    }
+}
+
+impl From<SavedTurn> for Turn {
+    fn from(saved: SavedTurn) -> Self {
+        match saved {
+            SavedTurn::Sampled {
+                tokens,
+                sampling_logprob_bits,
+                text,
+                finish,
+            } => Self::Sampled(SampledTurn {
+                tokens: tokens.into(),
+                logprobs: sampling_logprob_bits
+                    .into_iter()
+                    .map(f32::from_bits)
+                    .collect(),
+                text,
+                finish,
+            }),
+            SavedTurn::Given { tokens, text } => Self::Given(GivenTurn {
+                tokens: tokens.into(),
+                text,
+            }),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -98,7 +154,7 @@ impl From<&RolloutGroup> for SavedGroup {
         Self {
             task: group.task.clone(),
             prompt_text: group.prompt_text.clone(),
-            prompt: group.prompt.clone(),
+            prompt: group.prompt.to_vec(),
             completions: group.completions.iter().map(Into::into).collect(),
         }
     }
@@ -106,11 +162,13 @@ impl From<&RolloutGroup> for SavedGroup {
 
 impl From<SavedGroup> for RolloutGroup {
     fn from(saved: SavedGroup) -> Self {
+        let prompt: Arc<[u32]> = saved.prompt.into();
+        let completion = |saved: SavedCompletion| saved.after(&prompt);
         Self {
             task: saved.task,
             prompt_text: saved.prompt_text,
-            prompt: saved.prompt,
-            completions: saved.completions.into_iter().map(Into::into).collect(),
+            completions: saved.completions.into_iter().map(completion).collect(),
+            prompt,
         }
     }
 }
@@ -138,22 +196,16 @@ impl From<&Completion> for SavedCompletion {
             },
         };
         Self {
-            tokens: completion.tokens.clone(),
-            sampling_logprob_bits: completion
-                .sampling_logprobs
-                .iter()
-                .map(|logprob| logprob.to_bits())
-                .collect(),
-            text: completion.text.clone(),
-            finish: completion.finish,
+            turns: completion.trajectory.turns.iter().map(Into::into).collect(),
             outcome,
         }
     }
 }
 
-impl From<SavedCompletion> for Completion {
-    fn from(saved: SavedCompletion) -> Self {
-        let outcome = match saved.outcome {
+impl SavedCompletion {
+    /// The completion, of a prompt.
+    fn after(self, prompt: &Arc<[u32]>) -> Completion {
+        let outcome = match self.outcome {
             SavedOutcome::Judged {
                 total_bits,
                 component_bits,
@@ -175,15 +227,11 @@ impl From<SavedCompletion> for Completion {
                 Err(JudgeError::Earlier { message, undecided })
             }
         };
-        Self {
-            tokens: saved.tokens,
-            sampling_logprobs: saved
-                .sampling_logprob_bits
-                .into_iter()
-                .map(f32::from_bits)
-                .collect(),
-            text: saved.text,
-            finish: saved.finish,
+        Completion {
+            trajectory: Trajectory {
+                prompt: prompt.clone(),
+                turns: self.turns.into_iter().map(Into::into).collect(),
+            },
             recorded: None,
             outcome,
         }
@@ -197,13 +245,26 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_on_the_way() {
-        let completion = |outcome| Completion {
-            tokens: vec![1, 2, 3],
-            sampling_logprobs: vec![-0.1, -1.234_567_9e-7, f32::MIN_POSITIVE],
+        let prompt: Arc<[u32]> = [7, 8].into();
+        let turn = SampledTurn {
+            tokens: [1, 2, 3].into(),
+            logprobs: [-0.1, -1.234_567_9e-7, f32::MIN_POSITIVE].into(),
             text: "three".to_owned(),
             finish: Finish::Length,
-            recorded: None,
-            outcome,
+        };
+        let completion = |outcome| Completion::of_one_turn(prompt.clone(), turn.clone(), outcome);
+        let several = |outcome| {
+            let mut completion = completion(outcome);
+            let given = GivenTurn {
+                tokens: [4].into(),
+                text: "four".to_owned(),
+            };
+            completion.trajectory.turns.push(Turn::Given(given));
+            completion
+                .trajectory
+                .turns
+                .push(Turn::Sampled(turn.clone()));
+            completion
         };
         let judged = RewardOutcome {
             total: 0.1 + 0.2,
@@ -219,8 +280,8 @@ mod tests {
             groups: vec![RolloutGroup {
                 task: Task::new("t", Prompt::Text("1+1=".to_owned()), "2"),
                 prompt_text: "1+1=".to_owned(),
-                prompt: vec![7, 8],
-                completions: vec![completion(Ok(judged)), completion(Err(failed))],
+                prompt: prompt.clone(),
+                completions: vec![completion(Ok(judged)), several(Err(failed))],
             }],
             version: 3,
             batches: 2,
@@ -232,11 +293,7 @@ mod tests {
         assert_eq!((back.version, back.batches), (3, 2));
         assert_eq!((&a.task, &a.prompt), (&b.task, &b.prompt));
         for (a, b) in a.completions.iter().zip(&b.completions) {
-            assert_eq!(
-                (&a.tokens, &a.text, a.finish),
-                (&b.tokens, &b.text, b.finish)
-            );
-            assert_eq!(a.sampling_logprobs, b.sampling_logprobs);
+            assert_eq!(a.trajectory, b.trajectory);
             assert_eq!(a.outcome.as_ref().ok(), b.outcome.as_ref().ok());
             let message = |c: &Completion| c.outcome.as_ref().err().map(ToString::to_string);
             assert_eq!(message(a), message(b));

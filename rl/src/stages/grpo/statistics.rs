@@ -4,13 +4,7 @@ use std::collections::BTreeMap;
 
 use dunwu_rewards::Rubric;
 
-use super::{
-    advantage::is_constant,
-    batch::{Example, Weights},
-    loss::{Seen, token_losses},
-    objective::ObjectiveConfig,
-    sampler::StepRollouts,
-};
+use super::{advantage::is_constant, batch::Example, loss::Seen, sampler::StepRollouts};
 use crate::{
     learner::{MicroBatch, gradient::MicroOutput},
     stages::grpo::RewardStatistics,
@@ -32,29 +26,20 @@ impl TokenSums {
     pub(super) fn add(
         &mut self,
         batch: &MicroBatch,
-        output: &MicroOutput,
+        output: &MicroOutput<Vec<Seen>>,
         examples: &[&Example],
-        weights: &[Weights],
-        objective: &ObjectiveConfig,
     ) {
         self.loss += output.loss;
         self.entropy += output.entropy.iter().map(|&e| f64::from(e)).sum::<f64>();
-        let mut start = 0;
-        for &member in &batch.members {
-            let example = examples[member];
-            let range = start..start + example.length();
-            let logprobs = &output.logprobs[range.clone()];
-            for (logprob, sampled) in logprobs.iter().zip(&example.sampling) {
+        for (member, range) in batch.parts() {
+            let sampling = &examples[member].sampling;
+            for (logprob, sampled) in output.logprobs[range].iter().zip(sampling) {
                 let difference = f64::from((logprob - sampled).abs());
                 self.mismatch += difference;
                 self.mismatch_max = self.mismatch_max.max(difference);
             }
-            let whole = 0..example.length();
-            let entropy = &output.entropy[range];
-            let tokens = example.tokens(whole, logprobs, entropy, weights[member]);
-            self.seen.add(&token_losses(objective, &tokens).seen);
-            start += example.length();
         }
+        output.seen.iter().for_each(|seen| self.seen.add(seen));
     }
 
     /// Adds another update with the same batch of rollouts.
@@ -74,7 +59,7 @@ impl RewardStatistics {
         let groups = rollouts.sampled().count();
         let rewards: Vec<f64> = completions().filter_map(|c| c.reward()).collect();
         let count = completions().count().max(1) as f64;
-        let lengths: Vec<f64> = completions().map(|c| c.tokens.len() as f64).collect();
+        let lengths: Vec<f64> = completions().map(|c| c.sampled_tokens() as f64).collect();
         let constant = rollouts
             .sampled()
             .filter(|g| is_constant(&g.rewards()))

@@ -7,16 +7,17 @@ use super::{
     advantage::Advantages,
     batch::{Batch, Example, Weights},
     feed::Feed,
-    loss::{needs_whole_completions, token_losses},
+    loss::{CompletionTokens, OwnObjective, Seen, losses_onto, needs_whole_completions},
     objective::{Normalizer, ObjectiveConfig},
     sampler::StepRollouts,
     statistics::TokenSums,
 };
 use crate::{
+    compute::HeadUpstream,
     generation::SamplingConfig,
     learner::{
-        BudgetError, GradientConfig, Learner, MicroBatch, Scoring, Sequence, Upstream,
-        batch_gradients, pack,
+        BudgetError, GradientConfig, Learner, MicroBatch, Scoring, Sequence, Streams, Upstream,
+        pack, stream_gradients,
     },
     model::{Activations, Parameters, Transformer},
     rollout::Judge,
@@ -54,6 +55,8 @@ pub struct Trainer<'a> {
     pub judge: &'a Judge,
     /// The frozen policy of the KL penalty, when there is one.
     pub reference: Option<Reference<'a>>,
+    /// An objective of one's own in place of the config's.
+    pub objective: Option<OwnObjective<'a>>,
     /// How much of the batch goes through the model at a time, and through its head.
     pub scoring: Scoring,
     /// Threads that share the micro-batches.
@@ -102,6 +105,12 @@ impl Trainer<'_> {
         let weights = self.judge.rubric().weights();
         let scoring = self.scoring;
         let mut batch = Batch::new(config, &rollouts.groups, &weights, reference, scoring)?;
+        if self
+            .objective
+            .is_some_and(|own| own.moves_without_advantage)
+        {
+            batch.move_all();
+        }
         batch.score(config, &learner.model, reference, scoring)?;
         let rate = config.learning_rate
             * config
@@ -117,10 +126,11 @@ impl Trainer<'_> {
                 let examples = batch.mini_batch(part, config.mini_batches);
                 let (gradients, sums) = self.gradients(learner, &examples, sampled_by)?;
                 sampled_by = false;
-                // No number moves nothing; the figures say so, and an alarm.
-                grad_norm = match sums.loss.is_finite() {
-                    true => learner.update(gradients, rate),
-                    false => f64::NAN,
+                // NaN moves nothing; the figures say so, and an alarm.
+                grad_norm = if sums.loss.is_finite() {
+                    learner.update(gradients, rate)
+                } else {
+                    f64::NAN
                 };
                 last.merge(&sums);
                 if !grad_norm.is_finite() {
@@ -219,54 +229,58 @@ impl Trainer<'_> {
         let config = GradientConfig {
             head: self.scoring.head,
             activations: self.activations,
-            whole: needs_whole_completions(
-                &objective,
-                moving.iter().any(|e| e.old.is_some()),
-                moving.iter().any(|e| e.kept.is_some()),
-            ),
+            whole: match self.objective {
+                Some(own) => own.whole_completions,
+                None => needs_whole_completions(
+                    &objective,
+                    moving.iter().any(|e| e.old.is_some()),
+                    moving.iter().any(|e| e.kept.is_some()),
+                ),
+            },
         };
-        let loss = |batch: &MicroBatch, range, logprobs: &[f32], entropy: &[f32]| {
-            let members = Members {
-                examples: &moving,
-                weights: &weights,
-                objective: &objective,
-            };
-            members.loss(batch, range, logprobs, entropy)
+        let members = Members {
+            examples: &moving,
+            weights: &weights,
+            objective: &objective,
+            own: self.objective,
         };
         let zeros = learner.zeros();
         let model = &learner.model;
         let (gradients, outputs) =
-            batch_gradients(model, &batches, config, self.workers, zeros, loss);
+            stream_gradients(model, &batches, config, self.workers, zeros, &members);
         let mut sums = TokenSums::default();
         for (batch, output) in batches.iter().zip(&outputs) {
-            sums.add(batch, output, &moving, &weights, &objective);
+            sums.add(batch, output, &moving);
         }
         Ok((gradients, sums))
     }
 }
 
-/// The examples of an update with their weights.
+/// The examples of an update with their weights: what the learner is to do with each token of them.
 struct Members<'a> {
     examples: &'a [&'a Example],
     weights: &'a [Weights],
     objective: &'a ObjectiveConfig,
+    own: Option<OwnObjective<'a>>,
 }
 
-impl Members<'_> {
+impl Streams for Members<'_> {
+    /// Of each member of a micro-batch, in their order.
+    type Seen = Vec<Seen>;
+
     /// The loss of a range of the tokens of a micro-batch, completion by completion.
-    fn loss(
+    fn upstream(
         &self,
         batch: &MicroBatch,
         range: Range<usize>,
         logprobs: &[f32],
         entropy: &[f32],
+        seen: &mut Vec<Seen>,
     ) -> Upstream {
+        seen.resize(batch.members.len(), Seen::default());
         let mut upstream = Upstream::default();
-        let mut start = 0;
-        for &member in &batch.members {
+        for ((member, own), seen) in batch.parts().zip(seen) {
             let example = self.examples[member];
-            let own = start..start + example.length();
-            start = own.end;
             let shared = own.start.max(range.start)..own.end.min(range.end);
             if shared.is_empty() {
                 continue;
@@ -275,13 +289,26 @@ impl Members<'_> {
             let asked = shared.start - range.start..shared.end - range.start;
             let (logprobs, entropy) = (&logprobs[asked.clone()], &entropy[asked]);
             let tokens = example.tokens(part, logprobs, entropy, self.weights[member]);
-            let losses = token_losses(self.objective, &tokens);
-            upstream.value += losses.value;
-            let derivatives = &mut upstream.derivatives;
-            derivatives.by_logprobs.extend(losses.by_logprobs);
-            derivatives.by_entropy.extend(losses.by_entropy);
+            upstream.extend(self.losses(&tokens, seen));
         }
         upstream
+    }
+}
+
+impl Members<'_> {
+    fn losses(&self, tokens: &CompletionTokens, seen: &mut Seen) -> Upstream {
+        let Some(own) = self.own else {
+            return losses_onto(self.objective, tokens, seen);
+        };
+        let losses = (own.losses)(tokens);
+        seen.add(&losses.seen);
+        Upstream {
+            value: losses.value,
+            derivatives: HeadUpstream {
+                by_logprobs: losses.by_logprobs,
+                by_entropy: losses.by_entropy,
+            },
+        }
     }
 }
 

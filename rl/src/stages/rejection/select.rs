@@ -145,7 +145,7 @@ fn select_group(config: &RejectionConfig, group: &RolloutGroup, counts: &mut Cou
         .collect();
     counts.tasks += 1;
     counts.completions += all.len();
-    counts.tokens += all.iter().map(|c| c.tokens.len()).sum::<usize>();
+    counts.tokens += all.iter().map(|c| c.sampled_tokens()).sum::<usize>();
     counts.judged += judged.len();
     counts.verified += verified.len();
     counts.failed_judgements += all.iter().filter(|c| c.failed()).count();
@@ -162,9 +162,9 @@ fn select_group(config: &RejectionConfig, group: &RolloutGroup, counts: &mut Cou
     for completion in verified {
         if completion.truncated() && !config.keep_truncated {
             counts.truncated += 1;
-        } else if completion.text.is_empty() {
+        } else if completion.text().is_empty() {
             counts.empty += 1;
-        } else if config.distinct && !seen.insert(completion.text.as_str()) {
+        } else if config.distinct && !seen.insert(completion.text()) {
             counts.duplicates += 1;
         } else {
             usable.push(completion);
@@ -173,8 +173,8 @@ fn select_group(config: &RejectionConfig, group: &RolloutGroup, counts: &mut Cou
     // Sorting is stable: what is equal stays in the order in which it was sampled.
     match config.pick {
         Pick::First => {}
-        Pick::Shortest => usable.sort_by_key(|c| c.tokens.len()),
-        Pick::Longest => usable.sort_by_key(|c| Reverse(c.tokens.len())),
+        Pick::Shortest => usable.sort_by_key(|c| c.sampled_tokens()),
+        Pick::Longest => usable.sort_by_key(|c| Reverse(c.sampled_tokens())),
         Pick::Best => {
             let reward = |c: &Completion| c.reward().unwrap_or(f64::NEG_INFINITY);
             usable.sort_by(|a, b| reward(b).total_cmp(&reward(a)));
@@ -182,15 +182,15 @@ fn select_group(config: &RejectionConfig, group: &RolloutGroup, counts: &mut Cou
     }
     usable.truncate(config.keep);
     counts.kept += usable.len();
-    counts.kept_tokens += usable.iter().map(|c| c.tokens.len()).sum::<usize>();
+    counts.kept_tokens += usable.iter().map(|c| c.sampled_tokens()).sum::<usize>();
     let row = |completion: &Completion| {
         Some(Row {
             prompt: group.task.prompt.clone(),
-            completion: completion.text.clone(),
+            completion: completion.text().to_owned(),
             reward: completion.reward()?,
             task: group.task.id.clone(),
             pass_rate,
-            tokens: completion.tokens.len(),
+            tokens: completion.sampled_tokens(),
         })
     };
     usable.into_iter().filter_map(row).collect()

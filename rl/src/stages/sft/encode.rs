@@ -13,35 +13,28 @@ use dunwu_datasets::{Example, Message, Role};
 use super::{TooLong, Turns};
 use crate::{
     bundle::{Codec, PromptError},
-    learner::Sequence,
+    learner::{Segment, Sequence},
     tokenizer::{ChatTemplate, TemplateError, TokenizerError},
 };
 
-/// An example as token ids. All that can be learnt stands in the sequence's completion.
+/// An example as token ids: what is learnt is what the policy would have sampled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
-    /// What is read first, and what follows.
+    /// What is read first, and what follows, by segment.
     pub sequence: Sequence,
-    /// For each token of the completion, whether it is learnt.
-    pub learnt: Vec<bool>,
 }
 
 impl Encoded {
     /// Tokens that are learnt.
     pub fn learnt_tokens(&self) -> usize {
-        self.learnt.iter().filter(|&&learnt| learnt).count()
+        self.sequence.sampled()
     }
 
     /// The example within `limit` tokens; `None` when nothing to learn is left.
-    fn truncated(mut self, limit: usize) -> Option<Self> {
-        let Sequence { prompt, completion } = &mut self.sequence;
-        completion.truncate(limit.saturating_sub(prompt.len()));
-        self.learnt.truncate(completion.len());
-        // What follows the last token to learn is of no use.
-        let end = self.learnt.iter().rposition(|&learnt| learnt)? + 1;
-        completion.truncate(end);
-        self.learnt.truncate(end);
-        Some(self)
+    fn truncated(self, limit: usize) -> Option<Self> {
+        let most = limit.saturating_sub(self.sequence.prompt.len());
+        let sequence = self.sequence.truncated(most);
+        (sequence.sampled() > 0).then_some(Self { sequence })
     }
 }
 
@@ -94,8 +87,7 @@ pub fn encode(codec: &Codec, example: &Example, turns: Turns) -> Result<Encoded,
             let mut completion = codec.encoder.tokenizer.encode(&demonstration.completion)?;
             completion.extend(codec.end());
             Ok(Encoded {
-                learnt: vec![true; completion.len()],
-                sequence: Sequence { prompt, completion },
+                sequence: Sequence::new(prompt, completion),
             })
         }
         Example::Conversation(messages) => conversation(codec, messages, turns),
@@ -145,13 +137,8 @@ fn conversation(codec: &Codec, messages: &[Message], turns: Turns) -> Result<Enc
     let messages = &messages[..=last];
     let whole = template.render(messages, false)?;
     let ends = end_texts(codec);
-    let mut encoded = Encoded {
-        sequence: Sequence {
-            prompt: Vec::new(),
-            completion: Vec::new(),
-        },
-        learnt: Vec::new(),
-    };
+    let mut prompt = Vec::new();
+    let mut segments = Vec::new();
     let mut read = 0;
     for turn in learnt {
         let marked = mark(template, messages, &whole, turn, &ends)?;
@@ -173,21 +160,19 @@ fn conversation(codec: &Codec, messages: &[Message], turns: Turns) -> Result<Enc
             }
             said.extend(codec.end());
         }
-        match read {
-            0 => encoded.sequence.prompt = before,
-            _ => {
-                encoded.learnt.extend(vec![false; before.len()]);
-                encoded.sequence.completion.extend(before);
-            }
+        if read == 0 {
+            prompt = before;
+        } else if !before.is_empty() {
+            segments.push(Segment::given(before));
         }
-        encoded.learnt.extend(vec![true; said.len()]);
-        encoded.sequence.completion.extend(said);
+        segments.push(Segment::sampled(said));
         read = marked.text.end;
     }
-    match encoded.sequence.prompt.is_empty() {
-        true => Err(PromptError::Empty.into()),
-        false => Ok(encoded),
+    if prompt.is_empty() {
+        return Err(PromptError::Empty.into());
     }
+    let sequence = Sequence::of_segments(prompt, segments);
+    Ok(Encoded { sequence })
 }
 
 /// Where a turn stands in the text of a conversation.
@@ -210,9 +195,10 @@ fn mark(
     let Ok(before) = template.render(&messages[..turn], true) else {
         return Err(unmarkable);
     };
-    let through = match turn + 1 == messages.len() {
-        true => whole.to_owned(),
-        false => template.render(&messages[..=turn], false)?,
+    let through = if turn + 1 == messages.len() {
+        whole.to_owned()
+    } else {
+        template.render(&messages[..=turn], false)?
     };
     let Some(said) = through.strip_prefix(&before) else {
         return Err(unmarkable);
@@ -226,13 +212,13 @@ fn mark(
         .max()
         .filter(|&end| said[end..].trim().is_empty());
     let text = before.len()..before.len() + end.unwrap_or(said.trim_end().len());
-    match whole.get(..text.end) == Some(&through[..text.end]) {
-        true => Ok(Marked {
-            text,
-            ended: end.is_some(),
-        }),
-        false => Err(unmarkable),
+    if whole.get(..text.end) != Some(&through[..text.end]) {
+        return Err(unmarkable);
     }
+    Ok(Marked {
+        text,
+        ended: end.is_some(),
+    })
 }
 
 /// The texts of the tokens that end a completion.

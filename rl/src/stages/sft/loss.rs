@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::{Encoded, SftConfig};
 use crate::{
     learner::{
-        BudgetError, GradientConfig, HeadConfig, Learner, MemorySection, MicroBatch, Sequence,
-        Upstream, batch_gradients, batch_logprobs, pack,
+        BudgetError, GradientConfig, HeadConfig, Learner, Likelihood, MemorySection, MicroBatch,
+        Sequence, batch_logprobs, pack, stream_gradients,
     },
     model::Transformer,
     stages::StageError,
@@ -24,24 +24,7 @@ pub fn pack_examples(
     token_budget: usize,
 ) -> Result<Vec<MicroBatch>, BudgetError> {
     let sequences: Vec<Sequence> = examples.iter().map(|e| e.sequence.clone()).collect();
-    let mut batches = pack(&sequences, token_budget)?;
-    for batch in &mut batches {
-        let learnt = batch.members.iter().map(|&member| &examples[member].learnt);
-        let learnt: Vec<bool> = learnt.flatten().copied().collect();
-        batch.lengths = batch
-            .members
-            .iter()
-            .map(|&m| examples[m].learnt_tokens())
-            .collect();
-        retain(&mut batch.rows, &learnt);
-        retain(&mut batch.targets, &learnt);
-    }
-    Ok(batches)
-}
-
-fn retain<T>(values: &mut Vec<T>, kept: &[bool]) {
-    let mut kept = kept.iter();
-    values.retain(|_| *kept.next().expect("a mark for each target"));
+    pack(&sequences, token_budget)
 }
 
 /// One update on `examples`, by the mean negative log-likelihood of all their tokens that are
@@ -59,21 +42,12 @@ pub fn step(
 ) -> Result<SftMetrics, StageError> {
     let start = Instant::now();
     let total: usize = examples.iter().map(Encoded::learnt_tokens).sum();
-    let scale = -1.0 / total.max(1) as f64;
-    let likelihood = |logprobs: &[f32]| {
-        let sum: f64 = logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
-        Upstream::of_logprobs(scale * sum, vec![scale as f32; logprobs.len()])
-    };
     let batches = pack_examples(examples, memory.token_budget)?;
     let zeros = learner.zeros();
-    let (gradients, outputs) = batch_gradients(
-        &learner.model,
-        &batches,
-        gradient,
-        memory.workers,
-        zeros,
-        |_, _, logprobs, _| likelihood(logprobs),
-    );
+    let likelihood = Likelihood::mean_of(total);
+    let (model, workers) = (&learner.model, memory.workers);
+    let (gradients, outputs) =
+        stream_gradients(model, &batches, gradient, workers, zeros, &likelihood);
     let loss: f64 = outputs.iter().map(|output| output.loss).sum();
     let entropy: f64 = outputs
         .iter()
@@ -81,10 +55,11 @@ pub fn step(
         .map(|&e| f64::from(e))
         .sum();
     let rate = config.learning_rate * config.schedule.factor(step, steps, config.warmup_steps);
-    // No number moves nothing; the figures say so, and an alarm.
-    let grad_norm = match loss.is_finite() {
-        true => learner.update(gradients, rate),
-        false => f64::NAN,
+    // NaN moves nothing; the figures say so, and an alarm.
+    let grad_norm = if loss.is_finite() {
+        learner.update(gradients, rate)
+    } else {
+        f64::NAN
     };
     let step_s = start.elapsed().as_secs_f64();
     Ok(SftMetrics {

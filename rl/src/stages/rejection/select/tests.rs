@@ -2,33 +2,40 @@ use dunwu_datasets::Task;
 use dunwu_rewards::{RewardError, RewardOutcome};
 
 use super::*;
-use crate::{generation::Finish, rollout::JudgeError};
+use crate::{
+    generation::Finish,
+    rollout::{JudgeError, SampledTurn},
+};
 
 /// A completion that is worth `exact` and has so many tokens; without a verdict when `exact` is none.
 fn completion(text: &str, tokens: usize, exact: Option<f64>) -> Completion {
-    Completion {
-        tokens: vec![1; tokens],
-        sampling_logprobs: vec![0.0; tokens],
+    ended(text, tokens, exact, Finish::Eos)
+}
+
+fn ended(text: &str, tokens: usize, exact: Option<f64>, finish: Finish) -> Completion {
+    let turn = SampledTurn {
+        tokens: vec![1; tokens].into(),
+        logprobs: vec![0.0; tokens].into(),
         text: text.to_owned(),
-        finish: Finish::Eos,
-        recorded: None,
-        outcome: match exact {
-            Some(exact) => Ok(RewardOutcome {
-                total: exact + 0.1,
-                components: vec![("exact".to_owned(), Some(exact))],
-                parts: Vec::new(),
-                notes: Vec::new(),
-            }),
-            None => Err(JudgeError::Deadline { seconds: 1.0 }),
-        },
-    }
+        finish,
+    };
+    let outcome = match exact {
+        Some(exact) => Ok(RewardOutcome {
+            total: exact + 0.1,
+            components: vec![("exact".to_owned(), Some(exact))],
+            parts: Vec::new(),
+            notes: Vec::new(),
+        }),
+        None => Err(JudgeError::Deadline { seconds: 1.0 }),
+    };
+    Completion::of_one_turn([1], turn, outcome)
 }
 
 fn group(id: &str, completions: Vec<Completion>) -> RolloutGroup {
     RolloutGroup {
         task: Task::new(id, Prompt::Text(format!("{id}=")), ""),
         prompt_text: String::new(),
-        prompt: vec![0],
+        prompt: [0].into(),
         completions,
     }
 }
@@ -46,8 +53,7 @@ fn texts(rows: &[Row]) -> Vec<&str> {
 }
 
 fn mixed() -> RolloutGroup {
-    let mut cut = completion("cut", 9, Some(1.0));
-    cut.finish = Finish::Length;
+    let cut = ended("cut", 9, Some(1.0), Finish::Length);
     let all = vec![
         completion("wrong", 3, Some(0.0)),
         completion("long", 8, Some(1.0)),

@@ -49,12 +49,10 @@ fn two_turns() -> Vec<Message> {
 
 /// The text of the tokens that are learnt, and that of all others, each piece by itself.
 fn pieces(codec: &Codec, encoded: &Encoded) -> Vec<(bool, String)> {
-    let Encoded { sequence, learnt } = encoded;
-    let mut marks = vec![false; sequence.prompt.len()];
-    marks.extend(learnt);
-    let all = [&sequence.prompt[..], &sequence.completion].concat();
+    let prompt = encoded.sequence.prompt.iter().map(|&id| (id, false));
+    let all = prompt.chain(encoded.sequence.marked());
     let mut pieces: Vec<(bool, Vec<u32>)> = Vec::new();
-    for (mark, id) in marks.into_iter().zip(all) {
+    for (id, mark) in all {
         match pieces.last_mut() {
             Some((last, ids)) if *last == mark => ids.push(id),
             _ => pieces.push((mark, vec![id])),
@@ -90,14 +88,14 @@ fn every_turn_of_the_assistant_is_learnt_and_nothing_else() {
         .encoder
         .encode(&Prompt::Chat(two_turns()[..2].to_vec()))
         .unwrap();
-    assert_eq!(encoded.sequence.prompt, prompt);
+    assert_eq!(encoded.sequence.prompt[..], prompt);
 
     let last = encode(&codec, &example, Turns::Last).unwrap();
     let (_, prompt) = codec
         .encoder
         .encode(&Prompt::Chat(two_turns()[..4].to_vec()))
         .unwrap();
-    assert_eq!(last.sequence.prompt, prompt);
+    assert_eq!(last.sequence.prompt[..], prompt);
     assert_eq!(pieces(&codec, &last)[1], (true, "Two<|im_end|>".to_owned()));
 
     // A prompt with a completion is the same as the conversation of both.

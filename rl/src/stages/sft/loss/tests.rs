@@ -3,7 +3,7 @@ use burn::tensor::Device;
 use super::*;
 use crate::{
     bundle::{Bundle, ScratchModel},
-    learner::{TokenScores, token_logprobs},
+    learner::{Segment, TokenScores, Upstream, batch_gradients, token_logprobs},
     model::Parameters,
 };
 
@@ -27,13 +27,28 @@ fn model() -> Transformer {
 /// An example of ids from `seed` on, of which `learnt` says what is learnt.
 fn example(prompt: usize, learnt: &[bool], seed: u32) -> Encoded {
     let ids = |count: usize, from: u32| (0..count as u32).map(|i| (from + 7 * i) % 10).collect();
+    encoded(ids(prompt, seed), ids(learnt.len(), seed + 3), learnt)
+}
+
+fn encoded(prompt: Vec<u32>, tokens: Vec<u32>, learnt: &[bool]) -> Encoded {
+    let marked: Vec<(u32, bool)> = tokens.into_iter().zip(learnt.iter().copied()).collect();
+    let segments = marked.chunk_by(|a, b| a.1 == b.1).map(|run| {
+        let tokens: Vec<u32> = run.iter().map(|(token, _)| *token).collect();
+        if run[0].1 {
+            Segment::sampled(tokens)
+        } else {
+            Segment::given(tokens)
+        }
+    });
     Encoded {
-        sequence: Sequence {
-            prompt: ids(prompt, seed),
-            completion: ids(learnt.len(), seed + 3),
-        },
-        learnt: learnt.to_vec(),
+        sequence: Sequence::of_segments(prompt, segments.collect()),
     }
+}
+
+/// The same tokens, all of them sampled.
+fn unmasked(sequence: &Sequence) -> Sequence {
+    let tokens: Vec<u32> = sequence.marked().map(|(token, _)| token).collect();
+    Sequence::new(sequence.prompt.clone(), tokens)
 }
 
 fn examples() -> Vec<Encoded> {
@@ -53,14 +68,11 @@ fn rows_do_not_see_each_other_and_nothing_is_padded() {
     let examples = examples();
     let mut expected: Vec<f64> = Vec::new();
     for example in &examples {
-        let alone = token_logprobs(&model, std::slice::from_ref(&example.sequence), 64, head);
+        let alone = token_logprobs(&model, &[unmasked(&example.sequence)], 64, head);
         let TokenScores { logprobs, .. } = &alone.unwrap()[0];
-        let marked = logprobs.iter().zip(&example.learnt);
-        expected.extend(
-            marked
-                .filter(|(_, learnt)| **learnt)
-                .map(|(x, _)| f64::from(*x)),
-        );
+        let marked = logprobs.iter().zip(example.sequence.marked());
+        let learnt = marked.filter(|(_, (_, learnt))| *learnt);
+        expected.extend(learnt.map(|(x, _)| f64::from(*x)));
     }
     let mean = -expected.iter().sum::<f64>() / expected.len() as f64;
     for budget in [14, 20, 1000] {
@@ -96,13 +108,10 @@ fn a_conversation_in_one_piece_has_the_gradient_of_its_turns() {
         batch_gradients(&model, &batches, config, 1, Parameters::default(), sum).0
     };
     let whole = example(3, &[true, true, false, false, true, true], 4);
-    let Sequence { prompt, completion } = whole.sequence.clone();
-    let turn = |prompt: Vec<u32>, completion: &[u32]| Encoded {
-        learnt: vec![true; completion.len()],
-        sequence: Sequence {
-            prompt,
-            completion: completion.to_vec(),
-        },
+    let prompt = whole.sequence.prompt.to_vec();
+    let completion: Vec<u32> = whole.sequence.marked().map(|(token, _)| token).collect();
+    let turn = |prompt: Vec<u32>, completion: &[u32]| {
+        encoded(prompt, completion.to_vec(), &vec![true; completion.len()])
     };
     let second = [&prompt[..], &completion[..4]].concat();
     let turns = [
