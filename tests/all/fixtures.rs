@@ -12,7 +12,7 @@ use dunwu::{
     generation::SamplingConfig,
     learner::{AdamW, HeadConfig, Learner, MemorySection, Scoring},
     model::{ModelConfig, Transformer, config::Family, weights::HostTensor},
-    rollout::{Judge, RolloutCollector},
+    rollout::{Judge, OneTurn, RolloutCollector},
     stages::grpo::{Feed, GrpoConfig, GrpoMetrics, Sampler, Trainer, trainer::Reference},
 };
 use dunwu_datasets::{Generator, GeneratorConfig, GeneratorSource, Split};
@@ -130,6 +130,7 @@ pub fn two_grpo_steps(
         memory: MemorySection::default(),
         codec: Arc::new(scratch(device).codec),
         judge: judge.clone(),
+        environment: Arc::new(OneTurn),
         correct: "exact".to_owned(),
         seed: 5,
         recorded_tokens: 0,

@@ -26,9 +26,12 @@ use crate::{
     device,
     learner::{AdamW, Learner},
     model::Engine,
-    rollout::Judge,
+    rollout::{Environment, Judge, OneTurn},
     seeds::evaluation_seed,
-    stages::Weights,
+    stages::{
+        StageConfig, Weights,
+        grpo::loss::{CompletionTokens, SharedObjective, TokenLosses},
+    },
     tasks::{SourceOf, Tasks},
 };
 
@@ -57,6 +60,7 @@ pub struct RunBuilder {
     ignore_alarms: bool,
     rewards: Vec<Component>,
     tasks: Option<(SourceOf, Vec<Task>)>,
+    environment: Arc<dyn Environment>,
     observers: Observers,
     controls: Controls,
 }
@@ -76,6 +80,7 @@ impl Run {
             ignore_alarms: false,
             rewards: Vec::new(),
             tasks: None,
+            environment: Arc::new(OneTurn),
             observers: Observers::default(),
             controls: Controls::default(),
         }
@@ -125,6 +130,28 @@ impl RunBuilder {
         self
     }
 
+    /// Answers the turns of completions; without one, each has one turn, which is judged.
+    pub fn environment(mut self, environment: impl Environment + 'static) -> Self {
+        self.environment = Arc::new(environment);
+        self
+    }
+
+    /// Trains every GRPO stage by an objective of one's own, in place of the one that the config names: a function that gets
+    /// the tokens of one whole completion and returns their loss with its derivatives. Advantages, normalisers and what
+    /// the policy is compared with are the config's.
+    pub fn objective(
+        mut self,
+        losses: impl Fn(&CompletionTokens) -> TokenLosses + Send + Sync + 'static,
+    ) -> Self {
+        let objective = SharedObjective::new(losses);
+        for stage in &mut self.config.stages {
+            if let StageConfig::Grpo(grpo) = stage {
+                grpo.own_objective = Some(objective.clone());
+            }
+        }
+        self
+    }
+
     /// Tells `observer` what happens.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observers.add(Box::new(observer));
@@ -150,6 +177,7 @@ impl RunBuilder {
             ignore_alarms,
             rewards,
             tasks,
+            environment,
             mut observers,
             controls,
         } = self;
@@ -215,6 +243,7 @@ impl RunBuilder {
             config: &config,
             codec: Arc::new(codec),
             judge: Arc::new(judge),
+            environment,
             tasks,
             learner,
             earlier_s: state.elapsed_s,

@@ -95,7 +95,12 @@ impl Driver<'_> {
         });
         let controls = self.controls.clone();
         let evaluation = Evaluation {
-            collector: collector(&self.codec, &self.judge, &self.config.memory),
+            collector: collector(
+                &self.codec,
+                &self.judge,
+                self.environment.as_ref(),
+                &self.config.memory,
+            ),
             sampling: &self.config.sampling,
             correct: &self.config.evaluation.correct,
             samples,

@@ -18,7 +18,7 @@ use crate::{
     generation::SamplingConfig,
     learner::{AdamWConfig, BudgetError, Learner, MemorySection},
     model::{ModelConfig, PrecisionError, lora::Lora, weights::WeightError},
-    rollout::{Judge, RewardSection, RolloutCollector},
+    rollout::{Environment, Judge, RewardSection, RolloutCollector},
     seeds::{Purpose, stage_seed},
     tasks::{DataSection, Tasks},
 };
@@ -250,6 +250,8 @@ pub struct Context<'r> {
     pub codec: &'r Arc<Codec>,
     /// Who judges completions.
     pub judge: &'r Arc<Judge>,
+    /// Answers the turns of completions.
+    pub environment: &'r Arc<dyn Environment>,
     /// The problems of the run.
     pub tasks: &'r Tasks,
     /// How completions are drawn.
@@ -290,7 +292,12 @@ impl Context<'_> {
     /// Samples and judges by the settings of the run. It borrows only what sampling needs, so that the learner stays free
     /// to change.
     pub fn collector(&self) -> RolloutCollector<'_> {
-        collector(self.codec, self.judge, self.memory)
+        collector(
+            self.codec,
+            self.judge,
+            self.environment.as_ref(),
+            self.memory,
+        )
     }
 }
 
@@ -298,9 +305,11 @@ impl Context<'_> {
 pub fn collector<'a>(
     codec: &'a Codec,
     judge: &'a Judge,
+    environment: &'a dyn Environment,
     memory: &MemorySection,
 ) -> RolloutCollector<'a> {
     RolloutCollector {
+        environment,
         batch_rows: memory.batch_rows,
         workers: memory.workers,
         ..RolloutCollector::new(&codec.encoder, judge, &codec.eos)

@@ -6,6 +6,7 @@ use super::{
     advantage::{Baseline, ScaleRewards},
     correction::CorrectionConfig,
     kl::{KlEstimator, KlPlace},
+    loss::SharedObjective,
     objective::{Objective, ObjectiveConfig, RatioLevel, Surrogate},
 };
 use crate::{
@@ -92,6 +93,9 @@ pub struct GrpoConfig {
     /// Sample again for groups that teach nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dynamic_sampling: Option<DynamicSampling>,
+    /// An objective of the caller's own in place of `loss`; no config file can have one.
+    #[serde(skip)]
+    pub own_objective: Option<SharedObjective>,
 }
 
 /// Whose log-probabilities ratios start from.
@@ -155,6 +159,7 @@ impl Default for GrpoConfig {
             optimizer: AdamWConfig::default(),
             correction: None,
             dynamic_sampling: None,
+            own_objective: None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The objective of one completion: its value and its derivatives by each token's log-probability
 //! and entropy, in closed form and in `f64`.
 
+use std::{fmt, sync::Arc};
+
 use super::{
     correction::CorrectionLevel,
     objective::{ObjectiveConfig, RatioLevel, Surrogate},
@@ -65,7 +67,36 @@ impl TokenLosses {
 }
 
 /// An objective in place of those of the table: the loss of the tokens of one completion, with its derivatives.
-pub type ObjectiveFn<'a> = dyn Fn(&CompletionTokens) -> TokenLosses + Sync + 'a;
+pub type ObjectiveFn<'a> = dyn Fn(&CompletionTokens) -> TokenLosses + Send + Sync + 'a;
+
+/// A function for [`OwnObjective`] that a stage's settings can hold. It is no part of a config file.
+#[derive(Clone)]
+pub struct SharedObjective(Arc<ObjectiveFn<'static>>);
+
+impl SharedObjective {
+    /// An objective that sees whole completions.
+    pub fn new(losses: impl Fn(&CompletionTokens) -> TokenLosses + Send + Sync + 'static) -> Self {
+        Self(Arc::new(losses))
+    }
+
+    /// As the trainer is given it.
+    pub fn get(&self) -> OwnObjective<'_> {
+        OwnObjective::new(&*self.0)
+    }
+}
+
+impl fmt::Debug for SharedObjective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an objective of one's own")
+    }
+}
+
+impl PartialEq for SharedObjective {
+    /// Whether both are the same function.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 /// An objective of one's own, and what a step has to know of it. Normaliser, advantages and the policies that it is
 /// compared with are the config's.

@@ -10,7 +10,7 @@ use crate::{
     generation::{Recorded, SamplingConfig},
     learner::MemorySection,
     model::Transformer,
-    rollout::{Collected, Completion, Judge, RolloutCollector, RolloutGroup},
+    rollout::{Collected, Completion, Environment, Judge, RolloutCollector, RolloutGroup},
     stages::{StageError, collector},
 };
 
@@ -71,6 +71,8 @@ pub struct Sampler {
     pub codec: Arc<Codec>,
     /// Who judges completions.
     pub judge: Arc<Judge>,
+    /// Answers the turns of completions.
+    pub environment: Arc<dyn Environment>,
     /// The reward component that says whether an answer is right.
     pub correct: String,
     /// Seed of the stage.
@@ -111,7 +113,12 @@ impl Sampler {
                 recorded_tokens: self
                     .recorded_tokens
                     .saturating_sub(rollouts.recorded_tokens),
-                ..collector(&self.codec, &self.judge, &self.memory)
+                ..collector(
+                    &self.codec,
+                    &self.judge,
+                    self.environment.as_ref(),
+                    &self.memory,
+                )
             };
             let collected = collector.collect(model, &self.sampling, tasks, group, seed, |_| {})?;
             rollouts.recorded_tokens += recorded_tokens(&collected.groups);

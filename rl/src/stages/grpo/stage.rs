@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Feed, GrpoConfig, Sampler, StepRollouts, Trainer,
+    loss::SharedObjective,
     metrics::pass_rate,
     preflight,
     reference::{Place, Reference},
@@ -95,6 +96,7 @@ impl Settings for GrpoConfig {
             memory: context.memory.clone(),
             codec: context.codec.clone(),
             judge: context.judge.clone(),
+            environment: context.environment.clone(),
             correct: context.evaluation.correct.clone(),
             seed: context.seed(Purpose::Rollouts),
             recorded_tokens: context.memory.recorded_tokens(self.at_once()),
@@ -152,7 +154,7 @@ impl Stage for GrpoStage {
             sampling: &self.sampling,
             judge: &self.judge,
             reference: self.reference.get(),
-            objective: None,
+            objective: self.config.own_objective.as_ref().map(SharedObjective::get),
             scoring: self.memory.scoring(&self.sampling),
             workers: self.memory.workers,
             activations: self.memory.activations(),
