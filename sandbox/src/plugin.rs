@@ -11,8 +11,9 @@ use wasmtime::component::{ComponentType, InstancePre, Lift, Linker, Lower, Typed
 
 use crate::cache::Compiled;
 use crate::guest::{self, Guest};
+use crate::private::cache_dir;
 use crate::wasi::preview2;
-use crate::{Engine, Limits, ModuleCache, SandboxError, cache_dir};
+use crate::{Engine, Limits, ModuleCache, SandboxError};
 
 /// One completion to be judged.
 #[derive(Clone, Debug, PartialEq, ComponentType, Lift, Lower)]
