@@ -72,11 +72,11 @@ pub use language::{Language, LanguageConfig, Part, Script};
 pub use length::{Length, LengthConfig};
 pub use per_entry::{PerEntry, PerEntryConfig};
 pub use plugin::{
-    CommandConfig, CommandReward, HttpConfig, HttpReward, PluginLifetime, WasmConfig, WasmReward,
-    WireSample, WireScore,
+    CommandConfig, CommandReward, HttpConfig, HttpReward, PluginLifetime, Trial, Tried, WasmConfig,
+    WasmReward, WireSample, WireScore, try_out,
 };
 pub use procedural::{Procedural, ProceduralConfig};
 pub use repetition::{Repetition, RepetitionConfig};
-pub use reward::{Reward, RewardError, Sample, Score};
+pub use reward::{PrepareError, Reward, RewardError, Sample, Score};
 pub use rubric::{Component, ComponentConfig, RewardOutcome, Rubric, RubricConfig, RubricError};
 pub use vote::{Answers, majority};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dunwu_datasets::{MIXTURE_COLUMN, Task};
 use serde::{Deserialize, Serialize};
 
-use crate::reward::{Reward, RewardError, Sample, Score};
+use crate::reward::{PrepareError, Reward, RewardError, Sample, Score};
 use crate::rubric::{ComponentConfig, RubricError};
 
 /// Settings of [`PerEntry`].
@@ -121,6 +121,12 @@ impl Reward for PerEntry {
 
     fn takes_batches(&self) -> bool {
         self.judges.values().any(|judge| judge.takes_batches())
+    }
+
+    fn prepare(&self, progress: &mut dyn FnMut(&str)) -> Result<(), PrepareError> {
+        self.judges
+            .values()
+            .try_for_each(|judge| judge.prepare(progress))
     }
 
     fn typical_scores(&self) -> [f64; 2] {

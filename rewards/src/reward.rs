@@ -65,6 +65,15 @@ pub trait Reward: Send + Sync {
         false
     }
 
+    /// Does what takes long the first time, such as compiling a plugin, so that no judgement has to wait for it; tells `progress` in
+    /// words, if there is something to do.
+    ///
+    /// # Errors
+    /// [`PrepareError`] if this judge could not judge.
+    fn prepare(&self, _progress: &mut dyn FnMut(&str)) -> Result<(), PrepareError> {
+        Ok(())
+    }
+
     /// What this judge knows of answers, if it compares them: [`crate::majority`] needs it.
     fn answers(&self) -> Option<&dyn Answers> {
         None
@@ -74,6 +83,16 @@ pub trait Reward: Send + Sync {
     fn typical_scores(&self) -> [f64; 2] {
         [0.0, 1.0]
     }
+}
+
+/// Why a judge cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub struct PrepareError {
+    /// The judge's name.
+    pub name: String,
+    /// What went wrong.
+    pub reason: String,
 }
 
 /// Why a completion has no reward. Such completions are counted, shown and left out of training.

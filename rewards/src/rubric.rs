@@ -9,7 +9,7 @@ use dunwu_datasets::{MIXTURE_COLUMN, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::formula::{Formula, FormulaError, is_usable_name};
-use crate::reward::{Reward, RewardError, Sample, Score};
+use crate::reward::{PrepareError, Reward, RewardError, Sample, Score};
 use crate::vote::Answers;
 
 pub use self::config::{ComponentConfig, RubricConfig};
@@ -233,6 +233,16 @@ impl Rubric {
             .iter()
             .map(|component| component.reward.name())
             .collect()
+    }
+
+    /// Makes every component ready; see [`Reward::prepare`].
+    ///
+    /// # Errors
+    /// [`PrepareError`] of the first that is not.
+    pub fn prepare(&self, progress: &mut dyn FnMut(&str)) -> Result<(), PrepareError> {
+        self.components
+            .iter()
+            .try_for_each(|component| component.reward.prepare(progress))
     }
 
     /// What the component `name` knows of answers; `None` if there is no such component, or it compares no answers.

@@ -113,6 +113,12 @@ impl<T> Guest<T> {
         Ok(())
     }
 
+    /// Drops what the guest has written so far.
+    pub(crate) fn forget_output(&mut self) {
+        self.stdout.clear();
+        self.stderr.clear();
+    }
+
     /// Gives up to `count` bytes of the input; none at its end.
     pub(crate) fn read(&mut self, count: usize) -> Vec<u8> {
         let rest = &self.stdin[self.stdin_read..];

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::confine::Confinement;
-use crate::python::{CaseOutcome, TestRequest};
+use crate::python::{CaseOutcome, TestRequest, install};
 use crate::{Execution, Limits, SandboxError};
 
 /// The largest text of a message, in bytes.
@@ -20,9 +20,13 @@ const MESSAGE_BYTES: usize = 1 << 30;
 /// The number under which a worker introduces itself.
 pub(crate) const HELLO: u64 = 0;
 
-/// What decides whether two programs understand each other: the texts of all that goes through the pipe, and of what runs in the
-/// guest, at the time that the program was built.
-pub(crate) const BUILD: u64 = fnv1a(&[
+/// What decides whether two programs understand each other: a hash of the texts of all that goes through the pipe, and of what runs
+/// in the guest, at the time that the program was built.
+pub(crate) fn build() -> u64 {
+    fnv1a(&[&SOURCES.to_le_bytes(), install::recipe_key().as_bytes()])
+}
+
+const SOURCES: u64 = fnv1a(&[
     env!("CARGO_PKG_VERSION").as_bytes(),
     include_bytes!("protocol.rs"),
     include_bytes!("confine.rs"),
@@ -30,7 +34,6 @@ pub(crate) const BUILD: u64 = fnv1a(&[
     include_bytes!("execution.rs"),
     include_bytes!("runner.rs"),
     include_bytes!("python/testing.rs"),
-    include_bytes!("python/runtime/harness.py"),
 ]);
 
 /// FNV-1a with 64 bits over the parts, each followed by its length.
@@ -80,7 +83,7 @@ impl Program {
 /// What a worker says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hello {
-    /// Its [`BUILD`].
+    /// Its [`build`].
     pub(crate) build: u64,
     /// What it gave up.
     pub(crate) confinement: Confinement,
@@ -279,7 +282,7 @@ mod tests {
         send(&mut bytes, 2, &Reply::Execution(execution)).unwrap();
         send(&mut bytes, 3, &Reply::Failed("no".to_owned())).unwrap();
         let hello = Hello {
-            build: BUILD,
+            build: build(),
             confinement: Confinement::default(),
         };
         send(&mut bytes, HELLO, &hello).unwrap();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::confine::{Confinement, VARIABLES};
 use crate::engine::thread_stack_bytes;
 use crate::private::{cache_dir, private_dir};
-use crate::protocol::{BUILD, Frame, HELLO, Hello, Reply, Request, receive, send};
+use crate::protocol::{Frame, HELLO, Hello, Reply, Request, build, receive, send};
 use crate::runner::{Runner, programs_dir};
 use crate::worker::{ARGUMENT, Serving, serving};
 use crate::{Cancel, SandboxError};
@@ -238,7 +238,7 @@ impl Process {
         };
         // A program that introduces itself otherwise is another build too.
         let hello: Hello = frame.decode().map_err(|_| other())?;
-        if frame.number != HELLO || hello.build != BUILD {
+        if frame.number != HELLO || hello.build != build() {
             return Err(other());
         }
         Ok(*self.confinement.insert(hello.confinement))
@@ -272,6 +272,9 @@ fn command(serving: &Serving) -> Command {
             std::os::unix::process::CommandExt::arg0(&mut command, &serving.program);
         }
     }
+    // Ctrl-C is for the program: it decides what becomes of its workers.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command
         .arg(ARGUMENT)
         .env_clear()

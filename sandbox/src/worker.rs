@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::confine::{Confinement, confine};
 use crate::engine::thread_stack_bytes;
 use crate::private::cache_dir;
-use crate::protocol::{BUILD, HELLO, Hello, Request, receive, send};
+use crate::protocol::{HELLO, Hello, Request, build, receive, send};
 use crate::runner::{Runner, programs_dir};
 use crate::{Cancel, Limits, SandboxError};
 
@@ -126,7 +126,7 @@ fn serve_here(confinement: Confinement) -> Result<(), SandboxError> {
     let mut stdin = std::io::stdin().lock();
     let mut stdout = std::io::stdout().lock();
     let hello = Hello {
-        build: BUILD,
+        build: build(),
         confinement,
     };
     send(&mut stdout, HELLO, &hello)?;

@@ -6,9 +6,12 @@
 //! - `wasm`: a WebAssembly component, in the sandbox
 //! - `command`: a process that reads and writes JSON lines
 //! - `http`: a server that answers POST requests
+//! - `process`: what `command` speaks to; `trial`: trying a reward by itself
 
 mod command;
 mod http;
+mod process;
+mod trial;
 mod wasm;
 
 use dunwu_datasets::Prompt;
@@ -20,6 +23,7 @@ use crate::rubric::RubricError;
 
 pub use command::{CommandConfig, CommandReward};
 pub use http::{HttpConfig, HttpReward};
+pub use trial::{Trial, Tried, try_out};
 pub use wasm::{PluginLifetime, WasmConfig, WasmReward};
 
 /// A sample as processes and servers read it.
@@ -51,10 +55,12 @@ pub struct WireScore {
     pub note: Option<String>,
 }
 
-/// What processes and servers answer: `{"scores": […]}` or `{"error": "…"}`.
+/// What processes and servers answer: `{"scores": […]}` or `{"error": "…"}`, from processes with the request's `id`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Answer {
+    #[serde(default)]
+    id: Option<u64>,
     #[serde(default)]
     scores: Option<Vec<WireScore>>,
     #[serde(default)]
@@ -140,13 +146,9 @@ fn invalid(component: &str, option: &'static str, value: String, expected: &str)
 
 /// Seconds that make sense as a limit.
 fn check_seconds(component: &str, option: &'static str, seconds: f64) -> Result<(), RubricError> {
-    match seconds > 0.0 && seconds <= 86_400.0 {
-        true => Ok(()),
-        false => Err(invalid(
-            component,
-            option,
-            seconds.to_string(),
-            "above 0, at most 86400",
-        )),
+    if seconds > 0.0 && seconds <= 86_400.0 {
+        return Ok(());
     }
+    let expected = "above 0, at most 86400";
+    Err(invalid(component, option, seconds.to_string(), expected))
 }

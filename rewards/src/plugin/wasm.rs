@@ -10,7 +10,7 @@ use dunwu_sandbox::plugin::{Lifetime, Plugin, PluginSample, PluginScore};
 use serde::{Deserialize, Serialize};
 
 use super::{check_seconds, failed, invalid, shared, wire};
-use crate::reward::{Reward, RewardError, Sample, Score};
+use crate::reward::{PrepareError, Reward, RewardError, Sample, Score};
 use crate::rubric::RubricError;
 
 /// Settings of [`WasmReward`].
@@ -19,7 +19,7 @@ use crate::rubric::RubricError;
 pub struct WasmConfig {
     /// The component's name in the rubric.
     pub name: String,
-    /// The file.
+    /// The file. In a run's config it may be relative to the config's directory.
     pub path: PathBuf,
     /// Factor in the rubric's weighted sum. Default: 1.
     #[serde(default = "one")]
@@ -82,7 +82,7 @@ impl WasmReward {
         let limits = Limits {
             fuel: config.fuel,
             wall_time: Duration::from_secs_f64(config.wall_time_s),
-            memory_bytes: config.memory_mib << 20,
+            memory_bytes: config.memory_mib.saturating_mul(1 << 20),
             ..Limits::default()
         };
         if let Err(error) = limits.validate() {
@@ -99,6 +99,21 @@ impl WasmReward {
             limits,
             plugin: Mutex::new(None),
         })
+    }
+
+    /// Compiles the component, if that has not been done on this machine, and loads it.
+    fn load(&self, progress: &mut dyn FnMut(&str)) -> Result<(), String> {
+        let path = &self.config.path;
+        let name = &self.config.name;
+        match Plugin::is_compiled(path, &self.limits) {
+            Ok(true) => {}
+            Ok(false) => progress(&format!(
+                "compiling the plugin {name} ({}), once: up to a minute",
+                path.display()
+            )),
+            Err(error) => return Err(error.to_string()),
+        }
+        self.plugin().map(|_| ())
     }
 
     fn plugin(&self) -> Result<std::sync::Arc<Plugin>, String> {
@@ -156,5 +171,12 @@ impl Reward for WasmReward {
 
     fn takes_batches(&self) -> bool {
         true
+    }
+
+    fn prepare(&self, progress: &mut dyn FnMut(&str)) -> Result<(), PrepareError> {
+        self.load(progress).map_err(|reason| PrepareError {
+            name: self.config.name.clone(),
+            reason,
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! A rubric as a config describes it, and the judges that it names.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +108,23 @@ impl ComponentConfig {
 }
 
 impl RubricConfig {
+    /// Takes the files that components name as relative to `dir`, the directory of the file in which the rubric stands.
+    pub fn resolve_paths(&mut self, dir: &Path) {
+        fn resolve(component: &mut ComponentConfig, dir: &Path) {
+            match component {
+                ComponentConfig::Wasm(config) => config.path = dir.join(&config.path),
+                ComponentConfig::PerEntry(config) => config
+                    .entries
+                    .values_mut()
+                    .for_each(|judge| resolve(judge, dir)),
+                _ => {}
+            }
+        }
+        self.components
+            .iter_mut()
+            .for_each(|component| resolve(component, dir));
+    }
+
     /// The entries of a mixture of data that the rubric names, each with the key that names it.
     pub fn mixture_entries(&self) -> Vec<(String, &str)> {
         let applies_to = self.applies_to.iter().flat_map(|(component, entries)| {

@@ -1,11 +1,11 @@
 //! `dunwu sandbox`, and what other commands do before they need a Python.
 
 use clap::{Args, Subcommand};
-use dunwu_rewards::{ComponentConfig, RubricConfig};
+use dunwu_rewards::{ComponentConfig, Rubric, RubricConfig};
 use dunwu_sandbox::python::install::{self, Stage};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Failure;
+use super::{Failure, usage};
 
 /// The sandbox's Python runtime.
 #[derive(Debug, Args)]
@@ -44,10 +44,12 @@ pub(crate) fn prepare_for(rubric: &RubricConfig) -> Result<(), Failure> {
             _ => false,
         }
     }
-    match rubric.components.iter().any(runs_code) {
-        true => prepare_python(),
-        false => Ok(()),
+    if rubric.components.iter().any(runs_code) {
+        prepare_python()?;
     }
+    let rubric = Rubric::from_config(rubric).map_err(|error| usage(error.to_string()))?;
+    let prepared = rubric.prepare(&mut |words| eprintln!("{words}"));
+    prepared.map_err(|error| usage(error.to_string()))
 }
 
 /// Makes the Python runtime if it is not there, with a progress bar on standard error.

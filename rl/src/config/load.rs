@@ -59,6 +59,11 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<RunConfig, ConfigError>
                 })?;
         }
     }
+    // A plugin stands beside the config that names it, wherever the run is started.
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    if let Ok(dir) = std::path::absolute(dir.unwrap_or(Path::new("."))) {
+        config.reward.rubric.resolve_paths(&dir);
+    }
     config.validate().map_err(|message| ConfigError::Invalid {
         place: path.display().to_string(),
         message,

@@ -54,11 +54,18 @@ impl std::fmt::Display for Stage {
 /// # Errors
 /// As for [`cache_dir`].
 pub fn component_path() -> Result<PathBuf, SandboxError> {
-    let recipe = [HARNESS, SNAPSHOT, WORLD, MAKE, REQUIREMENTS].join("\0");
-    let key = &digest(recipe.as_bytes())[..16];
+    let key = recipe_key();
     Ok(cache_dir()?
         .join("python")
         .join(format!("cpython-{key}.wasm")))
+}
+
+/// Sixteen hexadecimal digits of the hash of everything that the component is made from.
+pub(crate) fn recipe_key() -> String {
+    let recipe = [HARNESS, SNAPSHOT, WORLD, MAKE, REQUIREMENTS].join("\0");
+    let mut key = digest(recipe.as_bytes());
+    key.truncate(16);
+    key
 }
 
 /// Whether the component is there.

@@ -10,6 +10,8 @@ pub mod install;
 mod instance;
 mod testing;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde::Deserialize;
 use wasmtime::component::{InstancePre, Linker};
 
@@ -78,14 +80,21 @@ pub fn prepare(progress: &mut dyn FnMut(install::Stage)) -> Result<(), SandboxEr
         progress(install::Stage::Compile);
         Python::load(&engine, &cache, &wasm)?;
     }
+    PREPARED.store(true, Ordering::Release);
     Ok(())
 }
+
+/// Whether [`prepare`] did its work in this process.
+static PREPARED: AtomicBool = AtomicBool::new(false);
 
 /// Whether [`prepare`] has nothing left to do.
 ///
 /// # Errors
 /// [`SandboxError::CacheNotPrivate`] if others may change what there is.
 pub fn is_ready() -> Result<bool, SandboxError> {
+    if PREPARED.load(Ordering::Acquire) {
+        return Ok(true);
+    }
     let Some(wasm) = install::read_component(&install::component_path()?)? else {
         return Ok(false);
     };
