@@ -236,6 +236,25 @@ fn a_process_that_reads_nothing_is_late() {
     assert!(start.elapsed() < Duration::from_secs(10));
 }
 
+#[test]
+fn files_stand_beside_the_config() {
+    let text = r#"{"components": [
+        {"kind": "wasm", "name": "a", "path": "judges/a.wasm"},
+        {"kind": "wasm", "name": "b", "path": "/elsewhere/b.wasm"},
+        {"kind": "per-entry", "entries": {"math": {"kind": "wasm", "name": "c", "path": "c.wasm"}, "words": {"kind": "exact"}}}
+    ]}"#;
+    let mut config: RubricConfig = serde_json::from_str(text).unwrap();
+    config.resolve_paths(std::path::Path::new("/runs/mine"));
+    let shown = serde_json::to_string(&config).unwrap();
+    for path in [
+        "/runs/mine/judges/a.wasm",
+        "/elsewhere/b.wasm",
+        "/runs/mine/c.wasm",
+    ] {
+        assert!(shown.contains(&format!("{path:?}")), "{path}: {shown}");
+    }
+}
+
 /// A server on this machine that answers by what `reply` says of the request's number and body: a status and a body. Ends with
 /// the test's process.
 fn server(

@@ -25,7 +25,7 @@
 //!   interpreter, how it is made, and tests of a solution
 //! - `confine`: what a worker gives up; `protocol`: what it is asked and what it answers
 //! - `runner`: engine, interpreter and programs of one thread
-//! - `supervisor`, `worker`: workers as seen by who asks them, and from inside
+//! - `worker`, `supervisor`: workers from inside, and as seen by who asks them
 //! - `sandbox`: [`Sandbox`], programs and tests on all cores
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -11,12 +11,8 @@ use crate::engine::thread_stack_bytes;
 use crate::private::{cache_dir, private_dir};
 use crate::protocol::{Frame, HELLO, Hello, Reply, Request, build, receive, send};
 use crate::runner::{Runner, programs_dir};
-use crate::worker::{ARGUMENT, Serving, serving};
+use crate::worker::{ARGUMENT, REQUESTS_OF_A_WORKER, Serving, serving};
 use crate::{Cancel, SandboxError};
-
-/// Requests after which a worker process is replaced by a new one, which takes some 100 ms: what the engine, the
-/// allocator and hostile guests leave behind does not add up over a long run.
-pub const REQUESTS_OF_A_WORKER: u32 = 5_000;
 
 /// Time that a process has to introduce itself.
 const HELLO_PATIENCE: Duration = Duration::from_secs(60);
@@ -84,7 +80,11 @@ impl Worker {
                 };
                 let reply = process.ask(request, cancel)?;
                 if process.answered == REQUESTS_OF_A_WORKER {
-                    *slot = None;
+                    // Where no other can be started, this one goes on.
+                    match serving().map(Process::start) {
+                        Some(Ok(fresh)) => *slot = Some(fresh),
+                        _ => process.answered = 0,
+                    }
                 }
                 Ok(reply)
             }
@@ -126,6 +126,8 @@ fn wait<T>(channel: &Receiver<T>, patience: Duration, cancel: &Cancel) -> Result
             return Err(SandboxError::Cancelled);
         }
         match channel.recv_timeout(CANCEL_CHECK) {
+            // A guest that was interrupted for it answers too.
+            Ok(_) if cancel.is_cancelled() => return Err(SandboxError::Cancelled),
             Ok(value) => return Ok(value),
             Err(RecvTimeoutError::Timeout) if start.elapsed() < patience => {}
             Err(RecvTimeoutError::Timeout) => {

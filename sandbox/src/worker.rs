@@ -17,7 +17,9 @@ use crate::protocol::{HELLO, Hello, Request, build, receive, send};
 use crate::runner::{Runner, programs_dir};
 use crate::{Cancel, Limits, SandboxError};
 
-pub use crate::supervisor::REQUESTS_OF_A_WORKER;
+/// Requests after which a worker process is replaced by a new one, which takes some 100 ms: what the engine, the
+/// allocator and hostile guests leave behind does not add up over a long run.
+pub const REQUESTS_OF_A_WORKER: u32 = 5_000;
 
 /// The argument that turns a program into a worker.
 pub(crate) const ARGUMENT: &str = "__dunwu-sandbox-worker";

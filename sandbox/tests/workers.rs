@@ -34,6 +34,15 @@ fn endless() -> (Program, Limits) {
     (wasm("(loop $again (br $again))"), limits)
 }
 
+/// An endless program in a file in `dir`.
+fn endless_file(dir: &Path) -> PathBuf {
+    let path = dir.join("endless.wasm");
+    if let (Program::Wasm { bytes, .. }, _) = endless() {
+        std::fs::write(&path, bytes).unwrap();
+    }
+    path
+}
+
 /// The process that a worker of this test program is, by `/proc`.
 #[cfg(target_os = "linux")]
 fn children() -> Vec<u32> {
@@ -173,11 +182,12 @@ fn another_build_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("other");
     // Introduces itself with another build's number, in the form of this protocol.
-    let hello = r#"printf '\005\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\001\0\0\0\0'; cat >/dev/null"#;
+    let hello = r#"printf '\004\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\001\0\0\0'; cat >/dev/null"#;
     std::fs::write(&program, format!("#!/bin/sh\n{hello}\n")).unwrap();
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
     let output = Command::new(BENCH)
-        .args(["--worker", program.to_str().unwrap(), "--one", "print(1)"])
+        .args(["--worker", program.to_str().unwrap(), "--endless"])
+        .arg(endless_file(dir.path()))
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -193,14 +203,9 @@ fn another_build_is_refused() {
 #[test]
 fn a_worker_whose_parent_was_killed_ends() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("endless.wasm");
-    let Program::Wasm { bytes, .. } = endless().0 else {
-        unreachable!("it is made above")
-    };
-    std::fs::write(&path, bytes).unwrap();
     let mut parent = Command::new(BENCH)
         .arg("--endless")
-        .arg(&path)
+        .arg(endless_file(dir.path()))
         .stdout(Stdio::null())
         .spawn()
         .unwrap();

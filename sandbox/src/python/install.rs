@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use crate::SandboxError;
 use crate::private::{
@@ -78,6 +79,9 @@ pub fn is_installed() -> bool {
 /// # Errors
 /// [`SandboxError::Install`] saying what is missing, in one line; [`SandboxError::CacheNotPrivate`] if others may change it.
 pub fn component(progress: &mut dyn FnMut(Stage)) -> Result<Vec<u8>, SandboxError> {
+    // One at a time in this process; another process makes its own, and the later one stays.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = component_path()?;
     let dir = path.parent().expect("a file in a directory");
     private_dir(dir)?;
