@@ -101,11 +101,11 @@ impl ModuleCache {
         } else if self.dir.is_dir() {
             check_private_dir(&self.dir)?;
         }
-        if let Some(file) = open_private(&path)? {
-            if let Some(compiled) = deserialize(engine, file, &path, is_component)? {
-                return Ok(compiled);
-            }
-            // Left by a crash, or damaged: made again below.
+        // What was left by a crash, or damaged, is made again below.
+        if let Some(file) = open_private(&path)?
+            && let Some(compiled) = deserialize(engine, file, &path, is_component)?
+        {
+            return Ok(compiled);
         }
         let invalid = |error: wasmtime::Error| SandboxError::InvalidModule {
             name: name.to_owned(),

@@ -17,6 +17,17 @@ pub struct Trial {
     pub in_one_batch: Tried,
 }
 
+/// What a reward says of a sample.
+type Said = Result<Option<Score>, RewardError>;
+
+fn says_the_same(left: &Said, right: &Said) -> bool {
+    match (left, right) {
+        (Ok(Some(left)), Ok(Some(right))) => left.value == right.value,
+        (Ok(None), Ok(None)) | (Err(_), Err(_)) => true,
+        _ => false,
+    }
+}
+
 /// One way of asking.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -33,17 +44,9 @@ impl Tried {
     /// The places of the samples of which `other` said something else: another value, or another kind of answer. Both must be of the same
     /// samples.
     pub fn differences(&self, other: &Self) -> Vec<usize> {
-        let same = |(left, right): (
-            &Result<Option<Score>, RewardError>,
-            &Result<Option<Score>, RewardError>,
-        )| match (left, right) {
-            (Ok(Some(left)), Ok(Some(right))) => left.value == right.value,
-            (Ok(None), Ok(None)) | (Err(_), Err(_)) => true,
-            _ => false,
-        };
-        let pairs = self.scores.iter().zip(&other.scores);
-        let flags = pairs.map(same).enumerate();
-        flags.filter(|(_, same)| !same).map(|(at, _)| at).collect()
+        let pairs = self.scores.iter().zip(&other.scores).enumerate();
+        let different = pairs.filter(|(_, (left, right))| !says_the_same(left, right));
+        different.map(|(at, _)| at).collect()
     }
 }
 
@@ -69,8 +72,7 @@ pub fn try_out(reward: &dyn Reward, samples: &[Sample]) -> Trial {
 /// Asks about the samples of each of `batches`, given by their places.
 fn ask(reward: &dyn Reward, samples: &[Sample], batches: Vec<Vec<usize>>) -> Tried {
     let start = Instant::now();
-    let mut scores: Vec<Option<Result<Option<Score>, RewardError>>> =
-        samples.iter().map(|_| None).collect();
+    let mut scores: Vec<Option<Said>> = samples.iter().map(|_| None).collect();
     let mut count = 0;
     for batch in batches.iter().filter(|batch| !batch.is_empty()) {
         let asked: Vec<Sample> = batch.iter().map(|at| samples[*at]).collect();
