@@ -25,8 +25,8 @@ enum Said {
 fn judge(code: &Code, row: &Value) -> Said {
     let columns = row.as_object().unwrap().clone();
     let prompt = row["prompt"].as_str().unwrap_or("Solve it.");
-    let task = Task::new(row["id"].to_string(), Prompt::Text(prompt.to_owned()), "")
-        .with_columns(columns);
+    let task =
+        Task::new(row["id"].to_string(), Prompt::Text(prompt.to_owned()), "").with_columns(columns);
     let sample = Sample::new(&task, row["completion"].as_str().unwrap());
     match code.score_in_parts(&sample, &Attempt::unlimited()) {
         Ok(Some(score)) if score.value == 1.0 => Said::Paid,

@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor};
 use dunwu::{
     generation::{Finish, Generated, Generator, Hooks, Recorded, Request},
-    learner::{Scoring, 
-        GradientConfig, HeadConfig, MicroBatch, Sequence, Upstream, accumulate_gradients,
+    learner::{
+        GradientConfig, HeadConfig, MicroBatch, Scoring, Sequence, Upstream, accumulate_gradients,
         batch_gradients, pack, token_logprobs,
     },
     model::{Engine, ParameterVisitor, Parameters, Transformer, lora::Lora},

@@ -124,9 +124,8 @@ fn check(code: &Code, task: &Task) -> Vec<Finding> {
         }
         Ok(Some(_)) => {}
     }
-    let judged = |program: &str| {
-        code.score_in_parts(&Sample::new(task, program), &Attempt::unlimited())
-    };
+    let judged =
+        |program: &str| code.score_in_parts(&Sample::new(task, program), &Attempt::unlimited());
     let mut findings = Vec::new();
     if task.answer.trim().is_empty() {
         findings.push(finding(

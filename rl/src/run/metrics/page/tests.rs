@@ -1,9 +1,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::*;
-use crate::stages::{
-    StepMetrics, grpo::GrpoMetrics, rejection::RejectionMetrics, sft::SftMetrics,
-};
+use crate::stages::{StepMetrics, grpo::GrpoMetrics, rejection::RejectionMetrics, sft::SftMetrics};
 
 const PAGE: &str = "docs/metrics.md";
 
