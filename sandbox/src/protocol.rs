@@ -107,9 +107,11 @@ impl Request {
     pub(crate) fn patience(&self) -> Duration {
         let guests = match &self.job {
             Job::Run(..) => 1,
-            Job::Test(request) => {
-                2 * u32::try_from(request.cases.len().max(1)).unwrap_or(u32::MAX / 2)
-            }
+            // Two for each test, and the one that reads the prompt before them.
+            Job::Test(request) => u32::try_from(request.cases.len())
+                .unwrap_or(u32::MAX)
+                .saturating_mul(2)
+                .saturating_add(1),
         };
         // A worker that just started has the interpreter's code to load first.
         self.limits
