@@ -85,7 +85,7 @@ pub use formula::FormulaError;
 pub use language::{Language, LanguageConfig, Part, Script};
 pub use length::{Length, LengthConfig};
 pub use option::OptionError;
-pub use plugin::{CommandConfig, CommandReward, WireSample, WireScore};
+pub use plugin::{CommandConfig, CommandReward, Trial, Tried, WireSample, WireScore, try_out};
 #[cfg(feature = "http")]
 pub use plugin::{HttpConfig, HttpReward};
 #[cfg(feature = "code")]

@@ -29,32 +29,50 @@ fn score(rubric: &Rubric, completion: &str) -> Result<f64, String> {
         .map_err(|error| error.to_string())
 }
 
-/// A judge in Python: scores by length; `die`, `hang`, `error`, `nonsense`, `NaN`, `1e999` and `few` do as they say. The part `served` counts the
-/// batches of its process.
+/// A judge in Python: scores by length; `die`, `hang`, `error`, `nonsense`, `NaN`, `1e999`, `few` and the like do as they say. The part
+/// `served` counts the batches of its process.
 const JUDGE: &str = r#"
 import json, os, sys, time
 served = 0
 for line in sys.stdin:
-    samples = json.loads(line)["samples"]
+    request = json.loads(line)
+    samples, id = request["samples"], request["id"]
     served += 1
     word = samples[0]["completion"]
+    if word == "close":
+        os.close(1)
+        time.sleep(60)
+    if word == "bytes":
+        sys.stdout.buffer.write(b'{"id": \xff}\n')
+        sys.stdout.flush()
+        continue
+    if word == "empty":
+        print(flush=True)
+        continue
+    if word == "anonymous":
+        print(json.dumps({"scores": [{"value": 1.0}]}), flush=True)
+        continue
+    if word == "stale":
+        print(json.dumps({"id": id - 1, "scores": [{"value": 1.0}]}), flush=True)
+        continue
     if word == "die" or (word == "once" and not os.path.exists(sys.argv[1])):
         open(sys.argv[1], "w").close()
         os._exit(3)
     if word == "hang":
         time.sleep(60)
     if word == "error":
-        print(json.dumps({"error": "it is broken"}), flush=True)
+        print(json.dumps({"id": id, "error": "it is broken"}), flush=True)
         continue
     if word in ("NaN", "1e999"):
-        print('{"scores": [{"value": ' + word + '}]}', flush=True)
+        print('{"id": ' + str(id) + ', "scores": [{"value": ' + word + '}]}', flush=True)
         continue
     if word == "nonsense":
         print("nonsense", flush=True)
         continue
     assert samples[0]["reference"] == "fox" and samples[0]["columns"] == {"level": 3} and samples[0]["prompt"] == "Say it."
     scores = [{"value": len(s["completion"]), "parts": {"served": served, "group": s["group"]}} for s in samples]
-    print(json.dumps({"scores": scores[1:] if word == "few" else scores}), flush=True)
+    answer = json.dumps({"id": id, "scores": scores[1:] if word == "few" else scores})
+    print(answer + "\n" + answer if word == "twice" else answer, flush=True)
 "#;
 
 #[test]
@@ -96,6 +114,17 @@ fn a_process_is_asked_kept_and_replaced() {
         ("few", "0 scores for 1 samples"),
         ("die", "and so did a new one"),
         ("hang", "no answer in 3 s; it was ended"),
+        (
+            "close",
+            "it closed its standard output and went on, and so did a new one",
+        ),
+        ("bytes", "a line that is not UTF-8: byte 0xff at 7"),
+        ("empty", "its answer is an empty line"),
+        ("anonymous", "its answer has no \"id\""),
+        (
+            "stale",
+            "it wrote more than one line for a request, or the answer of another",
+        ),
     ] {
         let error = score(&rubric, word).unwrap_err();
         assert!(error.contains(expected), "{word}: {error}");
@@ -112,6 +141,15 @@ fn a_process_is_asked_kept_and_replaced() {
         begin.elapsed()
     );
     assert_eq!(score(&rubric, "abc"), Ok(3.0));
+    // Two lines for one request: the first is its answer, the second is found out, and no later answer is shifted.
+    assert_eq!(score(&rubric, "twice"), Ok(5.0));
+    std::thread::sleep(Duration::from_millis(200));
+    let error = score(&rubric, "abcdef").unwrap_err();
+    assert!(
+        error.contains("more than one line for a request"),
+        "{error}"
+    );
+    assert_eq!(score(&rubric, "abcdefg"), Ok(7.0));
     std::fs::remove_file(&mark).unwrap();
     assert_eq!(
         score(&rubric, "once"),
@@ -126,6 +164,81 @@ fn a_process_is_asked_kept_and_replaced() {
         .unwrap_err()
         .contains("does not start")
     );
+}
+
+/// A process that starts another one, and tells its number in the part `child`.
+#[cfg(unix)]
+const PARENT: &str = r#"
+import json, subprocess, sys
+child = subprocess.Popen(["sleep", "600"])
+for line in sys.stdin:
+    request = json.loads(line)
+    scores = [{"value": 1.0, "parts": {"child": child.pid}} for _ in request["samples"]]
+    print(json.dumps({"id": request["id"], "scores": scores}), flush=True)
+"#;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_process_started_ends_with_its_judge() {
+    let dir = tempfile::tempdir().unwrap();
+    let judge = dir.path().join("judge.py");
+    std::fs::write(&judge, PARENT).unwrap();
+    let config =
+        serde_json::json!({"kind": "command", "name": "judge", "command": ["python3", judge]});
+    let rubric = rubric(&config.to_string());
+    let task = task();
+    let sample = Sample::new(&task, "a");
+    let Ok(outcome) = rubric.score(&sample) else {
+        eprintln!("skipped: there is no python3");
+        return;
+    };
+    let (_, child) = outcome.parts[0].clone();
+    let runs = || {
+        let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        // A process that has ended and that nobody waited for is a zombie.
+        !stat.is_empty() && !stat.contains(") Z ")
+    };
+    assert!(runs());
+    drop(rubric);
+    let start = Instant::now();
+    while runs() {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "process {child} goes on"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A process that never reads: more is sent to it than a pipe holds.
+#[cfg(unix)]
+#[test]
+fn a_process_that_reads_nothing_is_late() {
+    let config = serde_json::json!({"kind": "command", "name": "judge", "command": ["sleep", "600"], "timeout_s": 0.5});
+    let rubric = rubric(&config.to_string());
+    let start = Instant::now();
+    let error = score(&rubric, &"long ".repeat(1 << 20)).unwrap_err();
+    assert!(error.contains("no answer in 0.5 s"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn files_stand_beside_the_config() {
+    let text = r#"{"components": [
+        {"kind": "wasm", "name": "a", "path": "judges/a.wasm"},
+        {"kind": "wasm", "name": "b", "path": "/elsewhere/b.wasm"},
+        {"kind": "per-entry", "entries": {"math": {"kind": "wasm", "name": "c", "path": "c.wasm"}, "words": {"kind": "exact"}}}
+    ]}"#;
+    let mut config: RubricConfig = serde_json::from_str(text).unwrap();
+    config.resolve_paths(std::path::Path::new("/runs/mine"));
+    let shown = serde_json::to_string(&config).unwrap();
+    for path in [
+        "/runs/mine/judges/a.wasm",
+        "/elsewhere/b.wasm",
+        "/runs/mine/c.wasm",
+    ] {
+        assert!(shown.contains(&format!("{path:?}")), "{path}: {shown}");
+    }
 }
 
 /// A server on this machine that answers by what `reply` says of the request's number and body: a status and a body. Ends with

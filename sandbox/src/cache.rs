@@ -1,126 +1,20 @@
 //! Compiled modules on disk.
 //!
 //! Loading machine code runs it unchecked, so it is only taken from a directory that belongs to this
-//! user and that nobody else may write to, under a name that holds the hash of the WebAssembly, the
+//! user and that nobody else may change (see [`crate::private`]), under a name that holds the hash of the WebAssembly, the
 //! engine's version and its settings. Guests have no way to reach any file.
 
-use std::fs;
+use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
+use crate::private::{
+    check_private_dir, digest, hex, open_private, private_dir, read_all, sha256, write_private,
+};
 use crate::{Engine, SandboxError};
-
-/// The directory of everything that is slow to make. `DUNWU_CACHE_DIR`, or `dunwu` in the user's
-/// cache directory.
-///
-/// # Errors
-/// [`SandboxError::Install`] if no environment variable says where that is.
-pub fn cache_dir() -> Result<PathBuf, SandboxError> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(chosen) = set("DUNWU_CACHE_DIR") {
-        return Ok(chosen.into());
-    }
-    if let Some(cache) = set("XDG_CACHE_HOME") {
-        return Ok(PathBuf::from(cache).join("dunwu"));
-    }
-    let home = set("HOME").or_else(|| set("USERPROFILE"));
-    match home {
-        Some(home) => Ok(PathBuf::from(home).join(".cache").join("dunwu")),
-        None => Err(SandboxError::Install {
-            reason: "neither DUNWU_CACHE_DIR nor HOME is set: there is no place to keep it"
-                .to_owned(),
-        }),
-    }
-}
-
-/// The hash of `bytes` as 64 hexadecimal digits (SHA-256).
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    let hash = Sha256::digest(bytes);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A directory that only this user may write to, made if it is not there.
-///
-/// # Errors
-/// [`SandboxError::CacheNotPrivate`] if it belongs to somebody else or others may write to it.
-pub(crate) fn private_dir(path: &Path) -> Result<(), SandboxError> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder.create(path).map_err(SandboxError::io(path))?;
-    }
-    #[cfg(not(unix))]
-    fs::create_dir_all(path).map_err(SandboxError::io(path))?;
-    check_private(path)
-}
-
-#[cfg(unix)]
-fn check_private(path: &Path) -> Result<(), SandboxError> {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = fs::symlink_metadata(path).map_err(SandboxError::io(path))?;
-    let refuse = |reason: &str| {
-        Err(SandboxError::CacheNotPrivate {
-            path: path.to_owned(),
-            reason: reason.to_owned(),
-        })
-    };
-    if metadata.file_type().is_symlink() {
-        return refuse("it is a symbolic link");
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return refuse("others may write to it");
-    }
-    if effective_user(path)?.is_some_and(|user| user != metadata.uid()) {
-        return refuse("it belongs to another user");
-    }
-    Ok(())
-}
-
-/// The user that this process runs as: /proc/self belongs to it. Where there is no /proc, nothing:
-/// then permissions are checked and ownership is not.
-#[cfg(unix)]
-fn effective_user(path: &Path) -> Result<Option<u32>, SandboxError> {
-    use std::os::unix::fs::MetadataExt;
-    match fs::metadata("/proc/self") {
-        Ok(metadata) => Ok(Some(metadata.uid())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(SandboxError::io(path)(error)),
-    }
-}
-
-#[cfg(not(unix))]
-fn check_private(_path: &Path) -> Result<(), SandboxError> {
-    Ok(())
-}
-
-/// Writes `bytes` to `path` as a whole or not at all, readable by this user only.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), SandboxError> {
-    use std::io::Write;
-    // Several threads of several processes may write the same file at once.
-    static WRITES: AtomicU64 = AtomicU64::new(0);
-    let write = WRITES.fetch_add(1, Ordering::Relaxed);
-    let partial = path.with_extension(format!("partial.{}.{write}", std::process::id()));
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let write = || -> std::io::Result<()> {
-        let mut file = options.open(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&partial, path)
-    };
-    write().map_err(|error| {
-        let _ = fs::remove_file(&partial);
-        SandboxError::io(path)(error)
-    })
-}
 
 struct HexHasher(Sha256);
 
@@ -142,8 +36,7 @@ fn key(engine: &Engine, wasm: &[u8]) -> String {
         .wasmtime()
         .precompile_compatibility_hash()
         .hash(&mut hasher);
-    let hash = hasher.0.finalize();
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.0.finalize())
 }
 
 /// What [`ModuleCache`] has, or has made.
@@ -157,6 +50,7 @@ pub(crate) enum Compiled {
 #[derive(Clone, Debug)]
 pub struct ModuleCache {
     dir: PathBuf,
+    keeps: bool,
 }
 
 impl ModuleCache {
@@ -167,12 +61,25 @@ impl ModuleCache {
     pub fn open(dir: &Path) -> Result<Self, SandboxError> {
         let dir = dir.join("compiled");
         private_dir(&dir)?;
-        Ok(Self { dir })
+        Ok(Self { dir, keeps: true })
+    }
+
+    /// The cache below `dir` for those who may not write there: what is not in it is compiled and not kept.
+    pub(crate) fn read_only(dir: &Path) -> Self {
+        Self {
+            dir: dir.join("compiled"),
+            keeps: false,
+        }
     }
 
     /// Where the compiled form of `wasm` is or would be.
     pub fn path(&self, engine: &Engine, wasm: &[u8]) -> PathBuf {
         self.dir.join(format!("{}.cwasm", key(engine, wasm)))
+    }
+
+    /// Whether the compiled form of `wasm` is there.
+    pub fn holds(&self, engine: &Engine, wasm: &[u8]) -> bool {
+        self.path(engine, wasm).is_file()
     }
 
     /// The compiled form of the module or component `wasm`, called `name` in errors: loaded if it is
@@ -187,15 +94,18 @@ impl ModuleCache {
         wasm: &[u8],
         name: &str,
     ) -> Result<Compiled, SandboxError> {
-        let is_component = wasmtime_kind(wasm, name)?;
+        let is_component = is_component(wasm, name)?;
         let path = self.path(engine, wasm);
-        private_dir(&self.dir)?;
-        if path.exists() {
-            check_private(&path)?;
-            if let Some(compiled) = deserialize(engine, &path, is_component) {
-                return Ok(compiled);
-            }
-            // Left by a crash, or damaged: made again below.
+        if self.keeps {
+            private_dir(&self.dir)?;
+        } else if self.dir.is_dir() {
+            check_private_dir(&self.dir)?;
+        }
+        // What was left by a crash, or damaged, is made again below.
+        if let Some(file) = open_private(&path)?
+            && let Some(compiled) = deserialize(engine, file, &path, is_component)?
+        {
+            return Ok(compiled);
         }
         let invalid = |error: wasmtime::Error| SandboxError::InvalidModule {
             name: name.to_owned(),
@@ -210,9 +120,16 @@ impl ModuleCache {
             let bytes = module.serialize().map_err(invalid)?;
             (bytes, Compiled::Module(module))
         };
+        if !self.keeps {
+            return Ok(compiled);
+        }
         write_private(&path, &sealed(bytes))?;
         // From the file it is mapped, and shared with other processes.
-        Ok(deserialize(engine, &path, is_component).unwrap_or(compiled))
+        let mapped = match open_private(&path)? {
+            Some(file) => deserialize(engine, file, &path, is_component)?,
+            None => None,
+        };
+        Ok(mapped.unwrap_or(compiled))
     }
 }
 
@@ -220,15 +137,16 @@ impl ModuleCache {
 const SEAL_BYTES: usize = 32;
 
 /// `bytes` with their hash behind them: a file that was cut short or damaged is noticed before it is
-/// run. The engine ignores what stands behind its ELF image.
+/// run. The engine ignores what stands behind its ELF image. The hash is not keyed: it says that the file is whole, not where it
+/// comes from, which owner and mode say.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
-    let hash = Sha256::digest(&bytes);
+    let hash = sha256(&bytes);
     bytes.extend_from_slice(&hash);
     bytes
 }
 
 /// Whether `wasm` is a component; an error if it is not WebAssembly at all.
-fn wasmtime_kind(wasm: &[u8], name: &str) -> Result<bool, SandboxError> {
+fn is_component(wasm: &[u8], name: &str) -> Result<bool, SandboxError> {
     match wasm.get(..8) {
         Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Ok(false),
         Some([0, b'a', b's', b'm', _, 0, 1, 0]) => Ok(true),
@@ -239,25 +157,136 @@ fn wasmtime_kind(wasm: &[u8], name: &str) -> Result<bool, SandboxError> {
     }
 }
 
-/// The compiled form in `path`; nothing if the file is damaged or of another engine.
-fn deserialize(engine: &Engine, path: &Path, is_component: bool) -> Option<Compiled> {
-    let bytes = fs::read(path).ok()?;
-    let (code, seal) = bytes.split_at_checked(bytes.len().checked_sub(SEAL_BYTES)?)?;
-    if Sha256::digest(code).as_slice() != seal {
-        return None;
+/// The compiled form in `file`, which was opened as `path` and found private; nothing if it is damaged or of another engine.
+///
+/// The bytes that are hashed and those that are mapped come from one descriptor: nobody can put another file under the name between
+/// the two.
+fn deserialize(
+    engine: &Engine,
+    file: File,
+    path: &Path,
+    is_component: bool,
+) -> Result<Option<Compiled>, SandboxError> {
+    let bytes = read_all(&file, path)?;
+    let code = bytes.len().checked_sub(SEAL_BYTES);
+    let Some((code, seal)) = code.map(|at| bytes.split_at(at)) else {
+        return Ok(None);
+    };
+    if sha256(code) != seal {
+        return Ok(None);
     }
     let engine = engine.wasmtime();
-    // SAFETY: the file was written by `ModuleCache::load` from this engine's own output: the
-    // directory and the file belong to this user and nobody else may write to them (checked by
-    // `load`), the content carries the hash that was appended when it was written, and the engine
-    // itself checks its version and settings.
+    // SAFETY: what is loaded was written by `ModuleCache::load` from this engine's own output. `open_private` found that this very
+    // descriptor belongs to this user and that nobody else may write to it, `check_private_dir` that nobody else could have put it
+    // under its name; so whoever made or can change it could as well change this program. The hash behind the content excludes
+    // damage, and the engine itself checks its version and settings.
     #[allow(unsafe_code)]
     let compiled = unsafe {
-        if is_component {
-            Component::deserialize_file(engine, path).map(Compiled::Component)
+        if !is_component {
+            wasmtime::Module::deserialize_open_file(engine, file).map(Compiled::Module)
+        } else if let Some(same_file) = reopenable(&file) {
+            Component::deserialize_file(engine, same_file).map(Compiled::Component)
         } else {
-            wasmtime::Module::deserialize_file(engine, path).map(Compiled::Module)
+            Component::deserialize(engine, code).map(Compiled::Component)
         }
     };
-    compiled.ok()
+    Ok(compiled.ok())
+}
+
+/// A path that opens the file behind `file` again, whatever its name stands for by now. The engine maps components by path only.
+fn reopenable(file: &File) -> Option<PathBuf> {
+    #[cfg(target_os = "linux")]
+    {
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file));
+        Some(PathBuf::from(path)).filter(|path| path.exists())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = file;
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    const TEXT: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+
+    fn engine() -> Engine {
+        Engine::new(Limits::default().stack_bytes).unwrap()
+    }
+
+    #[test]
+    fn compiled_code_is_kept_and_loaded_from_one_descriptor() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = ModuleCache::open(dir.path()).unwrap();
+        let engine = engine();
+        for text in [TEXT, "(component)"] {
+            let wasm = wat::parse_str(text).unwrap();
+            assert!(!cache.holds(&engine, &wasm), "{text}");
+            cache.load(&engine, &wasm, "test").unwrap();
+            let path = cache.path(&engine, &wasm);
+            let file = open_private(&path).unwrap().unwrap();
+            // Replaced between the check and the use: what was opened is what is loaded.
+            std::fs::rename(&path, path.with_extension("moved")).unwrap();
+            std::fs::write(&path, "something else").unwrap();
+            let loaded = deserialize(&engine, file, &path, text == "(component)").unwrap();
+            assert!(loaded.is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn damaged_code_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = ModuleCache::open(dir.path()).unwrap();
+        let engine = engine();
+        let wasm = wat::parse_str(TEXT).unwrap();
+        cache.load(&engine, &wasm, "test").unwrap();
+        let path = cache.path(&engine, &wasm);
+        let whole = std::fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for damaged in [&whole[..whole.len() - 1], &whole[..7], &flipped[..], &[]] {
+            write_private(&path, damaged).unwrap();
+            let file = open_private(&path).unwrap().unwrap();
+            assert!(deserialize(&engine, file, &path, false).unwrap().is_none());
+            cache.load(&engine, &wasm, "test").unwrap();
+            assert_eq!(std::fs::read(&path).unwrap().len(), whole.len());
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn code_that_others_may_write_to_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let cache = ModuleCache::open(dir.path()).unwrap();
+        let engine = engine();
+        let wasm = wat::parse_str(TEXT).unwrap();
+        cache.load(&engine, &wasm, "test").unwrap();
+        let path = cache.path(&engine, &wasm);
+        for (path, mode) in [(path.as_path(), 0o660), (dir.path(), 0o707)] {
+            let before = std::fs::metadata(path).unwrap().permissions();
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+            let refused = cache.load(&engine, &wasm, "test").err().unwrap();
+            assert!(
+                matches!(refused, SandboxError::CacheNotPrivate { .. }),
+                "{refused}"
+            );
+            assert!(refused.to_string().contains("DUNWU_CACHE_DIR"), "{refused}");
+            std::fs::set_permissions(path, before).unwrap();
+        }
+        cache.load(&engine, &wasm, "test").unwrap();
+    }
+
+    #[test]
+    fn who_may_not_write_compiles_and_keeps_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = ModuleCache::read_only(dir.path());
+        let wasm = wat::parse_str(TEXT).unwrap();
+        cache.load(&engine(), &wasm, "test").unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
 }

@@ -1,12 +1,12 @@
 //! WebAssembly's engine, set up for many short runs of guests that nobody trusts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use crate::SandboxError;
+use crate::{Cancel, SandboxError};
 
 /// Length of an epoch: how exactly the wall-clock deadline is kept.
 pub(crate) const EPOCH: Duration = Duration::from_millis(5);
@@ -15,8 +15,11 @@ pub(crate) const EPOCH: Duration = Duration::from_millis(5);
 /// copying, which is cheaper than a page fault for each of them.
 const KEEP_RESIDENT_BYTES: usize = 64 << 20;
 
-/// Guests that may be alive at once in one process: a test has two.
-const LIVE_GUESTS: u32 = 64;
+/// Guests that may be alive at once on one engine: a test has two, and a third is made ahead. Each reserves 4 GiB of address space.
+const LIVE_GUESTS: u32 = 4;
+
+/// Epochs after which a running guest is asked whether it is still wanted.
+const SLICE_EPOCHS: u64 = 4;
 
 /// An engine and the clock that drives its epochs. Cheap to clone; the clock stops with the last
 /// clone.
@@ -24,6 +27,7 @@ const LIVE_GUESTS: u32 = 64;
 pub struct Engine {
     inner: wasmtime::Engine,
     stack_bytes: u64,
+    work: Arc<Mutex<Cancel>>,
     _clock: Arc<Clock>,
 }
 
@@ -47,6 +51,7 @@ impl Engine {
         Ok(Self {
             inner,
             stack_bytes,
+            work: Arc::default(),
             _clock: clock,
         })
     }
@@ -55,6 +60,17 @@ impl Engine {
     /// test calls its solution while it runs, and room for the host.
     pub fn thread_stack_bytes(&self) -> usize {
         thread_stack_bytes(self.stack_bytes)
+    }
+
+    /// From now on guests run for this work: they are interrupted when it is cancelled.
+    pub(crate) fn work_for(&self, cancel: &Cancel) {
+        *self.work.lock().unwrap_or_else(PoisonError::into_inner) = cancel.clone();
+    }
+
+    /// Whether guests run for nobody.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        work.is_cancelled()
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -67,22 +83,23 @@ pub(crate) fn thread_stack_bytes(stack_bytes: u64) -> usize {
     2 * usize::try_from(stack_bytes).expect("checked by Limits::validate") + (4 << 20)
 }
 
-/// Epochs that pass before `wall_time` is over.
-pub(crate) fn epochs(wall_time: Duration) -> u64 {
-    let epochs = wall_time.as_nanos().div_ceil(EPOCH.as_nanos());
-    u64::try_from(epochs).unwrap_or(u64::MAX / 2).max(1) + 1
+/// Epochs until a guest is interrupted, or asked whether it is still wanted, if `left` is what it has.
+pub(crate) fn slice(left: Duration) -> u64 {
+    let epochs = left.as_nanos().div_ceil(EPOCH.as_nanos()) + 1;
+    u64::try_from(epochs).unwrap_or(u64::MAX).min(SLICE_EPOCHS)
 }
 
 fn config(stack_bytes: u64) -> Config {
     let mut pool = PoolingAllocationConfig::new();
-    // A CPython component is some thirty core instances that share one memory and one table.
+    // A CPython component is some thirty core instances that share one memory and one table. A component of several memories is the
+    // only guest of its engine.
     pool.total_component_instances(LIVE_GUESTS)
-        .total_core_instances(LIVE_GUESTS * 64)
+        .total_core_instances(LIVE_GUESTS * 128)
         .max_core_instances_per_component(128)
-        .max_memories_per_component(8)
+        .max_memories_per_component(LIVE_GUESTS)
         .max_tables_per_component(64)
         .total_memories(LIVE_GUESTS)
-        .total_tables(LIVE_GUESTS * 8)
+        .total_tables(LIVE_GUESTS * 64)
         .table_elements(100_000)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
@@ -97,7 +114,13 @@ fn config(stack_bytes: u64) -> Config {
         .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)
         .cranelift_nan_canonicalization(true)
-        .relaxed_simd_deterministic(true)
+        // What neither the interpreter nor plugins need is refused, and with it whatever is wrong with it.
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_tail_call(false)
+        .wasm_relaxed_simd(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_custom_page_sizes(false)
         .max_wasm_stack(stack)
         // Nothing here is asynchronous, but the engine insists that this is not the smaller one.
         .async_stack_size(stack)

@@ -6,6 +6,7 @@ use crate::LimitsError;
 
 /// The host's failures. What a guest does is never one of them: that is an [`crate::Execution`].
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SandboxError {
     /// Limits that make no sense.
     #[error(transparent)]
@@ -42,12 +43,12 @@ pub enum SandboxError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// A directory that others may write to must not hold machine code.
+    /// A directory or file that others may write to must not hold what is run.
     #[error("{path}: {reason}; hint: choose a private directory with DUNWU_CACHE_DIR")]
     CacheNotPrivate {
         /// The directory or file.
         path: PathBuf,
-        /// Who else may write.
+        /// Who else may write, or whose it is.
         reason: String,
     },
     /// The Python runtime is not there and cannot be made.
@@ -56,11 +57,22 @@ pub enum SandboxError {
         /// What is missing.
         reason: String,
     },
-    /// A worker process died, and so did the one after it. The program may be run again.
+    /// A worker died, and so did the one after it. The program may be run again.
     #[error("a worker process was lost: {reason}")]
     WorkerLost {
         /// What is known.
         reason: String,
+    },
+    /// The work was given up by who asked for it; see [`crate::Cancel`].
+    #[error("cancelled: nobody waits for it any more")]
+    Cancelled,
+    /// The program that workers run is not the one that asks them: it was built again in between.
+    #[error(
+        "{program} is another build than the program that runs, so it cannot be its worker; hint: start the run again"
+    )]
+    OtherBuild {
+        /// The worker's program.
+        program: PathBuf,
     },
     /// The two sides of a pipe, or of a component, disagree.
     #[error("unexpected answer: {reason}")]

@@ -9,39 +9,54 @@
 //! use dunwu_sandbox::{Exit, Limits, Program, Sandbox};
 //!
 //! let sandbox = Sandbox::new(2)?;
+//! sandbox.prepare_python(&mut |stage| eprintln!("{stage}"))?;
 //! let run = sandbox.run(&Program::python("print(int(input()) + 1)"), b"41", &Limits::default())?;
 //! assert_eq!((run.exit, run.stdout.as_slice()), (Exit::Finished, b"42\n".as_slice()));
 //! # Ok::<(), dunwu_sandbox::SandboxError>(())
 //! ```
 //!
 //! # Map
-//! - `limits`, `execution`, `error`: what a run may use, how it ended, why it could not be
-//! - `sandbox`: [`Sandbox`], programs and tests on all cores
-//! - `worker`: the process or thread that runs one at a time
-//! - `python`: the interpreter, how it is made, and tests of a solution
-//! - `program`: WebAssembly programs of other languages
-//! - `guest`, `wasi`: what a guest has and may ask for
+//! From the bottom up; a module uses those above it in this list, never those below:
+//! - `limits`, `error`, `execution`, `cancel`: what a run may use, why it could not be, how it ended, how it is given up
+//! - `private`: directories and files that nobody else may write to
 //! - `engine`, `cache`: WebAssembly's engine, compiled code on disk
-//! - `plugin`: rewards that people bring as components
+//! - `guest`, `wasi`: what a guest has and may ask for
+//! - `program`: WebAssembly programs of other languages; `plugin`: rewards that people bring as components; `python`: the
+//!   interpreter, how it is made, and tests of a solution
+//! - `confine`: what a worker gives up; `protocol`: what it is asked and what it answers
+//! - `runner`: engine, interpreter and programs of one thread
+//! - `worker`, `supervisor`: workers from inside, and as seen by who asks them
+//! - `sandbox`: [`Sandbox`], programs and tests on all cores
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod cache;
+mod cancel;
+pub mod confine;
 mod engine;
 mod error;
 mod execution;
 mod guest;
 mod limits;
 pub mod plugin;
+mod private;
 mod program;
+mod protocol;
 pub mod python;
+mod runner;
 mod sandbox;
+mod supervisor;
 mod wasi;
 pub mod worker;
 
-pub use cache::{ModuleCache, cache_dir};
+pub use cache::ModuleCache;
+pub use cancel::Cancel;
 pub use engine::Engine;
 pub use error::SandboxError;
 pub use execution::{Execution, Exit};
 pub use limits::{Limits, LimitsError};
+pub use private::cache_dir;
 pub use program::WasmProgram;
-pub use sandbox::{Program, Sandbox};
+pub use protocol::Program;
+#[doc(hidden)]
+pub use protocol::fuzz_messages;
+pub use sandbox::Sandbox;

@@ -11,8 +11,9 @@ use wasmtime::component::{ComponentType, InstancePre, Lift, Linker, Lower, Typed
 
 use crate::cache::Compiled;
 use crate::guest::{self, Guest};
+use crate::private::cache_dir;
 use crate::wasi::preview2;
-use crate::{Engine, Limits, ModuleCache, SandboxError, cache_dir};
+use crate::{Engine, Limits, ModuleCache, SandboxError};
 
 /// One completion to be judged.
 #[derive(Clone, Debug, PartialEq, ComponentType, Lift, Lower)]
@@ -133,6 +134,17 @@ impl Plugin {
         })
     }
 
+    /// Whether the component in `path` was compiled on this machine before: otherwise [`Plugin::load`] takes up to a minute.
+    ///
+    /// # Errors
+    /// [`SandboxError::Io`] if it cannot be read.
+    pub fn is_compiled(path: &Path, limits: &Limits) -> Result<bool, SandboxError> {
+        limits.validate()?;
+        let wasm = std::fs::read(path).map_err(SandboxError::io(path))?;
+        let engine = Engine::new(limits.stack_bytes)?;
+        Ok(ModuleCache::open(&cache_dir()?)?.holds(&engine, &wasm))
+    }
+
     /// What it says that it rewards.
     pub fn description(&self) -> &str {
         &self.description
@@ -157,6 +169,17 @@ impl Plugin {
             .map_err(|_| lost())?;
         replies.recv().map_err(|_| lost())?
     }
+}
+
+/// Lines of its standard error that a plugin's failure shows: a traceback of some calls.
+const LAST_LINES: usize = 12;
+
+/// The end of what a guest wrote to its standard error, set off from what stands before: Python's traceback, Rust's panic.
+fn last_words(stderr: &[u8]) -> String {
+    let words = String::from_utf8_lossy(stderr);
+    let lines: Vec<&str> = words.trim().lines().collect();
+    let end = &lines[lines.len().saturating_sub(LAST_LINES)..];
+    end.iter().map(|line| format!("\n  {line}")).collect()
 }
 
 /// The plugin on its own thread.
@@ -225,8 +248,10 @@ impl Host {
         match result {
             Ok((description,)) => Ok(description),
             Err(error) => {
-                let exit = guest::exit_of(live.store.data(), &error);
-                Err(self.failed(format!("describe: {exit}")))
+                let guest = live.store.data();
+                let exit = guest::exit_of(guest, &error);
+                let words = last_words(&guest.stderr);
+                Err(self.failed(format!("describe: {exit}{words}")))
             }
         }
     }
@@ -239,6 +264,8 @@ impl Host {
         self.live()?;
         let live = self.live.as_mut().expect("just made");
         guest::rearm(&mut live.store, &self.limits)?;
+        // The limit of output is for one batch, and so are its last words.
+        live.store.data_mut().forget_output();
         match live.score_batch.call(&mut live.store, (samples,)) {
             Ok((Ok(scores),)) if scores.len() == expected => Ok(scores),
             Ok((Ok(scores),)) => {
@@ -249,10 +276,8 @@ impl Host {
             Err(error) => {
                 let guest = live.store.data();
                 let exit = guest::exit_of(guest, &error);
-                let words = String::from_utf8_lossy(&guest.stderr).trim().to_owned();
-                let last = words.lines().last().unwrap_or_default().to_owned();
-                let colon = if last.is_empty() { "" } else { ": " };
-                Err(self.failed(format!("score-batch: {exit}{colon}{last}")))
+                let words = last_words(&guest.stderr);
+                Err(self.failed(format!("score-batch: {exit}{words}")))
             }
         }
     }

@@ -251,21 +251,16 @@ fn the_c_example_works() {
     check_example(&path, "C");
 }
 
-#[test]
-fn the_python_example_works() {
+/// The plugin whose Python is `app`, built in `dir`; nothing where the tool is not there.
+fn python_plugin(dir: &Path, app: &str) -> Option<PathBuf> {
     let Some(tool) = std::env::var_os("DUNWU_TEST_COMPONENTIZE_PY") else {
         eprintln!("skipped: DUNWU_TEST_COMPONENTIZE_PY does not name componentize-py");
-        return;
+        return None;
     };
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("python_plugin.wasm");
-    std::fs::copy(
-        examples().join("python-plugin/app.py"),
-        dir.path().join("app.py"),
-    )
-    .unwrap();
+    let path = dir.join("python_plugin.wasm");
+    std::fs::write(dir.join("app.py"), app).unwrap();
     let built = Command::new(tool)
-        .current_dir(dir.path())
+        .current_dir(dir)
         .arg("-d")
         .arg(wit())
         .args(["-w", "reward", "componentize", "app", "-o"])
@@ -277,7 +272,53 @@ fn the_python_example_works() {
         "{}",
         String::from_utf8_lossy(&built.stderr)
     );
-    check_example(&path, "Python");
+    Some(path)
+}
+
+#[test]
+fn the_python_example_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = std::fs::read_to_string(examples().join("python-plugin/app.py")).unwrap();
+    if let Some(path) = python_plugin(dir.path(), &app) {
+        check_example(&path, "Python");
+    }
+}
+
+#[test]
+fn an_exception_of_a_python_plugin_shows_its_traceback() {
+    let app = r#"
+import wit_world
+from wit_world.imports.types import Score
+
+
+class WitWorld(wit_world.WitWorld):
+    def describe(self) -> str:
+        return "divides by the length"
+
+    def score_batch(self, samples):
+        return [value_of(sample) for sample in samples]
+
+
+def value_of(sample):
+    return Score(1 / len(sample.completion), [], None)
+"#;
+    let dir = tempfile::tempdir().unwrap();
+    let Some(path) = python_plugin(dir.path(), app) else {
+        return;
+    };
+    let plugin = Plugin::load(&path, Lifetime::UntilFailure, &Limits::default()).unwrap();
+    assert!(Plugin::is_compiled(&path, &Limits::default()).unwrap());
+    let error = plugin
+        .score_batch(vec![sample("")])
+        .unwrap_err()
+        .to_string();
+    for part in ["Traceback", "in value_of", "ZeroDivisionError"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert_eq!(
+        plugin.score_batch(vec![sample("ab")]).unwrap()[0].value,
+        0.5
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod absent;
 mod per_entry;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +126,19 @@ impl ComponentConfig {
         };
         Ok(Component::new(reward).with_weight(weight))
     }
+
+    fn resolve_paths(&mut self, dir: &Path) {
+        match self {
+            #[cfg(feature = "code")]
+            Self::Wasm(config) => config.path = dir.join(&config.path),
+            Self::PerEntry(config) => {
+                for judge in config.entries.values_mut() {
+                    judge.resolve_paths(dir);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Rubric {
@@ -166,6 +180,13 @@ impl RubricConfig {
     pub fn with_total(mut self, formula: impl Into<String>) -> Self {
         self.total = Some(formula.into());
         self
+    }
+
+    /// Takes the files that components name as relative to `dir`, the directory of the file in which the rubric stands.
+    pub fn resolve_paths(&mut self, dir: &Path) {
+        for component in &mut self.components {
+            component.resolve_paths(dir);
+        }
     }
 
     /// The entries of a mixture of data that the rubric names, each with the key that names it.

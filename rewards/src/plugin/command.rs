@@ -1,14 +1,12 @@
 //! A reward in a process that reads and writes JSON lines. It runs with this program's rights: only
 //! for code that is trusted.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::process::{NoLine, Process};
 use super::{Answer, OVER, alone, check_seconds, shared, wire};
 use crate::attempt::Attempt;
 use crate::error::RewardError;
@@ -33,31 +31,23 @@ pub struct CommandConfig {
     pub timeout_s: f64,
 }
 
-/// How often it is asked whether anybody still waits.
-const GLANCE: Duration = Duration::from_millis(50);
-
 fn timeout_s() -> f64 {
     30.0
 }
 
 /// A reward in a process. It is started when it is first needed and kept alive; a batch over which
-/// it ends is given to a new one, once.
+/// it ends is given to a new one, once. Each request has a number, which the answer repeats: one that answers another
+/// question is found out, and the process that gave it replaced.
 pub struct CommandReward {
     config: CommandConfig,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Running>,
 }
 
+#[derive(Default)]
 struct Running {
-    child: Child,
-    stdin: ChildStdin,
-    lines: Receiver<String>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    process: Option<Process>,
+    /// The number of the last request, over all processes.
+    asked: u64,
 }
 
 /// Whether to try a new process.
@@ -67,6 +57,9 @@ enum Failure {
     /// It said something, or took too long.
     Final(String),
 }
+
+/// How much of a line an error shows, in characters.
+const SHOWN: usize = 200;
 
 impl CommandReward {
     /// The judge that `config` describes. Nothing is started yet.
@@ -80,31 +73,32 @@ impl CommandReward {
             return Err(OptionError::invalid(
                 &config.name,
                 "command",
-                "[]".to_owned(),
+                "[]",
                 expected,
             ));
         }
         Ok(Self {
             config: config.clone(),
-            running: Mutex::new(None),
+            running: Mutex::default(),
         })
     }
 
     fn scores(&self, samples: &[Sample], attempt: &Attempt) -> Result<Vec<Score>, String> {
-        let message = serde_json::json!({ "samples": wire(samples) }).to_string();
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reason = String::new();
         for _ in 0..2 {
             if attempt.is_over() {
                 return Err(OVER.to_owned());
             }
-            match self.ask(&mut running, &message, samples.len(), attempt) {
+            let result = self.ask(&mut running, samples, attempt);
+            if result.is_err() {
+                // Whatever it writes after this would be taken for the next answer.
+                running.process = None;
+            }
+            match result {
                 Ok(scores) => return Ok(scores),
                 Err(Failure::Final(reason)) => return Err(reason),
-                Err(Failure::Ended(why)) => {
-                    *running = None;
-                    reason = why;
-                }
+                Err(Failure::Ended(why)) => reason = why,
             }
         }
         Err(format!("{reason}, and so did a new one"))
@@ -112,93 +106,68 @@ impl CommandReward {
 
     fn ask(
         &self,
-        running: &mut Option<Running>,
-        message: &str,
-        count: usize,
+        running: &mut Running,
+        samples: &[Sample],
         attempt: &Attempt,
     ) -> Result<Vec<Score>, Failure> {
-        if running.is_none() {
-            *running = Some(self.start().map_err(Failure::Final)?);
-        }
-        let process = running.as_mut().expect("just started");
-        let written = writeln!(process.stdin, "{message}").and_then(|()| process.stdin.flush());
-        if written.is_err() {
-            return Err(Failure::Ended(self.ended(process)));
-        }
-        let line = match self.line(process, attempt) {
-            Ok(line) => line,
-            Err(Failure::Ended(_)) => return Err(Failure::Ended(self.ended(process))),
-            Err(late) => {
-                *running = None;
-                return Err(late);
-            }
-        };
-        let answer: Result<Answer, _> = serde_json::from_str(&line);
-        let scores = answer
-            .map_err(|error| format!("its answer is not what it should be: {error}"))
-            .and_then(|answer| answer.into_scores(count));
-        scores.map_err(|reason| {
-            // Whatever it writes after this would be taken for the next answer.
-            *running = None;
-            Failure::Final(reason)
-        })
-    }
-
-    /// The next line, unless the time is up or nobody waits for it any more.
-    fn line(&self, process: &Running, attempt: &Attempt) -> Result<String, Failure> {
-        let limit = Duration::from_secs_f64(self.config.timeout_s);
-        let begin = Instant::now();
-        loop {
-            let left = limit.saturating_sub(begin.elapsed());
-            match process.lines.recv_timeout(left.min(GLANCE)) {
-                Ok(line) => return Ok(line),
-                Err(RecvTimeoutError::Disconnected) => return Err(Failure::Ended(String::new())),
-                Err(RecvTimeoutError::Timeout) if left <= GLANCE => {
-                    let seconds = self.config.timeout_s;
-                    let reason = format!("no answer in {seconds} s; it was ended");
-                    return Err(Failure::Final(reason));
-                }
-                Err(RecvTimeoutError::Timeout) if attempt.is_over() => {
-                    return Err(Failure::Final(format!("{OVER}; it was ended")));
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
-    }
-
-    fn ended(&self, process: &mut Running) -> String {
         let program = &self.config.command[0];
-        match process.child.wait() {
-            Ok(status) => format!("{program} ended: {status}"),
-            Err(error) => format!("{program} ended: {error}"),
+        if let Some(line) = running.process.as_ref().and_then(Process::unasked) {
+            running.process = None;
+            let line = shown(&line);
+            return Err(Failure::Final(format!(
+                "{program} wrote more than one line for a request, the last: {line}; it was ended"
+            )));
         }
-    }
-
-    fn start(&self) -> Result<Running, String> {
-        let (program, arguments) = self.config.command.split_first().expect("checked above");
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{program} does not start: {error}"))?;
-        let stdin = child.stdin.take().expect("piped above");
-        let stdout = child.stdout.take().expect("piped above");
-        let (outbox, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines() {
-                let Ok(line) = line else { return };
-                if outbox.send(line).is_err() {
-                    return;
-                }
+        if running.process.is_none() {
+            let process = Process::start(&self.config.command).map_err(Failure::Final)?;
+            running.process = Some(process);
+        }
+        running.asked += 1;
+        let id = running.asked;
+        let request = serde_json::json!({ "id": id, "samples": wire(samples) }).to_string();
+        let timeout = Duration::from_secs_f64(self.config.timeout_s);
+        let process = running.process.as_mut().expect("just started");
+        let line = process.ask(request, timeout, attempt);
+        let line = line.map_err(|why| match why {
+            NoLine::Ended(how) => Failure::Ended(format!("{program}: {how}")),
+            NoLine::Late => {
+                let seconds = self.config.timeout_s;
+                Failure::Final(format!("no answer in {seconds} s; it was ended"))
             }
-        });
-        Ok(Running {
-            child,
-            stdin,
-            lines,
-        })
+            NoLine::Unwanted => Failure::Final(format!("{OVER}; it was ended")),
+            NoLine::Unreadable(reason) => Failure::Final(format!("{program}: {reason}")),
+        })?;
+        answer(&line, id, samples.len()).map_err(Failure::Final)
     }
+}
+
+/// The scores in `line`, which must answer request `id` of `count` samples.
+fn answer(line: &str, id: u64, count: usize) -> Result<Vec<Score>, String> {
+    if line.trim().is_empty() {
+        return Err("its answer is an empty line".to_owned());
+    }
+    let answer: Answer = serde_json::from_str(line).map_err(|error| {
+        format!(
+            "its answer is not what it should be: {error}: {}",
+            shown(line)
+        )
+    })?;
+    match answer.id {
+        Some(found) if found == id => answer.into_scores(count),
+        Some(found) => Err(format!(
+            "it answered request {found} where {id} was asked: it wrote more than one line for a request, or the answer of another"
+        )),
+        None => Err(format!(
+            "its answer has no \"id\"; hint: repeat the request's, here {id}"
+        )),
+    }
+}
+
+/// As much of `line` as an error shows.
+fn shown(line: &str) -> String {
+    let start: String = line.chars().take(SHOWN).collect();
+    let more = if start.len() < line.len() { "…" } else { "" };
+    format!("{start:?}{more}")
 }
 
 impl Reward for CommandReward {

@@ -6,10 +6,13 @@
 //! - `wasm`: a WebAssembly component, in the sandbox
 //! - `command`: a process that reads and writes JSON lines
 //! - `http`: a server that answers POST requests
+//! - `process`: what `command` speaks to; `trial`: trying a reward by itself
 
 mod command;
 #[cfg(feature = "http")]
 mod http;
+mod process;
+mod trial;
 #[cfg(feature = "code")]
 mod wasm;
 
@@ -26,6 +29,7 @@ use crate::sample::Sample;
 pub use command::{CommandConfig, CommandReward};
 #[cfg(feature = "http")]
 pub use http::{HttpConfig, HttpReward};
+pub use trial::{Trial, Tried, try_out};
 #[cfg(feature = "code")]
 pub use wasm::{PluginLifetime, WasmConfig, WasmReward};
 
@@ -58,10 +62,12 @@ pub struct WireScore {
     pub note: Option<String>,
 }
 
-/// What processes and servers answer: `{"scores": […]}` or `{"error": "…"}`.
+/// What processes and servers answer: `{"scores": […]}` or `{"error": "…"}`, from processes with the request's `id`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Answer {
+    #[serde(default)]
+    id: Option<u64>,
     #[serde(default)]
     scores: Option<Vec<WireScore>>,
     #[serde(default)]

@@ -22,7 +22,7 @@ use crate::sample::Sample;
 pub struct WasmConfig {
     /// The component's name in the rubric.
     pub name: String,
-    /// The file.
+    /// The file. In a config it may be relative to the config's directory.
     pub path: PathBuf,
     /// Factor in the rubric's weighted sum. Default: 1.
     #[serde(default = "default_weight")]
@@ -81,7 +81,7 @@ impl WasmReward {
         let limits = Limits {
             fuel: config.fuel,
             wall_time: Duration::from_secs_f64(config.wall_time_s),
-            memory_bytes: config.memory_mib << 20,
+            memory_bytes: config.memory_mib.saturating_mul(1 << 20),
             ..Limits::default()
         };
         if let Err(error) = limits.validate() {
@@ -161,10 +161,16 @@ impl Reward for WasmReward {
     }
 
     fn prepare(&self, report: &mut dyn FnMut(Preparation)) -> Result<(), PrepareError> {
-        let what = format!("loading {}", self.config.path.display());
+        let failed = |reason: String| PrepareError::new(&self.config.name, reason);
+        let path = &self.config.path;
+        let compiled = Plugin::is_compiled(path, &self.limits);
+        let what = if compiled.map_err(|error| failed(error.to_string()))? {
+            format!("loading {}", path.display())
+        } else {
+            format!("compiling {}, once: up to a minute", path.display())
+        };
         report(Preparation::new(what, 0, 1));
-        let loaded = self.plugin();
-        loaded.map_err(|reason| PrepareError::new(&self.config.name, reason))?;
+        self.plugin().map_err(failed)?;
         Ok(())
     }
 

@@ -60,11 +60,20 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<RunConfig, ConfigError>
                 })?;
         }
     }
+    stand_beside(&mut config.reward.rubric, path);
     config.validate().map_err(|message| ConfigError::Invalid {
         place: path.display().to_string(),
         message,
     })?;
     Ok(config.resolved())
+}
+
+/// A plugin stands beside the config that names it, wherever the run is started.
+fn stand_beside(rubric: &mut RubricConfig, path: &Path) {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    if let Ok(dir) = std::path::absolute(dir.unwrap_or(Path::new("."))) {
+        rubric.resolve_paths(&dir);
+    }
 }
 
 /// What a config says of its rubric, whatever else is in it.
@@ -79,11 +88,17 @@ struct RewardOnly {
 }
 
 /// Reads the rubric of a config, which needs no other section, and applies `overrides`, each `reward.rubric.a=value`; those of
-/// other sections change nothing.
+/// other sections change nothing. Files that it names stand beside the config, as for [`load`].
 ///
 /// # Errors
 /// [`ConfigError`] if there is no rubric, or anything in it is not what it should be.
 pub fn load_rubric(path: &Path, overrides: &[String]) -> Result<RubricConfig, ConfigError> {
+    let mut rubric = read_rubric(path, overrides)?;
+    stand_beside(&mut rubric, path);
+    Ok(rubric)
+}
+
+fn read_rubric(path: &Path, overrides: &[String]) -> Result<RubricConfig, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
         source,
@@ -288,5 +303,25 @@ mod tests {
     fn an_unknown_key_gets_the_nearest() {
         let message = "unknown field `tempratur`, expected one of `top_p`, `temperature`, `seed`";
         assert!(with_hint(message).ends_with("hint: did you mean `temperature`?"));
+    }
+
+    #[cfg(feature = "code")]
+    #[test]
+    fn a_plugin_stands_beside_the_config_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rubric.toml");
+        let text = r#"
+[reward.rubric]
+components = [{ kind = "wasm", name = "judge", path = "judges/a.wasm" }]
+"#;
+        std::fs::write(&path, text).unwrap();
+        let resolved = |overrides: &[String]| {
+            let rubric = load_rubric(&path, overrides).unwrap();
+            serde_json::to_value(&rubric.components[0]).unwrap()["path"].clone()
+        };
+        let beside = |file: &str| serde_json::to_value(dir.path().join(file)).unwrap();
+        assert_eq!(resolved(&[]), beside("judges/a.wasm"));
+        let given = "reward.rubric.components.0.path=b.wasm".to_owned();
+        assert_eq!(resolved(&[given]), beside("b.wasm"));
     }
 }

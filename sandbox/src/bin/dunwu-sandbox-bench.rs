@@ -1,15 +1,19 @@
 //! Measures the sandbox, and is the worker that its tests start.
 //!
 //!     dunwu-sandbox-bench PROGRAMS.jsonl [--workers N] [--repeat N]
-//!     dunwu-sandbox-bench --one PROGRAM
+//!     dunwu-sandbox-bench [--worker FILE] --one PROGRAM
+//!     dunwu-sandbox-bench --endless FILE.wasm
+//!     dunwu-sandbox-bench --confined read|write|start|connect|report CACHE_DIR TARGET
 //!
 //! Each line of the file is `{"program", "stdin"}`. Prints one JSON object: programs a second, how many ended well, and
-//! the times of a trivial program on a warm worker, in milliseconds.
+//! the times of a trivial program on a warm worker, in milliseconds. `--confined` gives up what a worker gives up and then tries one thing;
+//! `--endless` runs a WebAssembly program without limits of fuel; `--worker` names another program for the worker.
 #![allow(clippy::print_stdout)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use dunwu_sandbox::confine::confine;
 use dunwu_sandbox::{Limits, Program, Sandbox, SandboxError, worker};
 use serde::Deserialize;
 
@@ -21,11 +25,35 @@ struct Row {
 }
 
 fn main() {
-    worker::serve_if_asked();
+    let mut arguments = std::env::args().skip(1);
+    match (arguments.next().as_deref(), arguments.next()) {
+        (Some("--worker"), Some(program)) => worker::serve_with(program.into()),
+        _ => worker::serve_if_asked(),
+    }
     if let Err(error) = run() {
         eprintln!("error: {error}");
         std::process::exit(1);
     }
+}
+
+/// Confines this process as a worker is confined, tries one thing, and says how that ended.
+fn reach_confined(mut arguments: impl Iterator<Item = String>) -> Result<String, &'static str> {
+    let mut next = || arguments.next().ok_or("an argument is missing");
+    let (kind, cache, target) = (next()?, next()?, next()?);
+    let cache = std::path::Path::new(&cache);
+    let confinement = confine(&[cache], &[&cache.join("programs")]);
+    let result = match kind.as_str() {
+        "read" => std::fs::read(target).map(drop),
+        "write" => std::fs::write(target, "text"),
+        "start" => std::process::Command::new(target).status().map(drop),
+        "connect" => std::net::TcpStream::connect(target).map(drop),
+        "report" => return Ok(format!("{:?}", confinement.files)),
+        _ => return Err("read, write, start, connect or report"),
+    };
+    Ok(match result {
+        Ok(()) => "done".to_owned(),
+        Err(error) => format!("{:?}", error.kind()),
+    })
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,6 +67,22 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         match argument.as_str() {
             "--workers" => workers = number()?,
             "--repeat" => repeat = number()?,
+            "--worker" => drop(arguments.next()),
+            "--confined" => {
+                println!("{}", reach_confined(arguments)?);
+                return Ok(());
+            }
+            "--endless" => {
+                let name = arguments.next().ok_or("a file is missing")?;
+                let bytes = std::fs::read(&name)?;
+                let limits = Limits {
+                    fuel: u64::MAX / 4,
+                    wall_time: std::time::Duration::from_secs(3600),
+                    ..Limits::default()
+                };
+                Sandbox::new(1)?.run(&Program::Wasm { name, bytes }, b"", &limits)?;
+                return Ok(());
+            }
             "--one" => {
                 let program = Program::python(arguments.next().ok_or("a program is missing")?);
                 let run = Sandbox::new(1)?.run(&program, b"", &Limits::default())?;

@@ -14,11 +14,14 @@ mod instance;
 mod partner;
 mod testing;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde::Deserialize;
 use wasmtime::component::{InstancePre, Linker};
 
-use crate::cache::{Compiled, ModuleCache, cache_dir};
+use crate::cache::{Compiled, ModuleCache};
 use crate::guest::Guest;
+use crate::private::cache_dir;
 use crate::wasi::preview2;
 use crate::{Engine, Execution, Exit, Limits, SandboxError};
 
@@ -86,11 +89,30 @@ pub fn prepare(progress: &mut dyn FnMut(install::Stage)) -> Result<(), SandboxEr
     let wasm = install::component(progress)?;
     let engine = Engine::new(Limits::default().stack_bytes)?;
     let cache = ModuleCache::open(&cache_dir()?)?;
-    if !cache.path(&engine, &wasm).is_file() {
+    if !cache.holds(&engine, &wasm) {
         progress(install::Stage::Compile);
         Python::load(&engine, &cache, &wasm)?;
     }
+    PREPARED.store(true, Ordering::Release);
     Ok(())
+}
+
+/// Whether [`prepare`] did its work in this process.
+static PREPARED: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`prepare`] has nothing left to do.
+///
+/// # Errors
+/// [`SandboxError::CacheNotPrivate`] if others may change what there is.
+pub fn is_ready() -> Result<bool, SandboxError> {
+    if PREPARED.load(Ordering::Acquire) {
+        return Ok(true);
+    }
+    let Some(wasm) = install::read_component(&install::component_path()?)? else {
+        return Ok(false);
+    };
+    let engine = Engine::new(Limits::default().stack_bytes)?;
+    Ok(ModuleCache::open(&cache_dir()?)?.holds(&engine, &wasm))
 }
 
 impl Python {

@@ -5,6 +5,7 @@
 //! its own; the two sides then take turns, one message each.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
 use super::instance::Interpreter;
 use crate::Exit;
@@ -21,10 +22,24 @@ pub(crate) enum Partner {
     Waits(Waiting),
 }
 
-/// The tests' end of a call in progress.
+/// The tests' end of a call in progress. The call is over when this is dropped, and the solution's instance gone: an engine has room for
+/// a few at once.
 pub(crate) struct Waiting {
-    answers: Sender<Vec<u8>>,
+    /// There until this is dropped.
+    answers: Option<Sender<Vec<u8>>>,
     news: Receiver<News>,
+    /// There until this is dropped.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // A solution that waits for an answer learns that there will be none, and ends; one that is done is about to.
+        self.answers = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// What comes from a solution's thread.
@@ -66,10 +81,14 @@ impl Partner {
                     Err(Exit::Trapped(format!("no thread for a call: {error}"))),
                 ),
             },
-            Self::Waits(waiting) => match waiting.answers.send(message) {
-                Ok(()) => waiting.next(),
-                Err(_) => (None, Err(lost())),
-            },
+            Self::Waits(waiting) => {
+                let answers = waiting.answers.as_ref();
+                if answers.is_some_and(|answers| answers.send(message).is_ok()) {
+                    waiting.next()
+                } else {
+                    (None, Err(lost()))
+                }
+            }
         }
     }
 
@@ -87,7 +106,7 @@ impl Waiting {
         let (answers, answered) = channel();
         let (told, news) = channel();
         let stack = thread_stack_bytes(interpreter.stack_bytes());
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("sandbox-solution".to_owned())
             .stack_size(stack)
             .spawn(move || {
@@ -100,7 +119,11 @@ impl Waiting {
                 // Nobody waits for it if the test is over.
                 let _ = told.send(News::Done(interpreter, reply));
             })?;
-        Ok(Self { answers, news })
+        Ok(Self {
+            answers: Some(answers),
+            news,
+            thread: Some(thread),
+        })
     }
 
     fn next(self) -> (Option<Partner>, Result<Vec<u8>, Exit>) {

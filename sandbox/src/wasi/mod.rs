@@ -4,5 +4,6 @@
 //! fixed seed. Files, sockets, variables and threads are not there: asking for them gives the error
 //! that a system without them would give, so that a program which handles it goes on.
 
+mod poll;
 pub(crate) mod preview1;
 pub(crate) mod preview2;

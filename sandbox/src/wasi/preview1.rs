@@ -1,8 +1,8 @@
 //! WASI preview 1, for core modules: <https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md>.
 
-use wasmtime::{Caller, Extern, ExternType, Linker, Memory, Module, Val, ValType};
+use wasmtime::{AsContextMut, Caller, Extern, ExternType, Linker, Memory, Module, Val, ValType};
 
-use crate::guest::{Guest, Output, Stop};
+use crate::guest::{self, Guest, Output, Stop};
 use crate::{Engine, SandboxError};
 
 const MODULE: &str = "wasi_snapshot_preview1";
@@ -20,6 +20,14 @@ enum Errno {
 }
 
 type Result<T> = std::result::Result<T, Errno>;
+
+/// What a function of WASI gives back: a status, or the guest's end.
+type Status = wasmtime::Result<u32>;
+
+/// Takes fuel for a call that works on `bytes` bytes; every function below begins with it.
+fn charge(caller: &mut Caller<'_, Guest>, bytes: u32) -> wasmtime::Result<()> {
+    guest::charge(&mut caller.as_context_mut(), u64::from(bytes))
+}
 
 /// The memory that the guest exports, as bytes, with its state.
 fn memory<'a>(caller: &'a mut Caller<'_, Guest>) -> Result<(&'a mut [u8], &'a mut Guest)> {
@@ -59,7 +67,8 @@ fn vectors(bytes: &[u8], at: u32, count: u32) -> Result<Vec<(u32, u32)>> {
     (0..count)
         .map(|index| {
             let entry = at.checked_add(index * 8).ok_or(Errno::Fault)?;
-            Ok((word(bytes, entry)?, word(bytes, entry + 4)?))
+            let length_at = entry.checked_add(4).ok_or(Errno::Fault)?;
+            Ok((word(bytes, entry)?, word(bytes, length_at)?))
         })
         .collect()
 }
@@ -70,16 +79,17 @@ fn fd_write(
     vectors_at: u32,
     count: u32,
     written_at: u32,
-) -> wasmtime::Result<u32> {
+) -> Status {
+    charge(&mut caller, vectors_fuel(count))?;
     let output = match fd {
         1 => Output::Stdout,
         2 => Output::Stderr,
         _ => return Ok(Errno::BadDescriptor as u32),
     };
     let mut stop = Ok(());
+    let mut total = 0_u32;
     let mut write = || -> Result<()> {
         let (bytes, guest) = memory(&mut caller)?;
-        let mut total = 0_u32;
         for (at, length) in vectors(bytes, vectors_at, count)? {
             let text = slice(bytes, at, length)?;
             stop = guest.write(output, text);
@@ -91,7 +101,9 @@ fn fd_write(
         put(bytes, written_at, &total.to_le_bytes())
     };
     let status = status(write());
-    stop.map(|()| status)
+    stop?;
+    charge(&mut caller, total)?;
+    Ok(status)
 }
 
 fn fd_read(
@@ -100,25 +112,33 @@ fn fd_read(
     vectors_at: u32,
     count: u32,
     read_at: u32,
-) -> u32 {
+) -> Status {
+    charge(&mut caller, vectors_fuel(count))?;
     if fd != 0 {
-        return Errno::BadDescriptor as u32;
+        return Ok(Errno::BadDescriptor as u32);
     }
+    let mut total = 0_u32;
     let mut read = || -> Result<()> {
         let (bytes, guest) = memory(&mut caller)?;
-        let mut total = 0_u32;
         for (at, length) in vectors(bytes, vectors_at, count)? {
             slice(bytes, at, length)?;
             let text = guest.read(length as usize);
             put(bytes, at, &text)?;
-            total += text.len() as u32;
+            total = total.saturating_add(u32::try_from(text.len()).unwrap_or(u32::MAX));
             if text.len() < length as usize {
                 break;
             }
         }
         put(bytes, read_at, &total.to_le_bytes())
     };
-    status(read())
+    let status = status(read());
+    charge(&mut caller, total)?;
+    Ok(status)
+}
+
+/// What looking at `count` buffers costs, as so many bytes.
+fn vectors_fuel(count: u32) -> u32 {
+    count.min(1024) * 64
 }
 
 fn status(result: Result<()>) -> u32 {
@@ -129,20 +149,21 @@ fn status(result: Result<()>) -> u32 {
 }
 
 /// Writes `values` to their addresses.
-fn reply(mut caller: Caller<'_, Guest>, values: &[(u32, &[u8])]) -> u32 {
+fn reply(mut caller: Caller<'_, Guest>, values: &[(u32, &[u8])]) -> Status {
+    charge(&mut caller, 0)?;
     let mut write = || -> Result<()> {
         let (bytes, _) = memory(&mut caller)?;
         values
             .iter()
             .try_for_each(|(at, value)| put(bytes, *at, value))
     };
-    status(write())
+    Ok(status(write()))
 }
 
 /// File type "character device" and all rights, for the three standard streams.
-fn fd_fdstat_get(caller: Caller<'_, Guest>, fd: u32, at: u32) -> u32 {
+fn fd_fdstat_get(mut caller: Caller<'_, Guest>, fd: u32, at: u32) -> Status {
     if fd > 2 {
-        return Errno::BadDescriptor as u32;
+        return plain(&mut caller, Errno::BadDescriptor);
     }
     let mut stat = [0_u8; 24];
     stat[0] = 2;
@@ -150,35 +171,43 @@ fn fd_fdstat_get(caller: Caller<'_, Guest>, fd: u32, at: u32) -> u32 {
     reply(caller, &[(at, &stat)])
 }
 
-fn fd_filestat_get(caller: Caller<'_, Guest>, fd: u32, at: u32) -> u32 {
+fn fd_filestat_get(mut caller: Caller<'_, Guest>, fd: u32, at: u32) -> Status {
     if fd > 2 {
-        return Errno::BadDescriptor as u32;
+        return plain(&mut caller, Errno::BadDescriptor);
     }
     let mut stat = [0_u8; 64];
     stat[16] = 2;
     reply(caller, &[(at, &stat)])
 }
 
-fn clock_time_get(mut caller: Caller<'_, Guest>, clock: u32, _precision: u64, at: u32) -> u32 {
+fn clock_time_get(mut caller: Caller<'_, Guest>, clock: u32, _precision: u64, at: u32) -> Status {
     let now = match clock {
-        0 => {
-            let (seconds, nanoseconds) = caller.data_mut().calendar();
-            seconds * 1_000_000_000 + u64::from(nanoseconds)
-        }
+        0 => caller.data_mut().calendar_ns(),
         1..=3 => caller.data_mut().now_ns(),
-        _ => return Errno::Invalid as u32,
+        _ => return plain(&mut caller, Errno::Invalid),
     };
     reply(caller, &[(at, &now.to_le_bytes())])
 }
 
-fn random_get(mut caller: Caller<'_, Guest>, at: u32, count: u32) -> u32 {
+/// Fills the guest's memory in place: the host needs none of its own for it.
+fn random_get(mut caller: Caller<'_, Guest>, at: u32, count: u32) -> Status {
+    charge(&mut caller, count)?;
+    let mut stop = Ok(());
     let mut fill = || -> Result<()> {
         let (bytes, guest) = memory(&mut caller)?;
-        slice(bytes, at, count)?;
-        let random = guest.random_bytes(count as usize);
-        put(bytes, at, &random)
+        let at = at as usize;
+        let end = at.checked_add(count as usize).ok_or(Errno::Fault)?;
+        stop = guest.fill_random(bytes.get_mut(at..end).ok_or(Errno::Fault)?);
+        Ok(())
     };
-    status(fill())
+    let status = status(fill());
+    stop.map(|()| status)
+}
+
+/// A call that does nothing but to answer `errno`.
+fn plain(caller: &mut Caller<'_, Guest>, errno: Errno) -> Status {
+    charge(caller, 0)?;
+    Ok(errno as u32)
 }
 
 /// Every subscription is ready at once; a wait for a time moves the guest's clock there.
@@ -188,7 +217,8 @@ fn poll_oneoff(
     to: u32,
     count: u32,
     events_at: u32,
-) -> u32 {
+) -> Status {
+    charge(&mut caller, vectors_fuel(count))?;
     const SUBSCRIPTION: u32 = 48;
     const EVENT: u32 = 32;
     let mut poll = || -> Result<()> {
@@ -196,7 +226,7 @@ fn poll_oneoff(
         if count == 0 || count > 1024 {
             return Err(Errno::Invalid);
         }
-        let mut longest = 0;
+        let mut latest = guest.clock_ns();
         for index in 0..count {
             let at = from.checked_add(index * SUBSCRIPTION).ok_or(Errno::Fault)?;
             let subscription = slice(bytes, at, SUBSCRIPTION)?;
@@ -207,8 +237,14 @@ fn poll_oneoff(
             let mut event = [0_u8; EVENT as usize];
             event[..8].copy_from_slice(&user_data);
             event[10] = kind;
-            if kind == 0 && !absolute {
-                longest = longest.max(timeout);
+            if kind == 0 {
+                let clock =
+                    u32::from_le_bytes(subscription[16..20].try_into().expect("four bytes"));
+                latest = latest.max(match (absolute, clock) {
+                    (false, _) => guest.clock_after(timeout),
+                    (true, 0) => Guest::<()>::clock_at(timeout),
+                    (true, _) => timeout,
+                });
             }
             put(
                 bytes,
@@ -216,10 +252,10 @@ fn poll_oneoff(
                 &event,
             )?;
         }
-        guest.sleep(longest);
+        guest.sleep_until(latest);
         put(bytes, events_at, &count.to_le_bytes())
     };
-    status(poll())
+    Ok(status(poll()))
 }
 
 /// A linker with what `module` imports of WASI. What has no meaning here answers "not supported".
@@ -260,7 +296,8 @@ pub(crate) fn linker(
                     import.module(),
                     import.name(),
                     signature,
-                    |_, _, results| {
+                    |mut caller, _, results| {
+                        charge(&mut caller, 0)?;
                         results[0] = Val::I32(Errno::NotSupported as i32);
                         Ok(())
                     },
@@ -303,26 +340,32 @@ fn define(linker: &mut Linker<Guest>, library: &str) -> wasmtime::Result<()> {
         )?
         .func_wrap(library, "args_sizes_get", no_strings)?
         .func_wrap(library, "environ_sizes_get", no_strings)?
-        .func_wrap(library, "args_get", |_: u32, _: u32| Errno::Success as u32)?
-        .func_wrap(library, "environ_get", |_: u32, _: u32| {
-            Errno::Success as u32
-        })?
-        .func_wrap(library, "fd_prestat_get", |_: u32, _: u32| {
-            Errno::BadDescriptor as u32
-        })?
-        .func_wrap(library, "fd_close", |fd: u32| match fd {
-            0..=2 => Errno::Success as u32,
-            _ => Errno::BadDescriptor as u32,
-        })?
+        .func_wrap(library, "args_get", nothing_there)?
+        .func_wrap(library, "environ_get", nothing_there)?
+        .func_wrap(
+            library,
+            "fd_prestat_get",
+            |mut caller: Caller<'_, Guest>, _: u32, _: u32| {
+                plain(&mut caller, Errno::BadDescriptor)
+            },
+        )?
+        .func_wrap(
+            library,
+            "fd_close",
+            |mut caller: Caller<'_, Guest>, fd: u32| {
+                plain(&mut caller, for_stream(fd, Errno::Success))
+            },
+        )?
         .func_wrap(
             library,
             "fd_seek",
-            |fd: u32, _: u64, _: u32, _: u32| match fd {
-                0..=2 => Errno::SeekOnPipe as u32,
-                _ => Errno::BadDescriptor as u32,
+            |mut caller: Caller<'_, Guest>, fd: u32, _: u64, _: u32, _: u32| {
+                plain(&mut caller, for_stream(fd, Errno::SeekOnPipe))
             },
         )?
-        .func_wrap(library, "sched_yield", || Errno::Success as u32)?
+        .func_wrap(library, "sched_yield", |mut caller: Caller<'_, Guest>| {
+            plain(&mut caller, Errno::Success)
+        })?
         .func_wrap(
             library,
             "proc_exit",
@@ -331,8 +374,18 @@ fn define(linker: &mut Linker<Guest>, library: &str) -> wasmtime::Result<()> {
     Ok(())
 }
 
+/// `errno` where `fd` is one of the three streams.
+fn for_stream(fd: u32, errno: Errno) -> Errno {
+    if fd <= 2 { errno } else { Errno::BadDescriptor }
+}
+
+/// None of the arguments or variables.
+fn nothing_there(mut caller: Caller<'_, Guest>, _: u32, _: u32) -> Status {
+    plain(&mut caller, Errno::Success)
+}
+
 /// There are no arguments and no variables: none of them, in no bytes.
-fn no_strings(caller: Caller<'_, Guest>, count_at: u32, bytes_at: u32) -> u32 {
+fn no_strings(caller: Caller<'_, Guest>, count_at: u32, bytes_at: u32) -> Status {
     let zero = 0_u32.to_le_bytes();
     reply(caller, &[(count_at, &zero), (bytes_at, &zero)])
 }

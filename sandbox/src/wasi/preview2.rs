@@ -11,7 +11,8 @@ use wasmtime::component::{
     ResourceType, Val,
 };
 
-use crate::guest::{Guest, Output, Stop};
+use super::poll::{payload, poll, pollable, ready_times};
+use crate::guest::{Guest, Output, Stop, charge};
 use crate::{Engine, SandboxError};
 
 /// Markers of the resources that typed functions speak of.
@@ -34,14 +35,6 @@ enum StreamError {
 }
 
 struct IoError;
-
-/// The payload that tells the other resources apart.
-fn payload(resource: &str) -> u32 {
-    // FNV-1a: <http://www.isthe.com/chongo/tech/comp/fnv/>.
-    resource.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
-}
 
 fn resource_type(name: &str) -> ResourceType {
     match name {
@@ -87,7 +80,18 @@ pub(crate) fn define<T: Send + 'static>(
             for (export, item) in instance.exports(engine) {
                 match item.ty {
                     ComponentItem::Resource(_) => {
-                        target.resource(export, resource_type(export), |_, _| Ok(()))?;
+                        let is_pollable = export == "pollable";
+                        target.resource(
+                            export,
+                            resource_type(export),
+                            move |mut store, number| {
+                                store.data_mut().drop_handle();
+                                if is_pollable {
+                                    store.data_mut().drop_timer(number);
+                                }
+                                Ok(())
+                            },
+                        )?;
                     }
                     ComponentItem::ComponentFunc(signature) => {
                         function(&mut target, interface, export, signature)?;
@@ -123,6 +127,7 @@ fn write<T: 'static>(
     mut store: StoreContextMut<'_, Guest<T>>,
     (stream, bytes): (Resource<OutputStream>, Vec<u8>),
 ) -> Written {
+    charge(&mut store, bytes.len() as u64)?;
     store.data_mut().write(output(stream.rep()), &bytes)?;
     Ok((Ok(()),))
 }
@@ -143,8 +148,11 @@ fn function<T: Send + 'static>(
         return target.func_wrap(
             name,
             |mut store: StoreContextMut<'_, Guest<T>>, (count,): (u64,)| {
-                let count = usize::try_from(count.min(READ_BYTES)).unwrap_or(0);
-                Ok((store.data_mut().random_bytes(count),))
+                store.data_mut().check_room(count)?;
+                charge(&mut store, count)?;
+                let mut bytes = vec![0; usize::try_from(count)?];
+                store.data_mut().fill_random(&mut bytes)?;
+                Ok((bytes,))
             },
         );
     }
@@ -154,12 +162,13 @@ fn function<T: Send + 'static>(
     let key = format!("{path}#{name}");
     let refusal = signature.results().next().and_then(|ty| refusal(&ty));
     target.func_new(name, move |mut store, signature, params, results| {
+        charge(&mut store, size_bytes(params))?;
         let answer = answer(&mut store, &key, params, &signature)?;
-        // Borrowed handles are the callee's to give back, owned ones to close.
-        for param in params {
-            if let Val::Resource(handle) = param {
-                handle.resource_drop(&mut store)?;
-            }
+        // Borrowed handles are the callee's to give back, owned ones to close. Pollables were, when they were looked at.
+        if !key.starts_with("wasi:io/poll#") {
+            params
+                .iter()
+                .try_for_each(|param| give_back(&mut store, param))?;
         }
         match answer {
             Some(value) => results[0] = value,
@@ -171,6 +180,38 @@ fn function<T: Send + 'static>(
         }
         Ok(())
     })
+}
+
+/// About how much there is to look at in `values`, in bytes.
+fn size_bytes(values: &[Val]) -> u64 {
+    values
+        .iter()
+        .map(|value| match value {
+            Val::List(values) | Val::Tuple(values) => 64 + size_bytes(values),
+            Val::String(text) => text.len() as u64,
+            _ => 8,
+        })
+        .sum()
+}
+
+/// Drops the handles in `value`, however deep they stand in it.
+fn give_back<T: 'static>(
+    store: &mut StoreContextMut<'_, Guest<T>>,
+    value: &Val,
+) -> wasmtime::Result<()> {
+    match value {
+        Val::Resource(handle) => handle.resource_drop(&mut *store),
+        Val::List(values) | Val::Tuple(values) => {
+            values.iter().try_for_each(|value| give_back(store, value))
+        }
+        Val::Record(fields) => fields
+            .iter()
+            .try_for_each(|(_, value)| give_back(store, value)),
+        Val::Variant(_, Some(value))
+        | Val::Option(Some(value))
+        | Val::Result(Ok(Some(value)) | Err(Some(value))) => give_back(store, value),
+        _ => Ok(()),
+    }
 }
 
 /// The value of type `ty` that says no: an error, an absent option, an empty list.
@@ -244,10 +285,12 @@ fn answer<T: 'static>(
             return Err(Stop::Exited(status).into());
         }
         "wasi:cli/stdin#get-stdin" => {
+            store.data_mut().take_handle()?;
             let stream = Resource::<InputStream>::new_own(0);
             Val::Resource(stream.try_into_resource_any(&mut store)?)
         }
         "wasi:cli/stdout#get-stdout" | "wasi:cli/stderr#get-stderr" => {
+            store.data_mut().take_handle()?;
             let number = if function.ends_with("stderr") { 2 } else { 1 };
             let stream = Resource::<OutputStream>::new_own(number);
             Val::Resource(stream.try_into_resource_any(&mut store)?)
@@ -261,26 +304,29 @@ fn answer<T: 'static>(
         | "wasi:io/streams#[method]input-stream.blocking-read" => {
             let count = usize::try_from(number(1).min(READ_BYTES)).unwrap_or(0);
             let bytes = store.data_mut().read(count);
-            match bytes.is_empty() && count > 0 {
-                true => Val::Result(Err(Some(Box::new(Val::Variant("closed".to_owned(), None))))),
-                false => done(Some(Val::List(bytes.into_iter().map(Val::U8).collect()))),
+            charge(store, 8 * bytes.len() as u64)?;
+            if bytes.is_empty() && count > 0 {
+                Val::Result(Err(Some(Box::new(Val::Variant("closed".to_owned(), None)))))
+            } else {
+                done(Some(Val::List(bytes.into_iter().map(Val::U8).collect())))
             }
         }
-        "wasi:io/poll#[method]pollable.block" => return Ok(None),
-        "wasi:io/poll#[method]pollable.ready" => Val::Bool(true),
-        "wasi:io/poll#poll" => match params.first() {
-            Some(Val::List(polled)) => Val::List((0..polled.len() as u32).map(Val::U32).collect()),
-            _ => Val::List(Vec::new()),
-        },
+        "wasi:io/poll#[method]pollable.block" => {
+            let ready_at = ready_times(store, params)?.into_iter().max().unwrap_or(0);
+            store.data_mut().sleep_until(ready_at);
+            return Ok(None);
+        }
+        "wasi:io/poll#[method]pollable.ready" => {
+            let ready_at = ready_times(store, params)?.into_iter().max().unwrap_or(0);
+            Val::Bool(ready_at <= store.data().clock_ns())
+        }
+        "wasi:io/poll#poll" => poll(store, params)?,
         "wasi:clocks/monotonic-clock#now" => Val::U64(store.data_mut().now_ns()),
         "wasi:clocks/monotonic-clock#resolution" => Val::U64(1),
-        "wasi:clocks/monotonic-clock#subscribe-instant" => {
-            store.data_mut().sleep_until(number(0));
-            pollable(store)?
-        }
+        "wasi:clocks/monotonic-clock#subscribe-instant" => pollable(store, number(0))?,
         "wasi:clocks/monotonic-clock#subscribe-duration" => {
-            store.data_mut().sleep(number(0));
-            pollable(store)?
+            let ready_at = store.data().clock_after(number(0));
+            pollable(store, ready_at)?
         }
         "wasi:clocks/wall-clock#now" => {
             let (seconds, nanoseconds) = store.data_mut().calendar();
@@ -291,10 +337,11 @@ fn answer<T: 'static>(
             Val::U64(store.data_mut().random_u64())
         }
         "wasi:random/insecure-seed#insecure-seed" => Val::Tuple(vec![Val::U64(0), Val::U64(0)]),
-        _ if function.ends_with(".subscribe") => pollable(store)?,
+        _ if function.ends_with(".subscribe") => pollable(store, 0)?,
         _ => match signature.results().next() {
             // A handle to nothing: what is done with it is refused.
             Some(Type::Own(_)) if function.ends_with("#instance-network") => {
+                store.data_mut().take_handle()?;
                 let network = ResourceDynamic::new_own(0, payload("network"));
                 Val::Resource(network.try_into_resource_any(&mut store)?)
             }
@@ -302,11 +349,6 @@ fn answer<T: 'static>(
         },
     };
     Ok(Some(value))
-}
-
-fn pollable<T: 'static>(store: &mut StoreContextMut<'_, Guest<T>>) -> wasmtime::Result<Val> {
-    let pollable = ResourceDynamic::new_own(0, payload("pollable"));
-    Ok(Val::Resource(pollable.try_into_resource_any(store)?))
 }
 
 fn instant(seconds: u64, nanoseconds: u32) -> Val {

@@ -4,7 +4,7 @@ The interpreter is started once, at build time, and its memory becomes the compo
 seed of string hashes) would stay fixed but differ from one build to the next, and with it the order of sets and the fuel that
 programs use. The tool offers no way to choose it, so its source of randomness, the C library's `getrandom`, is made to
 give zeros in this process, which is the seed that PYTHONHASHSEED=0 would give. Where that is not possible, the runtime works
-all the same, and this says so by its exit status 3 ... see `python/install.rs`.
+all the same, and a note on standard error says so.
 
 Afterwards the objects in that memory are made immortal, which spares each run a copy of their pages: see `make_immortal`.
 

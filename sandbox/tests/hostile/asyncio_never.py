@@ -1,0 +1,4 @@
+import asyncio
+async def never():
+    await asyncio.Event().wait()
+asyncio.run(never())
