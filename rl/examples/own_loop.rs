@@ -17,8 +17,6 @@ use dunwu_rewards::{ComponentConfig, Rubric, RubricConfig};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = RunConfig::from_toml(include_str!("../../configs/quickstart.toml"))?;
-        unreachable!("it is made from scratch")
-    };
     let device = device::choose(config.device)?.device;
     let Bundle { model, codec } = Bundle::from_section(&config.model, config.seed, &device)?;
     let rubric = RubricConfig::new(vec![ComponentConfig::Format(Default::default())]);

@@ -136,7 +136,7 @@ pub fn two_grpo_steps(
         recorded_tokens: 0,
     };
     let reference = Reference {
-        model: &model,
+        model: &bundle.model,
         since: 0,
     };
     let trainer = Trainer {
