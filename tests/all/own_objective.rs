@@ -72,9 +72,9 @@ fn the_tables_function_handed_in_is_the_tables_to_the_bit() {
     for own in [own, own.by_token()] {
         let (found, found_weights) = step(&config, Some(own));
         assert_eq!(found_weights, weights);
-        assert_eq!(found.loss, expected.loss);
         assert_eq!(found.trained_tokens, expected.trained_tokens);
         // Sums over parts of completions and over the whole, in another order.
+        assert!((found.loss - expected.loss).abs() < 1e-15);
         assert!((found.ratio_mean - expected.ratio_mean).abs() < 1e-12);
     }
 }

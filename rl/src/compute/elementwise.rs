@@ -52,8 +52,8 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// above `e^-87.3`.
 pub(crate) const NOTHING: f32 = 1.25e-38;
 
-/// `eˣ` to about two units in the last place, between `e^-87.3` and `e^88.7`: what lies beyond is as if
-/// it lay there, and is never 0 (see [`NOTHING`]) nor infinite. Cephes' reduction `x = n ln 2 + r` and a
+/// `eˣ` to about two units in the last place, between `e^-87.3` and `e^88.3`. What lies below is as if it lay there, and is
+/// never 0 (see [`NOTHING`]); what lies above is infinite. Cephes' reduction `x = n ln 2 + r` and a
 /// polynomial of degree 6 for `eʳ`.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
@@ -230,7 +230,7 @@ mod tests {
             assert!(exp(x) > 0.0 && exp(x) < NOTHING, "{x}: {:e}", exp(x));
         }
         assert!(exp(-87.2) > NOTHING);
-        assert!(exp(f32::INFINITY).is_finite());
+        assert!(exp(88.3).is_finite() && exp(f32::INFINITY).is_infinite());
     }
 
     #[test]

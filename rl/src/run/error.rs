@@ -43,7 +43,7 @@ pub enum RunError {
     Config(String),
     /// A setting that defines the run is another than before.
     #[error(
-        "--resume: {} is not that of {}: there it is {}, here {}; hint: set it back, or start a new run", change.key, path.display(), change.was, change.is
+        "--resume: the config is not that of {}: there {key} = {}, here {key} = {}; hint: set it back, or start a new run", path.display(), change.was, change.is, key = change.key
     )]
     OtherConfig { path: PathBuf, change: Change },
     /// What the run was made from is not what is there now.

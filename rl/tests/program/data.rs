@@ -79,7 +79,7 @@ fn a_run_with_mixture_and_curriculum_is_exact_when_resumed() {
         &fs::read_to_string(whole.join("checkpoints/step-000009/state.json")).unwrap(),
     )
     .unwrap();
-    let entries = &state["cursor"]["state"]["entries"];
+    let entries = &state["stage_state"]["cursor"]["state"]["entries"];
     for entry in ["sums", "countdown"] {
         let evidence = entries[entry]["state"]["evidence"].as_object();
         assert!(!evidence.unwrap().is_empty(), "{entry}: {entries}");
