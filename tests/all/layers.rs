@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Crates whose order has to be written down.
-const ORDERED: [&str; 2] = ["datasets", "rewards"];
+const ORDERED: [&str; 4] = ["datasets", "rewards", "rl", "sandbox"];
 
 /// The layers of a crate, lowest first.
 type Layers = Vec<Vec<String>>;

@@ -3,11 +3,14 @@
 //! | file | subject |
 //! |---|---|
 //! | this one | the whole of it, and what a single section cannot know |
+//! | [`checkpoint`], [`mod@log`] | `[checkpoint]` and `[log]`: when a run is saved, and what it writes down |
 //! | [`mod@load`] | reading, `--set`, errors that name file, line and the nearest key |
 //!
-//! Each section stands in the room of what it sets, and is checked there.
+//! Every other section stands in the room of what it sets, and is checked there.
 
+pub mod checkpoint;
 pub mod load;
+pub mod log;
 
 use std::path::{Path, PathBuf};
 
@@ -22,12 +25,13 @@ use crate::{
     learner::MemorySection,
     model::lora::Lora,
     rollout::RewardSection,
-    run::{LogSection, checkpoint::CheckpointSection},
     stages::{Settings, StageConfig, Surroundings},
     tasks::DataSection,
 };
 
+pub use checkpoint::CheckpointSection;
 pub use load::{ConfigError, load, load_rubric};
+pub use log::LogSection;
 
 /// What a caller brings instead of what a config says.
 #[derive(Debug, Clone, Default)]

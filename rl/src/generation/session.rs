@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
+    completion::{Finish, Generated, Stop},
     decoder::{Decoder, Prefix, Row},
-    generator::{Finish, Generated, Stop},
     recorded::{Recorded, Track},
     sampling::{Choice, Draw, SamplingConfig},
 };

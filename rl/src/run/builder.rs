@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     Controls, Event, Observer, Observers, Origins, RunDirectory, RunError, Summary,
-    checkpoint::{self, Checkpointer, State},
+    checkpoint::{self, CheckpointError, Checkpointer, State},
     directory,
     driver::Driver,
     identity::{self, Change, Come},
@@ -358,13 +358,23 @@ fn changes(
         .to_toml()
         .map_err(|e| RunError::Config(e.to_string()))?;
     let now = table(&text, "the config")?;
-    let of_last = last.map(|last| last.join(checkpoint::CONFIG));
-    let mut changes = Vec::new();
-    for file in [path.join(directory::CONFIG)].into_iter().chain(of_last) {
-        let before = fs::read_to_string(&file).map_err(RunError::file(&file))?;
+    let compared = |file: &Path| -> Result<Result<Vec<Change>, Change>, RunError> {
+        let before = fs::read_to_string(file).map_err(RunError::file(file))?;
         let before = table(&before, &file.display().to_string())?;
-        let accepted = identity::compare(&before, &now, come)
-            .map_err(|change| RunError::OtherConfig { path: file, change })?;
+        Ok(identity::compare(&before, &now, come))
+    };
+    let of_run = path.join(directory::CONFIG);
+    let mut changes = compared(&of_run)?.map_err(|change| RunError::OtherConfig {
+        path: of_run.clone(),
+        change,
+    })?;
+    if let Some(last) = last {
+        let of_last = compared(&last.join(checkpoint::CONFIG))?;
+        let accepted = of_last.map_err(|change| CheckpointError::Foreign {
+            path: last.to_owned(),
+            saved: format!("{} = {}", change.key, change.was),
+            run: format!("{} = {}", change.key, change.is),
+        })?;
         changes.extend(accepted);
     }
     changes.sort_by(|a: &Change, b| a.key.cmp(&b.key));

@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use super::{
     Controls, Event, Observers, Origins, RunDirectory, RunError, StageReport, Summary,
     checkpoint::{self, Checkpointer, State},
-    log::LogSection,
     metrics::MetricsLine,
     restart,
     summary::showcase,
@@ -15,7 +14,7 @@ use super::{
 use crate::{
     alarms::Alarm,
     bundle::Codec,
-    config::RunConfig,
+    config::{LogSection, RunConfig},
     eval::{EvalReport, Measurement, Moment},
     learner::{AdamW, Learner},
     machine::peak_memory_bytes,

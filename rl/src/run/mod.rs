@@ -13,7 +13,6 @@
 //! | [`metrics`] | a line of `metrics.jsonl`, and the pages that explain it |
 //! | [`stages`], [`summary`] | what is kept of a stage, and of a run |
 //! | [`estimate`], [`preflight`] | how much memory a run will take, and whether there is so much |
-//! | [`log`] | `[log]` of a config |
 
 pub mod builder;
 pub mod checkpoint;
@@ -24,7 +23,6 @@ mod error;
 pub mod estimate;
 pub mod events;
 pub mod identity;
-pub mod log;
 mod measuring;
 pub mod metrics;
 pub mod origins;
@@ -39,7 +37,6 @@ pub use directory::RunDirectory;
 pub use error::RunError;
 use events::Observers;
 pub use events::{Event, Observer};
-pub use log::LogSection;
 pub use origins::Origins;
 pub use stages::StageReport;
 pub use summary::{Showcase, Summary};

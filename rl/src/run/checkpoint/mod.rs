@@ -5,7 +5,6 @@
 //! | this one | writing checkpoints and removing old ones |
 //! | [`state`] | where a run stood: `state.json` |
 //! | `moments` | the optimiser's moments |
-//! | [`section`] | `[checkpoint]` of a config |
 //!
 //! `checkpoints/step-NNNNNN/` holds `model/` (a Hugging Face directory), `optimizer.safetensors`, `config.toml` (the run's) and
 //! `state.json`; in `stage/` what the stage under way keeps, such as what an asynchronous run has sampled and not yet trained
@@ -13,7 +12,6 @@
 //! written under another name, flushed to the disk, and renamed.
 
 mod moments;
-pub mod section;
 pub mod state;
 
 use std::{
@@ -36,7 +34,6 @@ use crate::{
 };
 
 pub(super) use moments::load_moments;
-pub use section::CheckpointSection;
 use state::{FORMAT, shape};
 pub use state::{State, check_model, load_state};
 
