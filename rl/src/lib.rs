@@ -3,29 +3,40 @@
 //! A GRPO loop samples chain-of-thought completions from a small language model, judges them with
 //! verifiable rewards and updates the policy, on any GPU through wgpu or on the plain CPU.
 //!
-//! The way of one step is [`grpo::Trainer::step`]; `ARCHITECTURE.md` has the map.
+//! A run in ten lines, watched by a closure:
 //!
-//! ```
-//! use dunwu::stages::grpo::{ScaleRewards, group_advantages};
+//! ```no_run
+//! use dunwu::{config::RunConfig, run::{Event, Run}};
 //!
-//! // Of three answers, one was right and one could not be judged.
-//! let rewards = [Some(1.0), Some(0.0), None];
-//! let advantages = group_advantages(&rewards, ScaleRewards::Group);
-//! assert!(advantages[0].unwrap() > 0.0 && advantages[1].unwrap() < 0.0);
-//! assert_eq!(advantages[2], None); // a judge that failed is not a wrong answer
+//! let config = RunConfig::from_file("configs/quickstart.toml".as_ref())?;
+//! let summary = Run::builder(config)
+//!     .observer(|event: &Event| {
+//!         if let Event::Step { line, metrics, .. } = event {
+//!             println!("step {}: {}", line.step, metrics.line());
+//!         }
+//!     })
+//!     .train()?;
+//! println!("{:?}", summary.heldout_accuracy_after);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Rewards, task sources, environments and objectives of one's own are handed to the same builder: see the examples of this
+//! crate. The way of one step is [`stages::grpo::Trainer::step`]; `ARCHITECTURE.md` has the map and the order of the layers.
 //!
 //! # Map
 //! - [`config`]: a run as a TOML file
-//! - [`run`]: its stages, its directory
-//! - [`rollout`]: prompts in, judged completions out
+//! - [`run`]: its life: builder, events, controls, checkpoints
+//! - [`stages`]: what it does: [`stages::sft`], [`stages::grpo`], [`stages::rejection`]
+//! - [`tasks`], [`rollout`], [`eval`]: problems, judged completions, measurements
+//! - [`learner`]: log-probabilities, gradients, the optimiser
 //! - [`generation`]: batched decoding with a key-value cache
-//! - [`grpo`], [`sft`], [`rejection`]: the stages
-//! - [`policy`]: log-probabilities, gradients, the optimiser
-//! - [`model`], [`tokenizer`]: transformer, weights, text
-//! - [`formats`]: GGUF files
+//! - [`bundle`], [`model`], [`tokenizer`]: a model with its text, the transformer, text and ids
 //! - [`compute`]: the arithmetic, on slices of the CPU and on tensors of any device
-//! - [`eval`], [`analysis`], [`checkpoint`], [`metrics`], [`device`], [`mod@bench`]
+//! - [`alarms`], [`analysis`], [`mod@bench`], [`device`], [`glossary`], [`machine`], [`seeds`], [`statistics`]
+//!
+//! # Features
+//! - `flex`, `wgpu`: the CPU and GPUs; both by default
+//! - `cli`: the program; `code`, `http`: rewards that run programs, or stand behind a server; `plot`: curves as SVG. All by default
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod alarms;
