@@ -61,6 +61,14 @@ fn forms() -> Vec<(&'static str, Value)> {
         ),
         ("numpy not imported", "assert np.isclose(add(2, 3), 5)"),
         ("expected from the solution", "assert add(2, 3) == EXPECTED"),
+        (
+            "expected from the solution, nearly",
+            "assert abs(add(2, 3) - EXPECTED) < 1e-6",
+        ),
+        (
+            "expected from the solution, isclose",
+            "import math\nassert math.isclose(add(2, 3), EXPECTED)",
+        ),
     ];
     let iterated = [
         "for got, want in zip(map(add, [2, 4], [3, 5]), [5, 9]):\n    assert got == want",
@@ -69,6 +77,7 @@ fn forms() -> Vec<(&'static str, Value)> {
     ];
     let swallowing = [
         "ok = True\ntry:\n    if add(2, 3) != 5:\n        ok = False\nexcept:\n    pass\nassert ok",
+        "ok = True\ntry:\n    if add(-4, 1) != -3:\n        ok = False\nexcept Exception:\n    pass\nassert ok",
     ];
     let unittests = "import unittest\nclass T(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(add(2, 3), 5)\n        self.assertTrue(add(-4, 1) == -3)\n";
     let pytests = "import pytest\nfrom solution import add\n@pytest.mark.parametrize('a, b, c', [(2, 3, 5), (-4, 1, -3)])\ndef test_add(a, b, c):\n    assert add(a, b) == pytest.approx(c)\n";
@@ -110,7 +119,8 @@ fn forms() -> Vec<(&'static str, Value)> {
 /// Forms in which even an honest solution cannot be judged: the task is at fault.
 fn is_broken(form: &str) -> bool {
     form.starts_with("helper")
-        || ["numpy not imported", "expected from the solution"].contains(&form)
+        || form.starts_with("expected from the solution")
+        || form == "numpy not imported"
 }
 
 /// The score, with its parts; nothing where there is no verdict.

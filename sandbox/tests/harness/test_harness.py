@@ -1,7 +1,11 @@
 """What the harness pays and what it refuses, under the Python of the host: python3 -m unittest discover -s sandbox/tests/harness"""
 
+import builtins
 import os
+import random
+import sys
 import unittest
+import warnings
 
 import two_sides
 
@@ -35,6 +39,11 @@ PAID = {
     "a list that an object holds": ("class Box:\n    def __init__(self, items):\n        self.items = items\n    def size(self):\n        return len(self.items)\n",
                                     "mine = [1]\nbox = Box(mine)\nbox.items.append(2)\nmine.append(3)\nassert box.size() == 3 and box.items is mine", {}),
     "the argument itself": ("def same(a):\n    return a\n", "a = [1]\nassert same(a) is a", {}),
+    # `f(a)` is evaluated first, as in any Python: what `sorted` is given is empty by then.
+    "an argument changed before it is read": ("def f(a):\n    a.clear()\n    return []\n", "a = [2, 1]\nassert f(a) == sorted(a)", {}),
+    "tests of its own": ("import pytest\n" + ADD + "def test_add():\n    with pytest.raises(TypeError):\n        add(1, None)\nimport unittest\nunittest.main()\n", "assert add(2, 3) == 5", {}),
+    "a value that comes to be": (ADD, "exec('EXPECTED = 5')\nassert add(2, 3) == EXPECTED", {}),
+    "an answer where all exceptions are passed over": (ADD, "ok = True\ntry:\n    if add(2, 3) != 5:\n        ok = False\nexcept:\n    pass\nassert ok", {}),
     "a copy": ("def copied(a):\n    return a[:]\n", "a = [[1]]\nb = copied(a)\nassert b is not a and b[0] is a[0]", {}),
     "a cycle": ("def ring():\n    a = [1]\n    a.append(a)\n    return a\n", "a = ring()\nassert a[1] is a", {}),
     "a function of the test": ("def twice(f, x):\n    return f(f(x))\n", "seen = []\ndef f(x):\n    seen.append(x)\n    return x + 1\n"
@@ -107,6 +116,13 @@ REFUSED = {
     "an exit that swallows": ("class B:\n    def __enter__(self):\n        return self\n    def __exit__(self, *a):\n        return True\n", "with B() as b:\n    assert b is None", {}),
     "no copy": ("def copied(a):\n    return a\n", "a = [[1]]\nb = copied(a)\nassert b == a and b is not a", {}),
     "an own list given away": ("class A:\n    def __init__(self):\n        self._h = []\n    @property\n    def h(self):\n        return self._h\n", "a = A()\na.h.append(9)\nassert a.h == []", {}),
+    "an argument changed after it was read": ("def f(a):\n    a.clear()\n    return []\n", "a = [2, 1]\nwant = sorted(a)\nassert f(a) == want", {}),
+    "a list that was not handed over": ("import sys\ndef f(a):\n    frame = sys._getframe()\n    while frame is not None:\n        for value in [*frame.f_locals.values()]:\n"
+                                        "            if type(value) is list:\n                value.clear()\n        frame = frame.f_back\n    return []\n",
+                                        "a, want = [2, 1], [1, 2]\nassert f(a) == want", {}),
+    "a class that is not there": (ADD, "assert type(add(2, 3)) == Shape", {}),
+    "a function that is not there, as a value": (ADD, "assert add(2, 3) == list(map(double, [1]))", {}),
+    "an exception that is passed over": ("def add(a, b):\n    raise ValueError\n", "ok = True\ntry:\n    if add(2, 3) != 5:\n        ok = False\nexcept:\n    pass\nassert ok", {}),
     "an argument sorted too": ("def ordered(a):\n    a.sort()\n    return a\n", "x = [2, 1]\nassert ordered(x) == [1, 2]\nassert x == [2, 1]", {}),
     "a float that is one off": ("def f():\n    return 2000000001.0\n", "assert __same_answer__(f(), 2000000000)", {}),
     "a whole number that is one off": ("def f():\n    return 2 ** 70 + 1\n", "assert __same_answer__(f(), 2 ** 70)", {}),
@@ -134,11 +150,17 @@ BROKEN = {
     "an entry point that is no name": (ADD, "assert candidate(2, 3) == 5", {"entry_point": "add the numbers"}),
     "a fixture that is not there": (ADD, "def test(db):\n    assert add(1, 2) == 3", {}),
     "a patch that cannot reach": (ADD, "from unittest.mock import patch\nwith patch('random.random', return_value=1):\n    assert add(1, 2) == 3", {}),
+    **{f"a value that nobody gives: {test!r}": (ADD, test, {}) for test in (
+        "assert add(2, 3) == EXPECTED", "r = add(2, 3)\nassert r == expected", "assert abs(add(2, 3) - EXPECTED) < 0.1", "assert isclose(add(2, 3), EXPECTED)",
+        "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.assertEqual(add(2, 3), EXPECTED)",
+    )},
     **{f"the solution as judge: {test!r}": (WRONG + "def is_right(*_):\n    return True\ndef assert_same(*_):\n    pass\nEXPECTED = 0\n", test, {}) for test in (
         "assert same(add(2, 3), 5)", "assert same(add(2, 3), 5) and True", "assert bool(same(add(2, 3), 5))", "assert all([same(add(2, 3), 5)])",
         "assert all(map(same, [add(2, 3)], [5]))", "r = add(2, 3)\nassert same(r, 5)", "if not same(add(2, 3), 5):\n    raise AssertionError",
         "assert is_right(add(2, 3))", "assert is_right(add)", "assert same(add(2, 3), 5) == 1", "ok = same(add(2, 3), 5)\nassert ok",
         "def expect(a, b):\n    assert same(a, b)\nexpect(add(2, 3), 5)", "assert_same(add(2, 3), 5)\nassert True", "assert add(2, 3) == EXPECTED",
+        "assert abs(add(2, 3) - EXPECTED) < 0.1", "import math\nassert math.isclose(add(2, 3), EXPECTED)",
+        "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.assertEqual(add(2, 3), EXPECTED)",
         "assert np.isclose(add(2, 3), 5)",
     )},
     "another function beside the entry point": (WRONG, "r = candidate(2, 3)\nassert same(r, 5) == 'yes'", {"entry_point": "add"}),
@@ -176,6 +198,23 @@ class Harness(unittest.TestCase):
             with self.subTest(name):
                 ended = two_sides.run(program, stdin)
                 self.assertEqual((ended["end"], ended["stdout"]), ("finished", expected))
+
+    def test_a_deep_recursion_is_told_in_few_words(self):
+        ended = two_sides.run("import sys\nsys.setrecursionlimit(5000)\ndef even(n):\n    return odd(n)\ndef odd(n):\n    return even(n)\neven(0)\n")
+        self.assertEqual((ended["end"], ended["exception"]), ("uncaught", "RecursionError"))
+        self.assertIn("deeper", ended["cannot"])
+        self.assertIn("RecursionError", ended["stderr"].splitlines()[-1])
+        self.assertTrue(ended["stderr"].startswith("Traceback") and 4000 < len(ended["stderr"]) < 10_000, len(ended["stderr"]))
+
+    def test_a_judged_test_leaves_nothing_behind(self):
+        def state():
+            return (list(sys.meta_path), sorted({"pytest", "judge", "pandas"} & set(sys.modules)), random.seed, unittest.main, builtins.input,
+                    sys.stdout, list(warnings.filters))
+
+        before = state()
+        found = two_sides.harness.test_side.judge({"op": "judge", "setup": "", "test": "import pandas, pytest\nassert 1 == 1", "entry_point": None})
+        self.assertEqual(found, {"verdict": "broken", "reason": "the test never asks the solution for anything"})
+        self.assertEqual(state(), before)
 
     def test_no_hack_is_paid(self):
         hacks = os.path.join(two_sides.RUNTIME, "..", "..", "..", "..", "rewards", "tests", "hacks")

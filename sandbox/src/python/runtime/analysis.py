@@ -26,6 +26,8 @@ PACKAGES = {"np": "numpy", "numpy": "numpy", "pd": "pandas", "pandas": "pandas",
             "sp": "scipy", "torch": "torch", "tf": "tensorflow", "sympy": "sympy", "nx": "networkx", "networkx": "networkx", "sklearn": "sklearn",
             "requests": "requests", "pytest": "pytest", "jax": "jax", "PIL": "PIL", "cv2": "cv2", "bs4": "bs4", "yaml": "yaml", "nltk": "nltk"}
 _CHECKING = ("assert", "check", "verify", "expect", "test", "validate", "ensure", "compare", "is_correct", "judge", "evaluate")
+# Functions that a value is given to, and never a function of the solution's.
+_OF_VALUES = {"isclose", "approx", "abs", "round", "len", "str", "int", "float", "set", "sorted", "list", "tuple", "frozenset"}
 _PASSING_ON = {"bool", "all", "any", "int", "sum", "list", "tuple", "set", "max", "min", "filter", "map", "zip", "sorted", "next", "iter"}
 
 
@@ -101,6 +103,34 @@ def helpers(tree, unknown, solutions):
     return found
 
 
+def _called(call):
+    """The last name of what a call calls: `isclose` of `math.isclose(...)`."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _compares(call):
+    """Whether a call compares its first two arguments: `self.assertEqual(...)`, `math.isclose(...)`."""
+    name = _called(call)
+    return len(call.args) > 1 and (name == "isclose" or name.startswith("assert") and isinstance(call.func, ast.Attribute))
+
+
+def values(tree, unknown):
+    """Those of the names `unknown` that the test reads as values only: it calls none of them, and gives none to what might call it. A name
+    written as that of a class is none."""
+    found = {name for name in unknown if name.isupper() or name.islower()}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
+            return set()
+        if not isinstance(node, ast.Call):
+            continue
+        if _called(node) in ("exec", "globals", "setattr"):
+            # The name may come to be.
+            return set()
+        given = [] if _called(node) in _OF_VALUES or _compares(node) else [*node.args, *(keyword.value for keyword in node.keywords)]
+        found -= {inner.id for part in [node.func, *given] for inner in ast.walk(part) if isinstance(inner, ast.Name)}
+    return found
+
+
 def solution_imports(tree):
     """Names that the test imports from the solution, by the name that it gives them; `*` for all."""
     found = {}
@@ -128,6 +158,21 @@ def asserts(tree):
         if isinstance(node, ast.Attribute) and (node.attr.startswith(("assert", "fail")) or node.attr in ("raises", "warns", "approx", "fail", "exit")):
             return True
     return False
+
+
+class TellPassingOver(ast.NodeTransformer):
+    """Has a test tell (by `__passed_over__()`) where it goes on as if nothing had been, whatever kept it from comparing an answer:
+    `try: if f(3) != 4: ok = False` with `except: pass`."""
+
+    def visit_Try(self, node):
+        self.generic_visit(node)
+        compares = any(isinstance(inner, (ast.Assert, ast.Compare)) for statement in node.body for inner in ast.walk(statement))
+        for handler in node.handlers if compares and not node.orelse else ():
+            general = handler.type is None or isinstance(handler.type, ast.Name) and handler.type.id in ("Exception", "BaseException")
+            if general and all(isinstance(statement, (ast.Pass, ast.Continue)) for statement in handler.body):
+                told = ast.Expr(ast.Call(ast.Name("__passed_over__", ast.Load()), [], []))
+                handler.body.insert(0, ast.copy_location(told, handler.body[0]))
+        return node
 
 
 def _own_attribute(node):
@@ -169,7 +214,7 @@ class SelfJudging:
                     return ast.unparse(decided)[:200]
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and self._checks(node.value):
                 return ast.unparse(node.value)[:200]
-            if isinstance(node, ast.Compare) and self._takes_for_granted(node):
+            if self._takes_for_granted(node):
                 return ast.unparse(node)[:200]
         return None
 
@@ -265,8 +310,16 @@ class SelfJudging:
         return root in self.functions and name.lower().lstrip("_").startswith(_CHECKING) and self._given(call)
 
     def _takes_for_granted(self, node):
-        """An answer compared with a value that the solution defines, as `f(3) == EXPECTED`."""
-        sides = [node.left, *node.comparators]
+        """An answer compared with a value that the solution defines, or is to define: `f(3) == EXPECTED`, `abs(f(3) - EXPECTED) < 0.1`,
+        `self.assertEqual(f(3), EXPECTED)`."""
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+            sides = [node.left, node.right]
+        elif isinstance(node, ast.Call) and _compares(node):
+            sides = node.args[:2]
+        else:
+            return False
         bare = [side for side in sides if not self._answers(side)
                 and any(isinstance(inner, ast.Name) and inner.id in self.constants for inner in ast.walk(side))]
         return bool(bare) and any(map(self._answers, sides))

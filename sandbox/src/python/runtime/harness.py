@@ -40,6 +40,7 @@ for _name in ("socket", "ssl", "zoneinfo", "tomllib", "zipfile", "http", "urllib
         pass  # not in this build: programs get an ImportError as well
 
 import analysis
+import pytest_standin
 import snapshot
 import solution_side
 import standins
@@ -57,6 +58,9 @@ compile(ast.parse("def f(a, b=1, *c, **d):\n  return [x for x in a if x]\nclass 
 PROGRAM_FILE = "<program>"
 # A value that takes more than this to write down is not handed over.
 VALUE_BYTES = 16 << 20
+# Frames of a traceback that are written, the last ones, and characters of it: a deep recursion is no flood of output.
+TRACEBACK_FRAMES = 200
+TRACEBACK_LENGTH = 8000
 
 
 def _stream(fd, mode, errors):
@@ -130,11 +134,15 @@ def _exit_code(code):
 
 
 def _report(error):
-    """The traceback without the harness's own frames, on standard error."""
+    """The traceback without the harness's own frames, on standard error; of a long one the beginning and the end."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
-    traceback.print_exception(type(error), error, frames)
+    said = "".join(traceback.format_exception(type(error), error, frames, limit=-TRACEBACK_FRAMES))
+    if len(said) > TRACEBACK_LENGTH:
+        half = TRACEBACK_LENGTH // 2
+        said = f"{said[:half]}\n  [{len(said) - 2 * half} characters left out]\n{said[-half:]}"
+    print(said, end="", file=sys.stderr)
     return type(error).__name__
 
 
@@ -193,6 +201,9 @@ def _load(request):
     # A solution is a module here: `if __name__ == "__main__":` holds its own demonstrations.
     module.__name__ = "solution"
     sys.modules["solution"] = module
+    # Solutions often bring tests of their own, which are not for here.
+    sys.modules["pytest"] = pytest_standin
+    unittest.main = lambda *_, **__: None
     for statement in request.get("prelude", ()):
         try:
             exec(compile(statement, "<prompt>", "exec", dont_inherit=True), module.__dict__)
@@ -236,6 +247,7 @@ class WitWorld(wit_world.WitWorld):
 def _warm_up():
     """Runs ordinary programs, a solution and a test, with outputs that go nowhere: what they make the interpreter fill and specialise
     on first use is in the snapshot then, and need not be written again in every instance."""
+    main = unittest.main
     for _ in range(20):
         sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BytesIO(b"4\n5\n6 7\n"), newline="\n")
         sys.stdout = sys.__stdout__ = io.TextIOWrapper(io.BufferedWriter(io.BytesIO()), encoding="utf-8", errors="surrogateescape")
@@ -244,6 +256,9 @@ def _warm_up():
             WitWorld.handle(None, json.dumps(request).encode("utf-8"))
     solution_side.reset()
     linecache.cache.clear()
+    unittest.main = main
+    for name in ("pytest", "solution"):
+        sys.modules.pop(name, None)
 
 
 def _make_ready():

@@ -2,14 +2,11 @@
 
 import ast
 import builtins
-
-
-
+import contextlib
 import linecache
 import random
 import sys
 import types
-
 import unittest
 import unittest.mock
 import warnings
@@ -215,7 +212,7 @@ def _resolve(tree, namespace, entry_point):
             own = found[0]
             _name_class(own)
         namespace[name] = own
-    functions, classes, constants = set(entry), set(), set()
+    functions, classes, constants, missing = set(entry), set(), set(), set()
     if entry_point is not None:
         candidate = _entry(entry_point, namespace)
         if candidate is not None:
@@ -228,7 +225,7 @@ def _resolve(tree, namespace, entry_point):
     for name in sorted(solutions - {entry_name}):
         found = _wanted(imported.get(name, name))
         if found is None:
-            functions.add(name)
+            missing.add(name)
             continue
         value = namespace[name] = found[0]
         _name_class(value)
@@ -241,6 +238,10 @@ def _resolve(tree, namespace, entry_point):
             constants.add(name)
         if entry_point is not None and isinstance(value, remote.Function) and entry_name is not None:
             session.fail(BrokenTest(f"the test uses {name}, a function of the solution beside {entry_point}, which it is to test"))
+    # A value that is not there would be the solution's to give, for whoever writes it: what it is compared with says nothing.
+    absent = analysis.values(tree, missing)
+    constants |= absent
+    functions |= missing - absent
     judged = analysis.SelfJudging(tree, functions | classes, classes, constants).found()
     if judged is not None:
         session.fail(BrokenTest(f"the test would let the solution judge itself: {judged}"))
@@ -275,14 +276,34 @@ def _seed_both(*args, **kwargs):
         remote.session.ask("seed", to=remote.session.encode(args[0] if args else None))
 
 
-def _prepare():
-    """The interpreter as each test is to find it."""
+@contextlib.contextmanager
+def _prepared():
+    """The interpreter as each test is to find it, for the time of one test. A test is judged before the snapshot is taken, too: what
+    stayed behind would be in every program's interpreter."""
+    saved = {name: getattr(builtins, name) for name in ("input", "print", "open")}
+    modules = {name: sys.modules.get(name) for name in ("pytest", "judge")}
+    main, streams = unittest.main, (sys.stdin, sys.stdout, sys.stderr)
     sys.modules["pytest"] = pytest_standin
-    if not any(finder is _AbsentFinder for finder in sys.meta_path):
-        sys.meta_path.append(_AbsentFinder)
+    sys.meta_path.append(_AbsentFinder)
     random.seed = _seed_both
     unittest.main = lambda *_, **__: None
-    warnings.simplefilter("ignore")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, value in saved.items():
+            setattr(builtins, name, value)
+        sys.stdin, sys.stdout, sys.stderr = streams
+        random.seed, unittest.main = _SEED, main
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not _AbsentFinder]
+        for name in [name for name, module in sys.modules.items() if isinstance(module, _Absent)]:
+            del sys.modules[name]
+        for name, module in modules.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
 
 
 def _run(request):
@@ -309,9 +330,13 @@ def _run(request):
         namespace.pop(entry_point, None)
     _resolve(tree, namespace, entry_point)
     read, _ = analysis.names(tree)
-    tree = ast.fix_missing_locations(analysis.DropSolutionImports().visit(tree))
+    tree = analysis.TellPassingOver().visit(analysis.DropSolutionImports().visit(tree))
+    tree, passed_over = ast.fix_missing_locations(tree), []
+    namespace["__passed_over__"] = lambda: passed_over.append(True)
     exec(compile(tree, TEST_FILE, "exec", dont_inherit=True), namespace)
     pytest_standin.run_all(namespace, read)
+    if passed_over:
+        session.fail(Unverifiable("an exception kept the test from comparing an answer, and the test passes over all exceptions"))
     if not session.asked:
         raise BrokenTest("the test never asks the solution for anything")
 
@@ -320,14 +345,8 @@ def judge(request):
     """Runs one test against the solution in the other instance; the verdict."""
     session = remote.session = remote.Session()
     files.reset()
-    saved = {name: getattr(builtins, name) for name in ("input", "print", "open")}
-    _prepare()
-    try:
+    with _prepared():
         verdict = _judged(request)
-    finally:
-        for name, value in saved.items():
-            setattr(builtins, name, value)
-        sys.stdin, sys.stdout, sys.stderr = session.stdin, session.stdout, session.stderr
     trouble = session.trouble
     if trouble is not None:
         # It decides even if the test caught it and went on.
