@@ -24,6 +24,8 @@ mod exactness;
 mod refusals;
 #[path = "program/reward.rs"]
 mod reward;
+#[path = "program/sessions.rs"]
+mod sessions;
 
 /// The program, built by cargo for this test.
 fn dunwu() -> &'static Path {

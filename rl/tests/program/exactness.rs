@@ -120,7 +120,7 @@ fn killed_again_and_again(name: &str, settings: &[&str]) {
 
     let mut rng = rng(20);
     let (mut kills, mut kept) = (0, Vec::new());
-    // What is saved is seldom lost, so a few sittings are enough; a slow machine gets the rest in one.
+    // What is saved is seldom lost, so a few sessions are enough; a slow machine gets the rest in one.
     while kills < 20 {
         let mut more = long.clone();
         match cut.join("config.toml").is_file() {
