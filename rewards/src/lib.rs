@@ -93,6 +93,6 @@ pub use plugin::{PluginLifetime, WasmConfig, WasmReward};
 pub use procedural::{Procedural, ProceduralConfig};
 pub use repetition::{Repetition, RepetitionConfig};
 pub use reward::{GroupReward, Preparation, Reward, Score, Verdict};
-pub use rubric::{Component, RewardOutcome, Rubric, RubricError};
+pub use rubric::{Component, Explained, RewardOutcome, Rubric, RubricError};
 pub use sample::Sample;
 pub use vote::{Answers, majority};

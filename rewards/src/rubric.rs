@@ -41,6 +41,12 @@ pub struct RewardOutcome {
     pub notes: Vec<String>,
 }
 
+/// What each component says of a sample, by name, and the total where all have a verdict.
+pub type Explained<'a> = (
+    Vec<(&'a str, Verdict)>,
+    Option<Result<RewardOutcome, RewardError>>,
+);
+
 /// Several judges whose scores make one total.
 #[derive(Debug)]
 pub struct Rubric {
@@ -351,13 +357,7 @@ impl Rubric {
     }
 
     /// What each component says of `sample`, and the total where all have a verdict; each component is asked once.
-    pub fn explain<'a>(
-        &'a self,
-        sample: &'a Sample,
-    ) -> (
-        Vec<(&'a str, Verdict)>,
-        Option<Result<RewardOutcome, RewardError>>,
-    ) {
+    pub fn explain<'a>(&'a self, sample: &'a Sample) -> Explained<'a> {
         let attempt = Attempt::unlimited();
         let names = self.components.iter().map(Component::name);
         let verdicts: Vec<_> = names

@@ -471,7 +471,8 @@ fn number_end(claim: &str) -> Option<usize> {
             .trim_start_matches(['-', '−', '+', '$', '€', '£', '\\'])
             .len();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
-    if !digit(at) && !(bytes.get(at) == Some(&b'.') && digit(at + 1)) {
+    let begins = digit(at) || bytes.get(at) == Some(&b'.') && digit(at + 1);
+    if !begins {
         return None;
     }
     loop {

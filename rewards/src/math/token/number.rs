@@ -124,7 +124,7 @@ impl Lexer<'_> {
         let dots = ["\\ldots", "\\dots", "\\cdots", "...", "…"]
             .iter()
             .find(|dots| rest.starts_with(**dots))?;
-        let fraction = digits[digits.len() - *decimals..].as_bytes();
+        let fraction = &digits.as_bytes()[digits.len() - *decimals..];
         for length in 1..=(fraction.len() / 2).min(24) {
             let period = &fraction[fraction.len() - length..];
             let times = fraction
