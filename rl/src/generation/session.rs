@@ -166,6 +166,9 @@ struct Active {
     output: Generated,
 }
 
+/// A prompt, and its keys and values.
+type Read<C> = (Arc<[u32]>, Arc<Prefix<C>>);
+
 /// The slots of a decoder and what waits for one.
 pub(super) struct Schedule<'a, C: Compute> {
     rules: Rules<'a>,
@@ -174,7 +177,7 @@ pub(super) struct Schedule<'a, C: Compute> {
     queue: VecDeque<Queued>,
     slots: Vec<Option<Active>>,
     /// Prompts that were read and that more completions in the queue begin with.
-    prefixes: Vec<(Arc<[u32]>, Arc<Prefix<C>>)>,
+    prefixes: Vec<Read<C>>,
     /// Where completions that were taken are on the decoder's tape.
     tracks: Vec<(Id, Track)>,
 }

@@ -18,9 +18,9 @@ pub mod batch;
 pub mod distance;
 pub mod gradient;
 pub mod head;
-mod learner;
 pub mod memory;
 pub mod optimizer;
+mod policy;
 pub mod recall;
 pub mod scalar;
 pub mod scoring;
@@ -33,9 +33,9 @@ pub use gradient::{
     GradientConfig, MicroOutput, accumulate_gradients, batch_gradients, stream_gradients,
 };
 pub use head::HeadConfig;
-pub use learner::Learner;
 pub use memory::{MemorySection, Scoring};
 pub use optimizer::{AdamW, AdamWConfig, Schedule};
+pub use policy::Learner;
 pub use scalar::{ScalarHead, accumulate_scalar_gradients, pack_ends, scalar_values};
 pub use scoring::{TokenScores, batch_logprobs, token_logprobs};
 pub use sequence::{Segment, Sequence};

@@ -35,6 +35,9 @@ pub struct Collected {
     pub reward_s: f64,
 }
 
+/// A prompt as text and as tokens.
+type Encoded = (String, Arc<[u32]>);
+
 /// Samples and judges completions of tasks.
 #[derive(Clone, Copy)]
 pub struct RolloutCollector<'a> {
@@ -153,7 +156,7 @@ impl RolloutCollector<'_> {
         tasks: &[Task],
         model: &Transformer,
         sampling: &SamplingConfig,
-    ) -> Result<Vec<(String, Arc<[u32]>)>, PromptError> {
+    ) -> Result<Vec<Encoded>, PromptError> {
         let context = model.config().max_position_embeddings;
         let prompt = |task: &Task| {
             let (text, prompt) = self.encoder.encode(&task.prompt)?;

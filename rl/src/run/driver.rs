@@ -55,7 +55,7 @@ struct Made<'a> {
 /// What became of a measurement.
 pub(super) enum Outcome {
     /// It was made, if there was one to make.
-    Measured(Option<Measurement>),
+    Measured(Option<Box<Measurement>>),
     /// The run was asked to stop meanwhile.
     Stopped,
 }
@@ -343,7 +343,7 @@ impl Driver<'_> {
     fn end_stage(
         &mut self,
         settings: &dyn Settings,
-        measured: Option<Measurement>,
+        measured: Option<Box<Measurement>>,
         details: Map<String, Value>,
     ) -> Result<(), RunError> {
         let heldout = match (&measured, settings.measuring()) {

@@ -32,7 +32,7 @@ impl Driver<'_> {
         };
         let measured = self.measure(&plan.label, plan.samples, plan.moment)?;
         Ok(match measured {
-            Some(measured) => Outcome::Measured(Some(measured)),
+            Some(measured) => Outcome::Measured(Some(Box::new(measured))),
             None => Outcome::Stopped,
         })
     }
