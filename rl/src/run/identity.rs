@@ -79,7 +79,7 @@ fn may_change(key: &str, new: Option<&String>, come: Come) -> bool {
         let rest = key.strip_prefix(*section);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    if OPERATIONAL.iter().any(|section| is_below(section)) {
+    if OPERATIONAL.iter().any(is_below) {
         return true;
     }
     let Some((index, setting)) = stage_setting(key) else {
