@@ -1,6 +1,7 @@
 //! Sampling and updating without a run's directory: the loop is yours.
 //!
 //!     cargo run --release --example own_loop
+#![allow(clippy::print_stdout)] // what an example is for
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,7 @@
 //! An objective in Rust: REINFORCE, `−w · A · log π`, in place of the table's.
 //!
 //!     cargo run --release --example own_objective
+#![allow(clippy::print_stdout)] // what an example is for
 
 use dunwu::{
     config::RunConfig,

@@ -1,6 +1,7 @@
 //! A reward in Rust: what a completion is worth is a function of yours.
 //!
 //!     cargo run --release --example own_reward
+#![allow(clippy::print_stdout)] // what an example is for
 
 use dunwu::{
     config::RunConfig,

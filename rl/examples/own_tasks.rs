@@ -1,6 +1,7 @@
 //! Tasks in Rust: a source of yours, which goes on where it was after a resume.
 //!
 //!     cargo run --release --example own_tasks
+#![allow(clippy::print_stdout)] // what an example is for
 
 use dunwu::{
     config::RunConfig,

@@ -1,6 +1,7 @@
 //! Watches a run and stops it when it has seen enough.
 //!
 //!     cargo run --release --example watch_a_run
+#![allow(clippy::print_stdout)] // what an example is for
 
 use dunwu::{
     config::RunConfig,
