@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::statistics::Interval;
 
 /// What a measurement found. Accuracies are shares, from 0 to 1. Intervals are 95 % by a bootstrap over the problems (see
-/// [`super::statistics`]).
+/// [`crate::statistics`]).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvalReport {
@@ -38,7 +38,7 @@ pub struct EvalReport {
     /// Share of sampled completions cut off; absent when nothing was sampled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampled_truncated: Option<f64>,
-    /// Probability that one of k samples is right, by k (see [`super::pass_at_k`]).
+    /// Probability that one of k samples is right, by k (see [`crate::statistics::pass_at_k`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pass_at: BTreeMap<usize, f64>,
     /// Their intervals.
