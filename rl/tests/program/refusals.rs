@@ -68,7 +68,7 @@ fn a_broken_checkpoint_is_named() {
     let state = fs::read_to_string(last.join("state.json")).unwrap();
     fs::write(
         last.join("state.json"),
-        state.replace("\"format\": 2", "\"format\": 99"),
+        state.replace("\"format\": 3", "\"format\": 99"),
     )
     .unwrap();
     fails(
