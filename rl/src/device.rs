@@ -93,7 +93,7 @@ mod wgpu {
     use burn::tensor::{Device, DeviceKind};
     use wgpu::{AdapterInfo, Backends, DeviceType, Instance, InstanceDescriptor};
 
-    use super::{Chosen, DeviceError};
+    use crate::device::{Chosen, DeviceError};
 
     /// Every adapter, best first, each with its place among those of its type.
     fn adapters() -> Vec<(AdapterInfo, usize)> {
@@ -175,7 +175,7 @@ mod wgpu {
 
 #[cfg(not(feature = "wgpu"))]
 mod wgpu {
-    use super::{Chosen, DeviceError};
+    use crate::device::{Chosen, DeviceError};
 
     pub(super) fn any() -> Result<Chosen, DeviceError> {
         Err(DeviceError::NotBuilt { asked: "wgpu" })

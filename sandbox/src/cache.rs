@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
+use crate::engine::Engine;
+use crate::error::SandboxError;
 use crate::private::{
     check_private_dir, digest, hex, open_private, private_dir, read_all, sha256, write_private,
 };
-use crate::{Engine, SandboxError};
 
 struct HexHasher(Sha256);
 
@@ -210,7 +211,7 @@ fn reopenable(file: &File) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Limits;
+    use crate::limits::Limits;
 
     const TEXT: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 

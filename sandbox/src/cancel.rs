@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Gives up work that nobody waits for any more, such as a judgement that is late. Clones speak of the same work. Hand one to
-/// [`crate::Sandbox::run_cancellable`] or [`crate::Sandbox::test_cancellable`] and keep another.
+/// [`crate::sandbox::Sandbox::run_cancellable`] or [`crate::sandbox::Sandbox::test_cancellable`] and keep another.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<State>);
 
@@ -22,7 +22,7 @@ impl Cancel {
     }
 
     /// Gives the work up: a guest that runs for it is killed, one that waits for a worker does not start, and the call fails with
-    /// [`crate::SandboxError::Cancelled`]. Takes effect within some 10 ms.
+    /// [`crate::error::SandboxError::Cancelled`]. Takes effect within some 10 ms.
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::Release);
     }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use crate::{Cancel, SandboxError};
+use crate::cancel::Cancel;
+use crate::error::SandboxError;
 
 /// Length of an epoch: how exactly the wall-clock deadline is kept.
 pub(crate) const EPOCH: Duration = Duration::from_millis(5);

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::LimitsError;
+use crate::limits::LimitsError;
 
-/// The host's failures. What a guest does is never one of them: that is an [`crate::Execution`].
+/// The host's failures. What a guest does is never one of them: that is an [`crate::execution::Execution`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {
@@ -63,7 +63,7 @@ pub enum SandboxError {
         /// What is known.
         reason: String,
     },
-    /// The work was given up by who asked for it; see [`crate::Cancel`].
+    /// The work was given up by who asked for it; see [`crate::cancel::Cancel`].
     #[error("cancelled: nobody waits for it any more")]
     Cancelled,
     /// The program that workers run is not the one that asks them: it was built again in between.

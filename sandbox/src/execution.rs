@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct Execution {
     /// How it ended.
     pub exit: Exit,
-    /// Standard output, up to [`crate::Limits::output_bytes`]. It need not be UTF-8.
+    /// Standard output, up to [`crate::limits::Limits::output_bytes`]. It need not be UTF-8.
     pub stdout: Vec<u8>,
-    /// Standard error, up to [`crate::Limits::output_bytes`]. It need not be UTF-8.
+    /// Standard error, up to [`crate::limits::Limits::output_bytes`]. It need not be UTF-8.
     pub stderr: Vec<u8>,
-    /// Fuel used up, in the units of [`crate::Limits::fuel`]. The same for every run of the same
+    /// Fuel used up, in the units of [`crate::limits::Limits::fuel`]. The same for every run of the same
     /// program on the same input.
     pub fuel_used: u64,
     /// Time from start to end as the host saw it. Differs from run to run.
@@ -37,7 +37,7 @@ pub enum Exit {
     OutOfMemory,
     /// It called more deeply than the stack is long.
     StackOverflow,
-    /// It wrote more than [`crate::Limits::output_bytes`] to one of its outputs.
+    /// It wrote more than [`crate::limits::Limits::output_bytes`] to one of its outputs.
     OutputLimit,
     /// The host's time was up before the fuel was. The machine was too busy to tell whether the
     /// program would have ended: run it again, or leave it out; it is no wrong answer.

@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 
+use crate::engine::Engine;
 use crate::engine::slice;
-use crate::{Engine, Execution, Exit, Limits, SandboxError};
+use crate::error::SandboxError;
+use crate::execution::{Execution, Exit};
+use crate::limits::Limits;
 
 /// Seconds since 1970 that every guest believes it started at: 2025-01-01, midnight UTC.
 const GUEST_EPOCH_S: u64 = 1_735_689_600;

@@ -30,6 +30,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod cache;
+mod calibrate;
 mod cancel;
 pub mod confine;
 mod engine;
@@ -49,6 +50,7 @@ mod wasi;
 pub mod worker;
 
 pub use cache::ModuleCache;
+pub use calibrate::{Calibration, calibrate};
 pub use cancel::Cancel;
 pub use engine::Engine;
 pub use error::SandboxError;

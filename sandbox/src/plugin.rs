@@ -10,10 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use wasmtime::component::{ComponentType, InstancePre, Lift, Linker, Lower, TypedFunc};
 
 use crate::cache::Compiled;
+use crate::cache::ModuleCache;
+use crate::engine::Engine;
+use crate::error::SandboxError;
 use crate::guest::{self, Guest};
+use crate::limits::Limits;
 use crate::private::cache_dir;
 use crate::wasi::preview2;
-use crate::{Engine, Limits, ModuleCache, SandboxError};
 
 /// One completion to be judged.
 #[derive(Clone, Debug, PartialEq, ComponentType, Lift, Lower)]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use crate::SandboxError;
+use crate::error::SandboxError;
 
 /// The directory of everything that is slow to make. `DUNWU_CACHE_DIR`, or `dunwu` in the user's
 /// cache directory.

@@ -3,9 +3,12 @@
 use wasmtime::component::Linker as ComponentLinker;
 
 use crate::cache::{Compiled, ModuleCache};
+use crate::engine::Engine;
+use crate::error::SandboxError;
+use crate::execution::{Execution, Exit};
 use crate::guest::{self, Guest};
+use crate::limits::Limits;
 use crate::wasi::{preview1, preview2};
-use crate::{Engine, Execution, Exit, Limits, SandboxError};
 
 /// A compiled program, ready to run.
 pub struct WasmProgram {

@@ -11,8 +11,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::confine::Confinement;
+use crate::error::SandboxError;
+use crate::execution::Execution;
+use crate::limits::Limits;
 use crate::python::{CaseOutcome, TestRequest, install};
-use crate::{Execution, Limits, SandboxError};
 
 /// The largest text of a message, in bytes.
 const MESSAGE_BYTES: usize = 1 << 30;
@@ -248,7 +250,7 @@ fn check_round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Exit;
+    use crate::execution::Exit;
     use crate::python::{Case, Verdict};
 
     fn messages() -> Vec<u8> {

@@ -2,10 +2,15 @@
 
 use std::path::Path;
 
+use crate::cache::ModuleCache;
+use crate::cancel::Cancel;
+use crate::engine::Engine;
+use crate::error::SandboxError;
+use crate::limits::Limits;
 use crate::private::{cache_dir, digest};
+use crate::program::WasmProgram;
 use crate::protocol::{Job, Program, Reply, Request};
 use crate::python::{Python, install};
-use crate::{Cancel, Engine, Limits, ModuleCache, SandboxError, WasmProgram};
 
 /// WebAssembly programs that a runner keeps compiled.
 const KEPT_PROGRAMS: usize = 16;

@@ -3,12 +3,15 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::cancel::Cancel;
 use crate::confine::Confinement;
+use crate::error::SandboxError;
+use crate::execution::Execution;
+use crate::limits::Limits;
 use crate::protocol::{Job, Program, Reply, Request};
 use crate::python::install::Stage;
 use crate::python::{self, CaseOutcome, TestRequest};
 use crate::supervisor::Worker;
-use crate::{Cancel, Execution, Limits, SandboxError};
 
 /// How often those who wait for a worker look whether they are still to wait.
 const CANCEL_CHECK: Duration = Duration::from_millis(10);

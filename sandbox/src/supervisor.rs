@@ -6,13 +6,14 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use crate::cancel::Cancel;
 use crate::confine::{Confinement, VARIABLES};
 use crate::engine::thread_stack_bytes;
+use crate::error::SandboxError;
 use crate::private::{cache_dir, private_dir};
 use crate::protocol::{Frame, HELLO, Hello, Reply, Request, build, receive, send};
 use crate::runner::{Runner, programs_dir};
 use crate::worker::{ARGUMENT, REQUESTS_OF_A_WORKER, Serving, serving};
-use crate::{Cancel, SandboxError};
 
 /// Time that a process has to introduce itself.
 const HELLO_PATIENCE: Duration = Duration::from_secs(60);
@@ -307,8 +308,9 @@ impl Drop for Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::execution::Exit;
+    use crate::limits::Limits;
     use crate::protocol::{Job, Program};
-    use crate::{Exit, Limits};
 
     fn endless() -> Request {
         let wasm = r#"(module (memory (export "memory") 1) (func (export "_start") (loop $again (br $again))))"#;

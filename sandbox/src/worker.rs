@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::cancel::Cancel;
 use crate::confine::{Confinement, confine};
 use crate::engine::thread_stack_bytes;
+use crate::error::SandboxError;
+use crate::limits::Limits;
 use crate::private::cache_dir;
 use crate::protocol::{HELLO, Hello, Request, build, receive, send};
 use crate::runner::{Runner, programs_dir};
-use crate::{Cancel, Limits, SandboxError};
 
 /// Requests after which a worker process is replaced by a new one, which takes some 100 ms: what the engine, the
 /// allocator and hostile guests leave behind does not add up over a long run.

@@ -309,7 +309,9 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
             .collect();
         entries.sort();
         for path in entries {
-            let of_tests = path.file_stem().is_some_and(|stem| stem == "tests");
+            // Binaries are crates of their own.
+            let apart = |stem: &std::ffi::OsStr| stem == "tests" || stem == "bin";
+            let of_tests = path.file_stem().is_some_and(apart);
             if path.is_dir() && !of_tests {
                 collect(&path, src, files);
             } else if path.extension().is_some_and(|e| e == "rs") && !of_tests {

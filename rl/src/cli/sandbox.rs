@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use dunwu_rewards::{Rubric, RubricConfig};
 use dunwu_sandbox::Sandbox;
 use dunwu_sandbox::python::install::{self, Stage};
-use dunwu_sandbox::python::{FUEL_OF_A_SECOND, calibrate};
+use dunwu_sandbox::{calibrate, python::FUEL_OF_A_SECOND};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, terminal::tell};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use crate::SandboxError;
+use crate::error::SandboxError;
 use crate::private::{
     cache_dir, digest, open_private, private_dir, read_all, sha256, write_private,
 };
@@ -146,7 +146,7 @@ fn is_whole(wasm: &[u8]) -> bool {
         .is_some_and(|content| sha256(content) == *hash)
 }
 
-pub(super) fn missing(reason: impl Into<String>) -> SandboxError {
+pub(crate) fn missing(reason: impl Into<String>) -> SandboxError {
     SandboxError::Install {
         reason: reason.into(),
     }
@@ -238,7 +238,7 @@ fn run(command: &mut Command, otherwise: &str) -> Result<(), SandboxError> {
 }
 
 /// A Python that can run the tool: `DUNWU_PYTHON`, `python3` or `python`, at least 3.10.
-pub(super) fn find_python() -> Result<String, SandboxError> {
+pub(crate) fn find_python() -> Result<String, SandboxError> {
     let chosen = std::env::var("DUNWU_PYTHON").ok();
     let names: Vec<String> = match chosen {
         Some(name) => vec![name],

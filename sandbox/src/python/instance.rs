@@ -5,8 +5,11 @@ use wasmtime::component::{InstancePre, TypedFunc};
 use wasmtime::{Store, StoreContextMut};
 
 use super::partner::{Line, Partner};
+use crate::engine::Engine;
+use crate::error::SandboxError;
+use crate::execution::{Execution, Exit};
 use crate::guest::{self, Guest};
-use crate::{Engine, Execution, Exit, Limits, SandboxError};
+use crate::limits::Limits;
 
 /// What the host keeps beside an interpreter that takes part in a test.
 #[derive(Default)]

@@ -3,12 +3,10 @@
 //!
 //! - `runtime/`: the harness that runs inside, what makes its snapshot cheap, its WIT world, and the script that makes the component
 //! - [`install`]: makes and keeps the component
-//! - `calibrate`: what a second of CPython is worth in fuel
 //! - `instance`: one interpreter
 //! - `partner`: the solution's interpreter while a test runs, which may call back
 //! - `testing`: a solution in one instance, its tests in another
 
-mod calibrate;
 pub mod install;
 mod instance;
 mod partner;
@@ -20,12 +18,14 @@ use serde::Deserialize;
 use wasmtime::component::{InstancePre, Linker};
 
 use crate::cache::{Compiled, ModuleCache};
+use crate::engine::Engine;
+use crate::error::SandboxError;
+use crate::execution::{Execution, Exit};
 use crate::guest::Guest;
+use crate::limits::Limits;
 use crate::private::cache_dir;
 use crate::wasi::preview2;
-use crate::{Engine, Execution, Exit, Limits, SandboxError};
 
-pub use calibrate::{Calibration, calibrate};
 use instance::{Interpreter, Side};
 pub use testing::{Case, CaseOutcome, TestRequest, Verdict};
 

@@ -8,8 +8,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use super::instance::Interpreter;
-use crate::Exit;
 use crate::engine::thread_stack_bytes;
+use crate::execution::Exit;
 
 /// The first byte of a request that may call back; JSON does not mind it.
 const MAY_CALL_BACK: u8 = b' ';

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::partner::Partner;
 use super::{Python, cannot, ended};
-use crate::{Exit, Limits, SandboxError};
+use crate::error::SandboxError;
+use crate::execution::Exit;
+use crate::limits::Limits;
 
 /// One test: statements that raise `AssertionError`, or anything else, if the solution is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,8 +2,9 @@
 
 use wasmtime::{AsContextMut, Caller, Extern, ExternType, Linker, Memory, Module, Val, ValType};
 
+use crate::engine::Engine;
+use crate::error::SandboxError;
 use crate::guest::{self, Guest, Output, Stop};
-use crate::{Engine, SandboxError};
 
 const MODULE: &str = "wasi_snapshot_preview1";
 const UNSTABLE: &str = "wasi_unstable";
@@ -311,7 +312,7 @@ pub(crate) fn linker(
 fn store_for_lookup(engine: &Engine) -> wasmtime::Store<Guest> {
     wasmtime::Store::new(
         engine.wasmtime(),
-        Guest::new(Vec::new(), crate::Limits::default(), ()),
+        Guest::new(Vec::new(), crate::limits::Limits::default(), ()),
     )
 }
 

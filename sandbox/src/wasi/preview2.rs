@@ -12,8 +12,9 @@ use wasmtime::component::{
 };
 
 use super::poll::{payload, poll, pollable, ready_times};
+use crate::engine::Engine;
+use crate::error::SandboxError;
 use crate::guest::{Guest, Output, Stop, charge};
-use crate::{Engine, SandboxError};
 
 /// Markers of the resources that typed functions speak of.
 pub(crate) struct OutputStream;

@@ -4,8 +4,11 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::install::{find_python, missing};
-use crate::{Limits, Program, Sandbox, SandboxError};
+use crate::error::SandboxError;
+use crate::limits::Limits;
+use crate::protocol::Program;
+use crate::python::install::{find_python, missing};
+use crate::sandbox::Sandbox;
 
 /// A program of the kind that models write: numbers, lists, dictionaries, text, calls and objects, a third of a second of each or so.
 const PROGRAM: &str = r#"
