@@ -54,7 +54,7 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Fuel for each second of CPython; compare [`super::FUEL_OF_A_SECOND`].
+    /// Fuel for each second of CPython; compare [`crate::python::FUEL_OF_A_SECOND`].
     pub fn fuel_of_a_second(&self) -> f64 {
         self.fuel as f64 / self.cpython_s
     }
