@@ -82,8 +82,8 @@ pub struct GrpoConfig {
     pub mask_truncated: bool,
     /// Whose log-probabilities ratios start from.
     pub old_policy: OldPolicy,
-    /// Versions that the sampling policy may be behind the trained one; 0: they take turns, else
-    /// sampling goes on while the policy is trained.
+    /// Batches that sampling may be ahead of training, which is `max_staleness` times the updates of a batch in versions of the
+    /// policy; 0: they take turns, else sampling goes on while the policy is trained.
     pub max_staleness: u64,
     /// The optimiser.
     pub optimizer: AdamWConfig,
