@@ -5,7 +5,7 @@
 //! instance of their own (see `dunwu_sandbox::python`).
 //!
 //! - `extract`: the program in a completion; `blocks`, `choose`: its blocks, and which of them are the program
-//! - `tests_of`: the tests in a task's columns; `columns`: those of inputs and outputs
+//! - `suite`: the tests of a task; `tests_of`: how they stand in a task's columns, `columns`: those of inputs and outputs
 //! - `output`: whether a program wrote what was expected
 //! - `verify`: runs the tests
 //! - this file: the reward
@@ -15,6 +15,7 @@ mod choose;
 mod columns;
 mod extract;
 mod output;
+mod suite;
 mod tests_of;
 mod verify;
 
@@ -33,7 +34,8 @@ use crate::sample::Sample;
 
 pub use extract::{CodeExtraction, extract_code, extract_program};
 pub use output::{OutputCheck, same_output};
-pub use tests_of::{StdioCase, TEST_COLUMNS, Tests, TestsError, tests_of};
+pub use suite::{StdioCase, Tests, TestsError};
+pub use tests_of::{TEST_COLUMNS, tests_of};
 pub use verify::{CodeError, CodeVerdict};
 
 /// Settings of [`Code`].

@@ -4,7 +4,7 @@ use dunwu_sandbox::python::{CaseOutcome, TestRequest, Verdict};
 use dunwu_sandbox::{Execution, Exit, Limits, Program, Sandbox, SandboxError};
 
 use super::OutputCheck;
-use super::tests_of::{StdioCase, Suite, Tests};
+use super::suite::{StdioCase, Suite, Tests};
 
 /// Times that a test is run whose verdict is a fault.
 const ATTEMPTS: usize = 2;

@@ -31,7 +31,9 @@ impl MicroBatch {
     /// Takes the forward pass from what was recorded of its members when they were sampled, if that is
     /// known of all of them. It has to be the same policy still.
     pub fn recall<'a>(&mut self, recorded: impl Fn(usize) -> Option<&'a Recorded>) {
-        self.recall = Recall::of(self, recorded);
+        let members = self.parts();
+        let members = members.map(|(member, targets)| (&self.rows[targets], recorded(member)));
+        self.recall = Recall::new(self.packing.len(), members);
     }
 
     /// Each member with the range of its targets.

@@ -1,7 +1,10 @@
 //! Trajectories under way: from turn to turn, and on to the judge.
 
+use std::sync::Arc;
+
+use dunwu_datasets::Task;
+
 use super::{
-    collector::Asked,
     environment::{Environment, Episode, Next},
     judge::{Judge, Pending, Submission},
     trajectory::{GivenTurn, SampledTurn, Trajectory, Turn},
@@ -11,6 +14,13 @@ use crate::{
     generation::{Finish, Recorded, Session, session::Id},
     tokenizer::Tokenizer,
 };
+
+/// A task that is put to the model, and the seeds of its completions.
+pub(super) struct Asked {
+    pub(super) task: Arc<Task>,
+    pub(super) prompt: Arc<[u32]>,
+    pub(super) seeds: Vec<u64>,
+}
 
 /// A completion that is being judged.
 pub(super) struct Draft {

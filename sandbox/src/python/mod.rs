@@ -3,13 +3,11 @@
 //!
 //! - `runtime/`: the harness that runs inside, what makes its snapshot cheap, its WIT world, and the script that makes the component
 //! - [`install`]: makes and keeps the component
-//! - `instance`: one interpreter
-//! - `partner`: the solution's interpreter while a test runs, which may call back
+//! - `instance`: one interpreter, and `partner`: the solution's while a test runs, which may call back
 //! - `testing`: a solution in one instance, its tests in another
 
 pub mod install;
 mod instance;
-mod partner;
 mod testing;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -7,7 +7,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use super::instance::Interpreter;
+use super::Interpreter;
 use crate::engine::thread_stack_bytes;
 use crate::execution::Exit;
 
@@ -93,7 +93,7 @@ impl Partner {
     }
 
     /// Fuel that the solution has used; nothing known of one in the middle of a call.
-    pub(super) fn fuel_used(&self) -> u64 {
+    pub(crate) fn fuel_used(&self) -> u64 {
         match self {
             Self::Rests(interpreter) => interpreter.fuel_used(),
             Self::Waits(_) => 0,
