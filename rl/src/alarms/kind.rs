@@ -10,7 +10,7 @@ use super::{AlarmAction, AlarmsSection};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmKind {
-    /// The loss or the gradient is no number.
+    /// The loss or the gradient is NaN or infinite.
     NotFinite,
     /// Rewards do not differ.
     ConstantReward,
@@ -73,7 +73,7 @@ impl AlarmKind {
     pub fn condition(self) -> &'static str {
         match self {
             Self::NotFinite => {
-                "the loss or the gradient norm of a step is no number. Nothing is updated by it, so that going on skips its batch; `in_a_row` such steps stop the run whatever `action` says"
+                "the loss or the gradient norm of a step is NaN or infinite. Nothing is updated by it, so that going on skips its batch; `in_a_row` such steps stop the run whatever `action` says"
             }
             Self::ConstantReward => {
                 "`zero_variance_groups` is 1 and `pass_rate` below `alarms.solved`, `steps` in a row: nothing is learnt and time is spent"

@@ -131,7 +131,7 @@ impl Monitor {
         alarms
     }
 
-    /// A loss or gradient that is no number; too many in a row stop the run whatever the config says
+    /// A loss or gradient that is NaN or infinite; too many in a row stop the run whatever the config says
     /// of one.
     fn finite(
         &mut self,

@@ -79,9 +79,10 @@ impl PromptEncoder {
     pub fn encode(&self, prompt: &Prompt) -> Result<(String, Vec<u32>), PromptError> {
         let text = self.text(prompt)?;
         let ids = self.tokenizer.encode(&text)?;
-        match ids.is_empty() {
-            true => Err(PromptError::Empty),
-            false => Ok((text, ids)),
+        if ids.is_empty() {
+            Err(PromptError::Empty)
+        } else {
+            Ok((text, ids))
         }
     }
 }

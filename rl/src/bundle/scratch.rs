@@ -100,10 +100,10 @@ fn initial(name: &str, shape: &[usize], layers: usize, seed: u64) -> HostTensor 
 /// Normal numbers by the Box–Muller transform, on the host: the same on every device.
 fn normal(count: usize, std: f64, seed: u64) -> Vec<f32> {
     let mut rng = rng(seed);
-    let mut one = || {
+    let mut draw = || {
         let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
         let angle = std::f64::consts::TAU * rng.random::<f64>();
         (std * radius * angle.cos()) as f32
     };
-    (0..count).map(|_| one()).collect()
+    (0..count).map(|_| draw()).collect()
 }

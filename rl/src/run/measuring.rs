@@ -107,11 +107,11 @@ impl Driver<'_> {
             seed: evaluation_seed(self.config.seed),
         };
         let observers = Mutex::new(&mut self.observers);
-        let told = |done| {
+        let progress = |done| {
             let mut observers = observers.lock().unwrap_or_else(PoisonError::into_inner);
             observers.tell(&Event::Measuring { done });
         };
-        let measured = evaluation.run(&self.learner.model, &self.tasks.heldout, told, &|| {
+        let measured = evaluation.run(&self.learner.model, &self.tasks.heldout, progress, &|| {
             controls.stops()
         });
         let measurement = match measured {

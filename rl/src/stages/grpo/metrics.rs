@@ -121,13 +121,13 @@ metrics! {
             staleness_mean: f64 {
                 unit: "versions",
                 formula: "mean over the completions of `policy_version` at training less that at sampling",
-                healthy: "0 when sampling and training take turns, else at most `max_staleness`",
-                otherwise: "rises to the bound: sampling cannot keep up",
+                healthy: "0 when sampling and training take turns; else `min(step, max_staleness) · iterations · mini_batches`, where `step` counts from 0 in the stage: `max_staleness` counts batches, and each of them brings so many versions",
+                otherwise: "too much if `ratio_max` or `correction_clipped` say so: lower `max_staleness`, `iterations` or `mini_batches`",
             }
             staleness_max: u64 {
                 unit: "versions",
                 formula: "its largest value",
-                healthy: "at most `max_staleness`",
+                healthy: "the same: all completions of a batch are drawn by one version",
             }
         }
         "grpo-update" {
@@ -221,7 +221,7 @@ metrics! {
             grad_norm: f64 {
                 formula: "global norm of the gradient before clipping, at the last update with the batch",
                 healthy: "steady",
-                otherwise: "spikes: lower the learning rate; 0: nothing was trained on; `null`: it was no number, and nothing was updated by it",
+                otherwise: "spikes: lower the learning rate; 0: nothing was trained on; `null`: it was NaN or infinite, and nothing was updated by it",
             }
             learning_rate: f64 {
                 formula: "that of the update: the stage's, times warm-up and schedule",
@@ -361,7 +361,7 @@ impl StepMetrics for GrpoMetrics {
 }
 
 /// The share of judged completions that are right: the component `correct` is above 0.5. A
-/// completion that the component does not apply to is not counted; of none it is no number.
+/// completion that the component does not apply to is not counted; of none it is NaN.
 pub fn pass_rate<'g>(groups: impl Iterator<Item = &'g RolloutGroup>, correct: &str) -> f64 {
     let completions = groups.flat_map(|group| &group.completions);
     let scores: Vec<f64> = completions.filter_map(|c| c.component(correct)).collect();

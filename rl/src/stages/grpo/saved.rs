@@ -176,8 +176,8 @@ impl From<SavedGroup> for RolloutGroup {
 impl From<&Completion> for SavedCompletion {
     fn from(completion: &Completion) -> Self {
         let bits = |values: &[(String, f64)]| {
-            let one = |(name, value): &(String, f64)| (name.clone(), value.to_bits());
-            values.iter().map(one).collect()
+            let exact = |(name, value): &(String, f64)| (name.clone(), value.to_bits());
+            values.iter().map(exact).collect()
         };
         let outcome = match &completion.outcome {
             Ok(outcome) => SavedOutcome::Judged {

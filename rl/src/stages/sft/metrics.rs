@@ -35,7 +35,7 @@ metrics! {
             grad_norm: f64 {
                 formula: "global norm of the gradient before clipping",
                 healthy: "steady",
-                otherwise: "spikes: lower the learning rate; `null`: it was no number, and nothing was updated by it",
+                otherwise: "spikes: lower the learning rate; `null`: it was NaN or infinite, and nothing was updated by it",
             }
             learning_rate: f64 {
                 formula: "that of the update: the stage's, times warm-up and schedule",
