@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::Head;
 use crate::{
     compute::buffers::change_all,
     model::{ParameterVisitor, Parameters, Transformer},
@@ -87,12 +88,13 @@ impl AdamW {
         }
     }
 
-    /// Updates `model` by `gradients`, sets these to zero, and returns their global norm before
+    /// Updates `model` and `head` by `gradients`, sets these to zero, and returns their global norm before
     /// clipping. Without gradients, or with a norm that is NaN or infinite, model and state stay as they
     /// are.
     pub fn step(
         &mut self,
         model: &mut Transformer,
+        head: &mut Head,
         gradients: &mut Parameters,
         learning_rate: f64,
     ) -> f64 {
@@ -111,6 +113,7 @@ impl AdamW {
         };
         model.visit(&mut update);
         model.visit_adapters(&mut update);
+        head.visit(&mut update);
         norm
     }
 

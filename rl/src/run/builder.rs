@@ -324,9 +324,12 @@ impl Begun {
         let stage = &config.stages[state.stage.min(config.stages.len() - 1)];
         let optimizer = AdamW::new(stage.settings().optimizer());
         let mut learner = Learner::new(model, optimizer, state.policy_version);
+        if let Some(last) = &last {
+            learner.head = checkpoint::load_head(last, &learner.model)?;
+        }
         if let Some(last) = last.filter(|_| state.optimizer_steps > 0) {
             learner.optimizer.steps = state.optimizer_steps;
-            checkpoint::load_moments(&last, &mut learner.optimizer, &learner.model, device)?;
+            checkpoint::load_moments(&last, &mut learner)?;
         }
         Ok(Self {
             state,

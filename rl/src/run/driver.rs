@@ -146,10 +146,11 @@ impl Driver<'_> {
             let now = Origins::new(config, tasks, Some(base))?;
             origins.check(&now)
         };
-        let model = restart::weights(config, weights, self.directory.path(), &device, compare)?;
+        let (model, head) =
+            restart::weights(config, weights, self.directory.path(), &device, compare)?;
         self.note("restart", &format!("with the weights that {whose}"));
         let optimizer = AdamW::new(self.config.stages[self.state.stage].settings().optimizer());
-        self.learner = Learner::new(model, optimizer, self.learner.version);
+        self.learner = Learner::new(model, optimizer, self.learner.version).with_head(head);
         Ok(())
     }
 

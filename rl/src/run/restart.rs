@@ -5,14 +5,17 @@ use std::{fs, path::Path};
 use burn::tensor::Device;
 use dunwu_datasets::derive_seed;
 
-use super::{RunError, checkpoint::save_policy};
+use super::{
+    RunError,
+    checkpoint::{load_head, save_policy},
+};
 use crate::{
     bundle::{
         Bundle, Codec,
         checkpoints::{ADAPTER, MODEL},
     },
     config::RunConfig,
-    learner::Learner,
+    learner::{Head, Learner},
     model::{Transformer, lora::load_adapter},
     seeds::weights_seed,
     stages::Weights,
@@ -50,7 +53,7 @@ pub(super) fn open(
     Ok(bundle)
 }
 
-/// The weights that a stage begins with, when they are not those that the stage before left.
+/// The weights that a stage begins with, when they are not those that the stage before left, and what reads them.
 ///
 /// # Errors
 /// When they are not there.
@@ -60,12 +63,17 @@ pub(super) fn weights(
     directory: &Path,
     device: &Device,
     base: impl FnMut(&Transformer) -> Result<(), RunError>,
-) -> Result<Transformer, RunError> {
+) -> Result<(Transformer, Head), RunError> {
     let kept = match weights {
         Weights::AfterStage(index) => Some(directory.join(name(index))),
         Weights::OfTheRun | Weights::AsTheyAre => None,
     };
-    Ok(open(config, kept.as_deref(), device, base)?.model)
+    let model = open(config, kept.as_deref(), device, base)?.model;
+    let head = match &kept {
+        Some(kept) => load_head(kept, &model)?,
+        None => Head::Vocabulary,
+    };
+    Ok((model, head))
 }
 
 /// Keeps the weights at the end of a stage, where a later one asks for them.

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::learner::{
-    Divergence, ScalarHead, TokenDistribution, accumulate_scalar_gradients, pack_ends,
-    scalar::{SCALAR_BIAS, SCALAR_WEIGHT},
-    scalar_values,
+    Divergence, ScalarHead, TokenDistribution, accumulate_scalar_gradients,
+    head::scalar::{SCALAR_BIAS, SCALAR_WEIGHT},
+    pack_ends, scalar_values,
 };
 
 const VOCABULARY: usize = 41;

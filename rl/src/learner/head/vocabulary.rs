@@ -8,9 +8,9 @@
 
 use std::ops::Range;
 
-use super::distance::Distance;
 use crate::{
     compute::{Compute, HeadOutput, HeadUpstream},
+    learner::distance::Distance,
     model::{
         Transformer,
         gradients::{Gradients, Trained},

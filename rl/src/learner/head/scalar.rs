@@ -5,13 +5,13 @@
 
 use burn::tensor::Tensor;
 
-use super::{
-    Segment, Sequence,
-    batch::{BudgetError, MicroBatch, pack},
-};
 use crate::{
     compute::{Compute, with_compute},
-    model::{Activations, Parameters, Transformer, gradients::Gradients},
+    learner::{
+        Segment, Sequence,
+        batch::{BudgetError, MicroBatch, pack},
+    },
+    model::{Activations, ParameterVisitor, Parameters, Transformer, gradients::Gradients},
 };
 
 /// The name of the weight of a [`ScalarHead`] among gradients, and in checkpoints of sequence classifiers.
@@ -37,6 +37,12 @@ impl ScalarHead {
             weight: Tensor::zeros([1, model.config().hidden_size], &device),
             bias: Tensor::zeros([1], &device),
         }
+    }
+
+    /// Shows its weights to `f`.
+    pub fn visit(&mut self, f: &mut impl ParameterVisitor) {
+        f.visit(SCALAR_WEIGHT, &mut self.weight);
+        f.visit(SCALAR_BIAS, &mut self.bias);
     }
 }
 
