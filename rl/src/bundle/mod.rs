@@ -4,12 +4,14 @@
 //! |---|---|
 //! | this one | opening a model, wherever it is |
 //! | [`section`] | `[model]` of a config |
+//! | `fingerprint` | weights in a few letters |
 //! | [`prompt`] | text or conversation → token ids |
 //! | `scratch` | a new model over characters |
 //! | [`save`](mod@save) | a model as a Hugging Face directory |
 //! | [`checkpoints`] | where the checkpoints of a run lie |
 
 pub mod checkpoints;
+mod fingerprint;
 pub mod prompt;
 pub mod save;
 pub(crate) mod scratch;
@@ -25,6 +27,7 @@ use crate::{
 };
 
 pub use checkpoints::ListError;
+pub use fingerprint::fingerprint;
 pub use prompt::{PromptEncoder, PromptError};
 pub use section::{ModelSection, PretrainedModel, ScratchModel};
 

@@ -212,6 +212,13 @@ impl Linear {
         adapter.merged = Merged::Fresh(merged);
     }
 
+    /// Drops the weight with its adapter added.
+    pub(crate) fn forget_merged(&mut self) {
+        if let Some(adapter) = &mut self.adapter {
+            adapter.merged = Merged::Absent;
+        }
+    }
+
     fn down_name(&self) -> String {
         format!("{}.lora_A.weight", self.name)
     }

@@ -6,7 +6,7 @@ use crate::{
     config::RunConfig,
     learner::batch::activation_bytes_per_token,
     model::{ModelConfig, Precision, Pretrained},
-    stages::Demand,
+    stages::{Demand, SecondModel},
 };
 
 /// What a run needs, in bytes.
@@ -71,7 +71,12 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
         }
         None => (weights, weights, 0),
     };
-    let reference = frozen * u64::from(demands.iter().any(|demand| demand.reference));
+    let second = demands.iter().map(|demand| match demand.reference {
+        SecondModel::None => 0,
+        SecondModel::Adapters => trained,
+        SecondModel::Whole => frozen,
+    });
+    let reference = second.max().unwrap_or(0);
     // Where sampling goes on beside training, it has the weights of some steps ago.
     let samples_ahead = demands.iter().any(|demand| demand.samples_ahead);
     let ahead = match (samples_ahead, &config.lora) {

@@ -17,6 +17,6 @@ pub mod stage;
 
 pub use config::{StageConfig, StageKind};
 pub use stage::{
-    Context, Demand, Measuring, Notes, Saved, Settings, Stage, StageError, StepMetrics, StepReport,
-    Surroundings, Weights, collector, data_set,
+    Context, Demand, Measuring, Notes, Saved, SecondModel, Settings, Stage, StageError,
+    StepMetrics, StepReport, Surroundings, Weights, collector, data_set,
 };

@@ -17,7 +17,11 @@ use crate::{
     eval::EvaluationSection,
     generation::SamplingConfig,
     learner::{AdamWConfig, BudgetError, Learner, MemorySection},
-    model::{ModelConfig, PrecisionError, lora::Lora, weights::WeightError},
+    model::{
+        ModelConfig, PrecisionError,
+        lora::{Lora, LoraError},
+        weights::WeightError,
+    },
     rollout::{Environment, Judge, RewardSection, RolloutCollector},
     seeds::{Purpose, stage_seed},
     tasks::{DataSection, Tasks},
@@ -198,10 +202,22 @@ pub struct Demand {
     pub tokens: usize,
     /// Tokens whose activations are kept from sampling for training.
     pub recorded_tokens: usize,
-    /// Whether it holds a second model, stored as `memory.frozen` says.
-    pub reference: bool,
+    /// What it holds of a second model.
+    pub reference: SecondModel,
     /// Whether it samples with weights of its own, some steps behind.
     pub samples_ahead: bool,
+}
+
+/// What a stage holds of a second model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SecondModel {
+    /// Nothing, or the base of the adapters, which is there anyway.
+    #[default]
+    None,
+    /// Adapters of its own on the run's base.
+    Adapters,
+    /// All weights, stored as `memory.frozen` says.
+    Whole,
 }
 
 /// How held-out problems are measured around a stage.
@@ -333,6 +349,8 @@ pub enum StageError {
     Own(Box<dyn std::error::Error + Send + Sync>),
     #[error(transparent)]
     Weights(#[from] WeightError),
+    #[error(transparent)]
+    Adapter(#[from] LoraError),
     #[error(transparent)]
     Precision(#[from] PrecisionError),
     #[error("{}: {source}", path.display())]

@@ -64,6 +64,16 @@ impl Transformer {
         base
     }
 
+    /// The same model with its adapters as they are, and without the copy of the weights that has them added: all that it
+    /// holds of its own is the adapters.
+    pub fn apart(&self) -> Self {
+        let mut apart = self.clone();
+        for block in &mut apart.blocks {
+            block.linears().for_each(Linear::forget_merged);
+        }
+        apart
+    }
+
     /// The same model with its matrices stored in another precision, adapters apart: they are
     /// trained. Norms and biases are few, and stay.
     ///

@@ -7,10 +7,11 @@ use dunwu_datasets::{Cursor, TaskResult, TaskSource, derive_seed};
 use super::{GrpoConfig, advantage::is_constant};
 use crate::{
     bundle::Codec,
+    eval::EvaluationSection,
     generation::{Recorded, SamplingConfig},
     learner::MemorySection,
     model::Transformer,
-    rollout::{Collected, Completion, Environment, Judge, RolloutCollector, RolloutGroup},
+    rollout::{Collected, Completion, Environment, Judge, OneTurn, RolloutCollector, RolloutGroup},
     stages::{StageError, collector},
 };
 
@@ -82,6 +83,21 @@ pub struct Sampler {
 }
 
 impl Sampler {
+    /// One that draws and judges as a config does that says nothing else; it keeps nothing for training.
+    pub fn new(config: GrpoConfig, codec: Arc<Codec>, judge: Arc<Judge>) -> Self {
+        Self {
+            config,
+            sampling: SamplingConfig::default(),
+            memory: MemorySection::default(),
+            codec,
+            judge,
+            environment: Arc::new(OneTurn),
+            correct: EvaluationSection::default().correct,
+            seed: 0,
+            recorded_tokens: 0,
+        }
+    }
+
     /// Samples and judges the completions of a step, which counts from 0, with version `version` of
     /// the policy. With dynamic sampling, groups whose rewards are all the same are replaced as
     /// long as there are batches left, and fill the step up at the end.

@@ -47,13 +47,11 @@ impl Settings for GrpoConfig {
 
     fn demand(&self, around: &Surroundings, _model: &ModelConfig) -> Demand {
         let rollouts = self.prompts * self.group;
-        // With adapters the reference is the base, unless it is renewed on the way.
-        let kept_apart = around.lora.is_none() || self.reference_every > 0;
         Demand {
             rollouts,
             tokens: rollouts * around.sampling.max_tokens,
             recorded_tokens: around.memory.recorded_tokens(self.at_once()),
-            reference: self.beta > 0.0 && kept_apart,
+            reference: self.second_model(around),
             samples_ahead: self.max_staleness > 0,
         }
     }
@@ -113,7 +111,10 @@ impl Settings for GrpoConfig {
             stage: context.stage,
             precision: context.memory.frozen,
         };
-        let reference = Reference::open(self, place, step, &context.learner.model)?;
+        let known = saved
+            .as_ref()
+            .and_then(|saved| saved.state["reference"].as_str());
+        let reference = Reference::open(self, place, step, &context.learner.model, known)?;
         Ok(Box::new(GrpoStage {
             config: self.clone(),
             sampling: context.sampling.clone(),
@@ -150,14 +151,9 @@ impl Stage for GrpoStage {
         self.reference
             .renew(&self.config, step, &context.learner.model)?;
         let trainer = Trainer {
-            config: &self.config,
-            sampling: &self.sampling,
-            judge: &self.judge,
             reference: self.reference.get(),
             objective: self.config.own_objective.as_ref().map(SharedObjective::get),
-            scoring: self.memory.scoring(&self.sampling),
-            workers: self.memory.workers,
-            activations: self.memory.activations(),
+            ..Trainer::new(&self.config, &self.sampling, &self.judge, &self.memory)
         };
         let mut outcome = trainer.step(context.learner, &mut self.feed, step)?;
         outcome.metrics.pass_rate = pass_rate(outcome.rollouts.sampled(), &self.correct);
@@ -180,7 +176,7 @@ impl Stage for GrpoStage {
                 .map_err(|error| StageError::file(&path)(error.into()))?;
             fs::write(&path, text).map_err(StageError::file(&path))?;
         }
-        Ok(json!({ "cursor": cursor }))
+        Ok(json!({ "cursor": cursor, "reference": self.reference.fingerprint() }))
     }
 
     fn saved(&mut self, oldest: u64) -> Result<(), StageError> {

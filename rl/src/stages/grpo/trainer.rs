@@ -16,8 +16,8 @@ use crate::{
     compute::HeadUpstream,
     generation::SamplingConfig,
     learner::{
-        BudgetError, GradientConfig, Learner, MicroBatch, Scoring, Sequence, Streams, Upstream,
-        pack, stream_gradients,
+        BudgetError, GradientConfig, Learner, MemorySection, MicroBatch, Scoring, Sequence,
+        Streams, Upstream, pack, stream_gradients,
     },
     model::{Activations, Parameters, Transformer},
     rollout::Judge,
@@ -63,6 +63,27 @@ pub struct Trainer<'a> {
     pub workers: usize,
     /// What is kept of the forward pass.
     pub activations: Activations,
+}
+
+impl<'a> Trainer<'a> {
+    /// One that trains by the config's objective and as much at a time as `memory` allows, without a reference.
+    pub fn new(
+        config: &'a GrpoConfig,
+        sampling: &'a SamplingConfig,
+        judge: &'a Judge,
+        memory: &MemorySection,
+    ) -> Self {
+        Self {
+            config,
+            sampling,
+            judge,
+            reference: None,
+            objective: None,
+            scoring: memory.scoring(sampling),
+            workers: memory.workers,
+            activations: memory.activations(),
+        }
+    }
 }
 
 impl Trainer<'_> {
