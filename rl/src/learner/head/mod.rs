@@ -22,7 +22,13 @@ pub enum Head {
     #[default]
     Vocabulary,
     /// One number of each state.
-    Scalar(ScalarHead),
+    Scalar(Box<ScalarHead>),
+}
+
+impl From<ScalarHead> for Head {
+    fn from(head: ScalarHead) -> Self {
+        Self::Scalar(Box::new(head))
+    }
 }
 
 impl Head {

@@ -75,7 +75,7 @@ pub(in crate::run) fn load_head(
         Ok(words.map(|b| f32::from_le_bytes(*b)).collect::<Vec<f32>>())
     };
     let (width, device) = (model.config().hidden_size, model.device());
-    Ok(Head::Scalar(ScalarHead {
+    Ok(Head::from(ScalarHead {
         weight: from_host(values(SCALAR_WEIGHT, &[1, width])?, [1, width], &device),
         bias: from_host(values(SCALAR_BIAS, &[1])?, [1], &device),
     }))
@@ -152,7 +152,7 @@ mod tests {
     fn a_scalar_head_learns_is_saved_and_goes_on_to_the_bit() {
         let Bundle { model, codec } = bundle(8);
         let optimizer = || AdamW::new(AdamWConfig::default());
-        let head = Head::Scalar(ScalarHead::zeros(&model));
+        let head = Head::from(ScalarHead::zeros(&model));
         let mut learner = Learner::new(model, optimizer(), 0).with_head(head);
         let losses: Vec<f64> = (0..40).map(|_| update(&mut learner)).collect();
         assert!(losses[39] < 0.1 * losses[0], "{losses:?}");
