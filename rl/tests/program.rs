@@ -16,6 +16,8 @@ mod alarms;
 mod curve;
 #[path = "program/data.rs"]
 mod data;
+#[path = "program/data_show.rs"]
+mod data_show;
 #[path = "program/eval.rs"]
 mod eval;
 #[path = "program/exactness.rs"]

@@ -66,6 +66,35 @@ impl Codec {
         let named = named.and_then(|token| self.encoder.tokenizer.token_id(token));
         named.or(self.eos.first().copied())
     }
+
+    /// The text side of a model that [`Bundle::open`] would open, and its longest sequence in tokens. No weights are read.
+    ///
+    /// # Errors
+    /// When it cannot be found, read or understood.
+    pub fn open(spec: &str) -> Result<(Self, usize), BundleError> {
+        let opened = Pretrained::open(&latest_of(spec)?)?;
+        let context = opened.config.max_position_embeddings;
+        let encoder = PromptEncoder {
+            tokenizer: opened.tokenizer,
+            template: opened.template,
+            origin: opened.origin,
+        };
+        let codec = Self {
+            encoder,
+            eos: opened.eos_token_ids,
+            special: opened.special,
+        };
+        Ok((codec, context))
+    }
+}
+
+/// The model that `spec` names: that of its last checkpoint where it is a run's directory.
+fn latest_of(spec: &str) -> Result<String, BundleError> {
+    let last = checkpoints::latest(Path::new(spec))?;
+    Ok(match &last {
+        Some(checkpoint) => checkpoint.join(checkpoints::MODEL).display().to_string(),
+        None => spec.to_owned(),
+    })
 }
 
 /// A loaded model.
@@ -101,11 +130,6 @@ impl Bundle {
     /// # Errors
     /// When it cannot be found, read or understood.
     pub fn open(spec: &str, device: &Device) -> Result<Self, BundleError> {
-        let last = checkpoints::latest(Path::new(spec))?;
-        let spec = match &last {
-            Some(checkpoint) => checkpoint.join(checkpoints::MODEL).display().to_string(),
-            None => spec.to_owned(),
-        };
         let Pretrained {
             config,
             tokenizer,
@@ -114,7 +138,7 @@ impl Bundle {
             eos_token_ids,
             weights,
             origin,
-        } = Pretrained::open(&spec)?;
+        } = Pretrained::open(&latest_of(spec)?)?;
         Ok(Self {
             model: Transformer::load(config, &weights, device)?,
             codec: Codec {
@@ -134,7 +158,7 @@ impl Bundle {
 ///
 /// # Errors
 /// [`BundleError::Path`] when a variable without a default is not set, or `${` has no `}`.
-pub(crate) fn expand(text: &str) -> Result<String, BundleError> {
+pub fn expand(text: &str) -> Result<String, BundleError> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {

@@ -4,18 +4,21 @@
 //! |---|---|
 //! | this one | problems to train on and problems that are held out |
 //! | [`section`] | `[data]` of a config |
+//! | [`files`] | the files that it names, here or on the hub |
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use dunwu_datasets::{
     DatasetError, Demonstration, Generator, GeneratorSource, JsonlSource, LevelSource,
-    MixtureEntry, MixtureSource, PassRateConfig, ProblemSource, PromptStyle, Split, Task,
-    TaskSource, Template, TemplateSource, TraceMix, derive_seed, fingerprint, mixture_shares,
-    mixture_task, partition, read_benchmark, read_tasks,
+    MixtureEntry, MixtureSource, PassRateConfig, ProblemSource, PromptStyle, Split, Task, TaskForm,
+    TaskList, TaskSource, Template, TemplateSource, TraceMix, derive_seed, fingerprint,
+    mixture_shares, mixture_task, partition, recognise_tasks,
 };
 
+pub mod files;
 pub mod section;
 
+use files::FilesError;
 use section::{CurriculumConfig, SourceConfig};
 
 pub use section::DataSection;
@@ -57,8 +60,8 @@ struct Side {
 enum Problems {
     /// With the text around its questions.
     Generated(Generator, Option<Template>),
-    /// Those of a file, put by its template already.
-    Fixed(Arc<[Task]>),
+    /// Those of a file, put by its template as they are drawn.
+    Fixed(TaskList),
 }
 
 /// Generators whose demonstrations are put as their tasks are: one, or those of a mixture.
@@ -115,6 +118,9 @@ pub enum TasksError {
     /// The task or its file is not what it should be.
     #[error(transparent)]
     Data(#[from] DatasetError),
+    /// The files are not there.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A side of the split is empty.
     #[error(
         "{place}: no tasks to {what} with {key}.heldout_fraction = {fraction}; hint: change the fraction, or give more tasks"
@@ -154,18 +160,17 @@ impl Tasks {
             Origin::Mixture(entries) => entries.iter().map(|entry| &entry.side).collect(),
             Origin::Own(_) => Vec::new(),
         };
-        let read: Vec<&[Task]> = sides
-            .iter()
-            .filter_map(|side| match &side.problems {
-                Problems::Fixed(tasks) => Some(&tasks[..]),
-                Problems::Generated(..) => None,
-            })
-            .collect();
-        if read.is_empty() {
+        let read = sides.iter().filter_map(|side| match &side.problems {
+            // All of them could be put when the list was made.
+            Problems::Fixed(tasks) => Some(fingerprint(tasks.iter().filter_map(Result::ok))),
+            Problems::Generated(..) => None,
+        });
+        let mut parts: Vec<u64> = read.collect();
+        if parts.is_empty() {
             return None;
         }
-        let parts = read.into_iter().chain([self.heldout.as_slice()]);
-        let parts: Vec<String> = parts.map(|p| format!("{:016x}", fingerprint(p))).collect();
+        parts.push(fingerprint(&self.heldout));
+        let parts: Vec<String> = parts.iter().map(|part| format!("{part:016x}")).collect();
         Some(parts.join("-"))
     }
 
@@ -292,54 +297,77 @@ impl Side {
 /// The training side of one source, and at most `count` of its held-out tasks: exactly so many of a generator's, which
 /// never runs out of them without saying so.
 fn read(source: &SourceConfig, seed: u64, count: usize) -> Result<(Side, Vec<Task>), TasksError> {
-    // The format's own words, as a user's message, unless the config has others.
-    let of_format = source
-        .format
-        .map(|format| format.template(PromptStyle::Chat));
-    let template = source.template.or(of_format.as_ref());
-    let template = template.map(Template::from_config).transpose()?;
-    let put = |tasks: Vec<Task>| -> Result<Vec<Task>, TasksError> {
-        match &template {
-            Some(template) => Ok(tasks
-                .into_iter()
-                .map(|task| template.apply(task))
-                .collect::<Result<_, _>>()?),
-            None => Ok(tasks),
-        }
-    };
     let rates = match source.curriculum {
         Some(CurriculumConfig::PassRate(rates)) => Some(rates.clone()),
         Some(CurriculumConfig::Progress(_)) | None => None,
     };
     let (problems, heldout) = match source.task {
         Some(generator) => {
+            let template = source.template.map(Template::from_config).transpose()?;
             let generator = Generator::from_config(generator)?;
-            let heldout = put(generator.heldout(seed, count)?)?;
+            let put = |task| match &template {
+                Some(template) => template.apply(task),
+                None => Ok(task),
+            };
+            let heldout = generator.heldout(seed, count)?;
+            let heldout = heldout.into_iter().map(put).collect::<Result<_, _>>()?;
             // A column that the template misses is missing in every task of a generator.
-            put(vec![generator.task(seed, 0, 0.0, Split::Train)?])?;
-            (Problems::Generated(generator, template.clone()), heldout)
+            put(generator.task(seed, 0, 0.0, Split::Train)?)?;
+            (Problems::Generated(generator, template), heldout)
         }
         None => {
             let file = source.file.expect("the config was validated");
-            let (train, mut heldout) = divided(source, file)?;
-            heldout.truncate(count);
-            (Problems::Fixed(put(train)?.into()), put(heldout)?)
+            let (train, heldout) = divided(source, file, count)?;
+            (Problems::Fixed(train), heldout)
         }
     };
     Ok((Side { problems, rates }, heldout))
 }
 
-/// The tasks of a file, by side of the split.
-fn divided(source: &SourceConfig, file: &Path) -> Result<(Vec<Task>, Vec<Task>), TasksError> {
-    let all = match source.format {
-        Some(format) => read_benchmark(file, Some(format))?.tasks,
-        None => read_tasks(file, &source.fields.cloned().unwrap_or_default())?,
+/// The tasks of a file: those to train on, and the first `count` of those to hold out, all put by the template. They are read one
+/// after the other, and kept as text.
+fn divided(
+    source: &SourceConfig,
+    file: &Path,
+    count: usize,
+) -> Result<(TaskList, Vec<Task>), TasksError> {
+    let files = files::find(file, &source.part)?;
+    let form = match (source.format, source.fields) {
+        (Some(format), _) => TaskForm::Benchmark(format),
+        (None, Some(fields)) => TaskForm::Fields(fields.clone()),
+        (None, None) => recognise_tasks(&files)?,
     };
-    let (train, heldout) = partition(all, source.heldout_fraction)?;
+    let template = template_of(source, &form)?;
+    let put = |task| match &template {
+        Some(template) => template.apply(task),
+        None => Ok(task),
+    };
+    let (mut train, mut heldout) = (TaskList::new(), Vec::new());
+    for task in form.tasks(&files)? {
+        let (train_side, heldout_side) = partition(vec![task?], source.heldout_fraction)?;
+        for task in train_side {
+            train.push(&task);
+        }
+        for task in heldout_side {
+            if heldout.len() < count {
+                heldout.push(put(task)?);
+            }
+        }
+    }
     if train.is_empty() {
         return Err(nothing("train on", source));
     }
-    Ok((train, heldout))
+    Ok((train.put_by(template)?, heldout))
+}
+
+/// How the problems of a file are put: as the config says, or in the words of a benchmark's own, as a user's message.
+fn template_of(source: &SourceConfig, form: &TaskForm) -> Result<Option<Template>, TasksError> {
+    let of_format = match form {
+        TaskForm::Benchmark(format) => Some(format.template(PromptStyle::Chat)),
+        TaskForm::Fields(_) => None,
+    };
+    let config = source.template.or(of_format.as_ref());
+    Ok(config.map(Template::from_config).transpose()?)
 }
 
 fn nothing(what: &'static str, source: &SourceConfig) -> TasksError {

@@ -134,10 +134,7 @@ impl ChatTemplate {
             pad_token,
             unk_token,
         } = &self.special;
-        let messages: Vec<Value> = messages
-            .iter()
-            .map(|message| context! { role => role_name(message.role), content => message.content })
-            .collect();
+        let messages: Vec<Value> = messages.iter().map(|message| self.shown(message)).collect();
         // As in transformers: a token that does not exist is undefined, which prints as nothing; tools and documents
         // are none.
         let token = |text: &Option<String>| text.as_ref().map_or(Value::UNDEFINED, Value::from);
@@ -159,6 +156,23 @@ impl ChatTemplate {
             .map_err(|error| render_error(&error))
     }
 
+    /// A message as the template sees it: what else it has stands beside role and content.
+    fn shown(&self, message: &Message) -> Value {
+        let role = match message.role {
+            // What models that do not know the word take for it.
+            Role::Developer if !self.source.contains("developer") => Role::System,
+            role => role,
+        };
+        let mut fields = serde_json::Map::new();
+        fields.insert("role".to_owned(), role_name(role).into());
+        fields.insert("content".to_owned(), message.content.clone().into());
+        fields.extend(message.extra.clone());
+        if !self.source.contains("arguments is string") {
+            parse_arguments(&mut fields);
+        }
+        Value::from_serialize(&fields)
+    }
+
     /// The template as it came with the model.
     pub fn source(&self) -> &str {
         &self.source
@@ -173,8 +187,31 @@ impl ChatTemplate {
 fn role_name(role: Role) -> &'static str {
     match role {
         Role::System => "system",
+        Role::Developer => "developer",
+        Role::Tool => "tool",
         Role::User => "user",
         Role::Assistant => "assistant",
+    }
+}
+
+/// Makes objects of the arguments of tool calls, which data in OpenAI's form have as JSON in a text. Templates that do not look
+/// for texts would write them as a text within JSON, which no model answers.
+fn parse_arguments(message: &mut serde_json::Map<String, Json>) {
+    let calls = message.get_mut("tool_calls").and_then(Json::as_array_mut);
+    for call in calls.into_iter().flatten() {
+        let call = match call.get_mut("function") {
+            Some(function) => function,
+            None => call,
+        };
+        let Some(arguments) = call.get_mut("arguments") else {
+            continue;
+        };
+        let parsed = arguments
+            .as_str()
+            .and_then(|text| serde_json::from_str(text).ok());
+        if let Some(object @ Json::Object(_)) = parsed {
+            *arguments = object;
+        }
     }
 }
 

@@ -31,9 +31,16 @@ pub struct SftConfig {
     pub warmup_steps: u64,
     /// The optimiser.
     pub optimizer: AdamWConfig,
-    /// A JSON-lines file of `{"messages"}` or `{"prompt", "completion"}`.
+    /// Examples in a file, a directory of shards, or a data set of the hub (`owner/name`, perhaps with `@revision`), in one of the
+    /// forms of `rl/docs/data.md`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+    /// Which of several data sets in that place, as the hub's configs are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subset: Option<String>,
+    /// Which split; `train` unless given, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
     /// The index of an earlier rejection-sampling stage: what it kept is learnt, together with
     /// `file` where both are set.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +118,8 @@ impl Default for SftConfig {
             warmup_steps: 0,
             optimizer: AdamWConfig::default(),
             file: None,
+            subset: None,
+            split: None,
             from_stage: None,
             demonstrations: None,
             traces: None,
@@ -204,6 +213,9 @@ impl SftConfig {
         }
         if let Some(traces) = &self.traces {
             traces.validate().map_err(|e| format!("traces: {e}"))?;
+        }
+        if self.file.is_none() && (self.subset.is_some() || self.split.is_some()) {
+            return Err("subset and split are about `file`, which is not set".to_owned());
         }
         if self.generates() {
             if let Some(count) = self.demonstrations {

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use dunwu_datasets::{Example, Message, Role};
+use dunwu_datasets::{Example, Message, Prompt};
 
 use super::{TooLong, Turns};
 use crate::{
@@ -91,7 +91,21 @@ pub fn encode(codec: &Codec, example: &Example, turns: Turns) -> Result<Encoded,
             })
         }
         Example::Conversation(messages) => conversation(codec, messages, turns),
+        Example::Text(text) => continuation(codec, text),
     }
+}
+
+/// Raw text, all of which is learnt but its first token, before which nothing stands.
+fn continuation(codec: &Codec, text: &str) -> Result<Encoded, EncodeError> {
+    let (_, mut ids) = codec.encoder.encode(&Prompt::Text(text.to_owned()))?;
+    if ids.is_empty() {
+        return Err(PromptError::Empty.into());
+    }
+    let mut learnt = ids.split_off(1);
+    learnt.extend(codec.end());
+    Ok(Encoded {
+        sequence: Sequence::new(ids, learnt),
+    })
 }
 
 /// What became of an example in the face of a limit.
@@ -125,7 +139,7 @@ fn conversation(codec: &Codec, messages: &[Message], turns: Turns) -> Result<Enc
         model: codec.encoder.origin.clone(),
     })?;
     let spoken: Vec<usize> = (0..messages.len())
-        .filter(|&index| messages[index].role == Role::Assistant)
+        .filter(|&index| messages[index].is_learnt())
         .collect();
     let Some(&last) = spoken.last() else {
         return Err(PromptError::Empty.into());

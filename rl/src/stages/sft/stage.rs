@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dunwu_datasets::Example;
+use dunwu_datasets::{Example, Part};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -199,16 +199,27 @@ impl Lessons {
     /// Reads or makes the examples of a stage, and divides them.
     fn of(config: &SftConfig, context: &Context) -> Result<Self, StageError> {
         let limit = limit(config, context);
-        let read = |path: &Path| ExampleSet::read(path, context.codec, config.turns, limit);
+        let read = |set: &mut ExampleSet, path: &Path, part: &Part| {
+            set.read(path, part, context.codec, config.turns, limit)
+        };
+        let whole = Part::default();
         let heldout_file = config.heldout_file.as_deref();
-        let apart = heldout_file.map(read).transpose()?;
-        let mut set = ExampleSet::default();
+        let mut apart = None;
+        if let Some(file) = heldout_file {
+            read(apart.insert(ExampleSet::default()), file, &whole)?;
+        }
+        let mut set = ExampleSet::dividing(config.heldout_fraction);
         let mut places = Vec::new();
         let kept = config
             .from_stage
             .map(|index| data_set(context.directory, index));
-        for path in config.file.iter().chain(&kept) {
-            set.extend(read(path)?);
+        let part = Part::new(config.subset.clone(), config.split.clone());
+        let parts = [(&config.file, &part), (&kept, &whole)];
+        for (path, part) in parts
+            .into_iter()
+            .filter_map(|(path, part)| Some((path.as_ref()?, part)))
+        {
+            read(&mut set, path, part)?;
             places.push(path.display().to_string());
         }
         if config.generates() {
@@ -237,7 +248,7 @@ impl Lessons {
         apart: Option<(&Path, ExampleSet)>,
     ) -> Result<Self, StageError> {
         let (rows, dropped) = (set.examples.len() + set.dropped, set.dropped);
-        let (train, mut heldout) = set.divided(config.heldout_fraction);
+        let (train, mut heldout) = set.divided();
         let nothing = |what, place: &str, rows, dropped, left: usize| {
             let divided = match left {
                 0 => String::new(),

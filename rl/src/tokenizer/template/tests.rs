@@ -9,10 +9,7 @@ fn special() -> SpecialTokens {
 }
 
 fn message(role: Role, content: &str) -> Message {
-    Message {
-        role,
-        content: content.to_string(),
-    }
+    Message::new(role, content)
 }
 
 fn render(source: &str, messages: &[Message]) -> Result<String, TemplateError> {
@@ -134,4 +131,29 @@ fn a_directory_is_searched_in_the_order_of_transformers() {
 fn special_tokens_are_read_in_both_forms() {
     let json = serde_json::json!({ "eos_token": { "content": "</s>", "special": true }, "bos_token": "<s>", "pad_token": null });
     assert_eq!(SpecialTokens::from_json(&json), special());
+}
+
+#[test]
+fn what_else_a_message_has_stands_beside_role_and_content() {
+    let call = serde_json::json!([{"type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}}]);
+    let messages = [
+        message(Role::Developer, "d"),
+        message(Role::Assistant, "")
+            .with("tool_calls", call)
+            .with("reasoning_content", "r"),
+        message(Role::Tool, "1").with("name", "f"),
+    ];
+    let source = "{% for m in messages %}[{{ m.role }}|{{ m.content }}|{{ m.name }}|{{ m.reasoning_content }}\
+        {% for c in m.tool_calls %}|{{ c.function.name }}{{ c.function.arguments | tojson }}{% endfor %}]{% endfor %}";
+    assert_eq!(
+        render(source, &messages).unwrap(),
+        "[system|d||][assistant|||r|f{\"x\": 1}][tool|1|f|]"
+    );
+    // A template that looks for texts gets the text, and one that knows the word gets the role.
+    let knows = "{% for m in messages %}{{ m.role }}{% for c in m.tool_calls %}{% if c.function.arguments is string %}\
+        {{ c.function.arguments }}{% endif %}{% endfor %}{% if m.role == 'developer' %}!{% endif %}{% endfor %}";
+    assert_eq!(
+        render(knows, &messages).unwrap(),
+        "developer!assistant{\"x\": 1}tool"
+    );
 }

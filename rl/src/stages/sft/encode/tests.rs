@@ -1,4 +1,4 @@
-use dunwu_datasets::{Demonstration, Prompt};
+use dunwu_datasets::{Demonstration, Role};
 
 use super::*;
 use crate::{
@@ -175,4 +175,31 @@ fn what_is_too_long_is_dropped_cut_or_an_error() {
     let prompt = encoded.sequence.prompt.len();
     assert_eq!(fitted(prompt, TooLong::Truncate), Fitted::Dropped);
     assert_eq!(fitted(3, TooLong::Truncate), Fitted::Dropped);
+}
+
+#[test]
+fn raw_text_is_learnt_but_its_first_token() {
+    let codec = codec(None);
+    let encoded = encode(&codec, &Example::Text("once".to_owned()), Turns::All).unwrap();
+    let text = |ids: &[u32]| codec.encoder.tokenizer.decode_with_special(ids).unwrap();
+    assert_eq!(text(&encoded.sequence.prompt), "o");
+    let followed: Vec<(u32, bool)> = encoded.sequence.marked().collect();
+    let ids: Vec<u32> = followed.iter().map(|(id, _)| *id).collect();
+    assert_eq!(text(&ids), "nce<eos>");
+    assert!(followed.iter().all(|(_, learnt)| *learnt));
+}
+
+#[test]
+fn turns_without_weight_are_read_and_not_learnt() {
+    let codec = codec(Some(CHATML));
+    let mut messages = two_turns();
+    messages[2].extra.insert("weight".to_owned(), 0.into());
+    let encoded = encode(&codec, &Example::Conversation(messages), Turns::All).unwrap();
+    let learnt = encoded.sequence.marked().filter(|(_, learnt)| *learnt);
+    let ids: Vec<u32> = learnt.map(|(id, _)| id).collect();
+    let text = codec.encoder.tokenizer.decode_with_special(&ids).unwrap();
+    assert!(
+        text.starts_with("Two<|im_end|>") && !text.contains("One"),
+        "{text}"
+    );
 }
