@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         judge: judge.clone(),
         environment: Arc::new(OneTurn),
         correct: "format".to_owned(),
+        prompts: Default::default(),
         seed: 1,
         recorded_tokens: 0,
     };

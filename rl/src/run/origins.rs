@@ -4,12 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::RunError;
-use crate::{
-    bundle::{ModelSection, expand},
-    config::RunConfig,
-    model::Transformer,
-    tasks::Tasks,
-};
+use crate::{bundle::ModelSection, config::RunConfig, model::Transformer, tasks::Tasks};
 
 /// What a run was made from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +34,7 @@ impl Origins {
     ) -> Result<Self, RunError> {
         let model = match &config.model {
             ModelSection::Scratch(_) => None,
-            ModelSection::Pretrained(model) => Some(expand(&model.path)?),
+            ModelSection::Pretrained(model) => Some(model.place()?),
         };
         Ok(Self {
             model,
