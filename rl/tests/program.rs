@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 #[path = "program/alarms.rs"]
 mod alarms;
+#[path = "program/check.rs"]
+mod check;
 #[path = "program/curve.rs"]
 mod curve;
 #[path = "program/data.rs"]
@@ -22,6 +24,8 @@ mod data_show;
 mod eval;
 #[path = "program/exactness.rs"]
 mod exactness;
+#[path = "program/habits.rs"]
+mod habits;
 #[path = "program/refusals.rs"]
 mod refusals;
 #[path = "program/reward.rs"]

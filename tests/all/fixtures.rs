@@ -132,6 +132,7 @@ pub fn two_grpo_steps(
         judge: judge.clone(),
         environment: Arc::new(OneTurn),
         correct: "exact".to_owned(),
+        prompts: Default::default(),
         seed: 5,
         recorded_tokens: 0,
     };

@@ -22,7 +22,11 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use crate::{
-    model::{Pretrained, Transformer, pretrained::PretrainedError, weights::WeightError},
+    model::{
+        ModelConfig, Pretrained, Transformer,
+        pretrained::PretrainedError,
+        weights::{WeightError, WeightSource},
+    },
     tokenizer::{SpecialTokens, TokenizerError},
 };
 
@@ -72,29 +76,62 @@ impl Codec {
     /// # Errors
     /// When it cannot be found, read or understood.
     pub fn open(spec: &str) -> Result<(Self, usize), BundleError> {
-        let opened = Pretrained::open(&latest_of(spec)?)?;
-        let context = opened.config.max_position_embeddings;
-        let encoder = PromptEncoder {
-            tokenizer: opened.tokenizer,
-            template: opened.template,
-            origin: opened.origin,
-        };
-        let codec = Self {
-            encoder,
-            eos: opened.eos_token_ids,
-            special: opened.special,
-        };
-        Ok((codec, context))
+        let (Outline { config, codec }, _) = outline(spec)?;
+        Ok((codec, config.max_position_embeddings))
     }
 }
 
-/// The model that `spec` names: that of its last checkpoint where it is a run's directory.
-fn latest_of(spec: &str) -> Result<String, BundleError> {
+/// What a model is like, without its weights in memory.
+#[derive(Debug)]
+pub struct Outline {
+    /// Its shape.
+    pub config: ModelConfig,
+    /// Its text.
+    pub codec: Codec,
+}
+
+impl Outline {
+    /// That of a config's model. Of one on the hub the files are fetched, if they are not there.
+    ///
+    /// # Errors
+    /// When it cannot be found or understood, or lacks weights.
+    pub fn of(section: &ModelSection) -> Result<Self, BundleError> {
+        match section {
+            ModelSection::Scratch(scratch) => scratch::outline(scratch),
+            ModelSection::Pretrained(pretrained) => {
+                let (outline, _) = outline(&pretrained.place()?)?;
+                Ok(outline)
+            }
+        }
+    }
+}
+
+/// A model's outline and where its weights are; `spec` as for [`Bundle::open`].
+fn outline(spec: &str) -> Result<(Outline, WeightSource), BundleError> {
     let last = checkpoints::latest(Path::new(spec))?;
-    Ok(match &last {
+    let spec = match &last {
         Some(checkpoint) => checkpoint.join(checkpoints::MODEL).display().to_string(),
         None => spec.to_owned(),
-    })
+    };
+    let Pretrained {
+        config,
+        tokenizer,
+        template,
+        special,
+        eos_token_ids,
+        weights,
+        origin,
+    } = Pretrained::open(&spec)?;
+    let codec = Codec {
+        encoder: PromptEncoder {
+            tokenizer,
+            template,
+            origin,
+        },
+        eos: eos_token_ids,
+        special,
+    };
+    Ok((Outline { config, codec }, weights))
 }
 
 /// A loaded model.
@@ -118,10 +155,7 @@ impl Bundle {
     ) -> Result<Self, BundleError> {
         match section {
             ModelSection::Scratch(scratch) => scratch::open(scratch, seed, device),
-            ModelSection::Pretrained(pretrained) => {
-                let path = expand(&pretrained.path)?;
-                Self::open(&path, device)
-            }
+            ModelSection::Pretrained(pretrained) => Self::open(&pretrained.place()?, device),
         }
     }
 
@@ -130,48 +164,32 @@ impl Bundle {
     /// # Errors
     /// When it cannot be found, read or understood.
     pub fn open(spec: &str, device: &Device) -> Result<Self, BundleError> {
-        let Pretrained {
-            config,
-            tokenizer,
-            template,
-            special,
-            eos_token_ids,
-            weights,
-            origin,
-        } = Pretrained::open(&latest_of(spec)?)?;
+        let (Outline { config, codec }, weights) = outline(spec)?;
         Ok(Self {
             model: Transformer::load(config, &weights, device)?,
-            codec: Codec {
-                encoder: PromptEncoder {
-                    tokenizer,
-                    template,
-                    origin,
-                },
-                eos: eos_token_ids,
-                special,
-            },
+            codec,
         })
     }
 }
 
-/// Replaces `${NAME}` and `${NAME:-default}` by environment variables.
+/// Replaces `${NAME}` and `${NAME:-default}` in the value of `key` by environment variables.
 ///
 /// # Errors
 /// [`BundleError::Path`] when a variable without a default is not set, or `${` has no `}`.
-pub fn expand(text: &str) -> Result<String, BundleError> {
+pub(crate) fn expand(key: &str, text: &str) -> Result<String, BundleError> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
-        let (inside, tail) = after.split_once('}').ok_or_else(|| {
-            BundleError::Path(format!("model.path = {text:?}: `${{` without `}}`"))
-        })?;
+        let (inside, tail) = after
+            .split_once('}')
+            .ok_or_else(|| BundleError::Path(format!("{key} = {text:?}: `${{` without `}}`")))?;
         let (name, default) = match inside.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (inside, None),
         };
         let value = std::env::var(name).ok().filter(|value| !value.is_empty());
         let value = value.or(default.map(str::to_owned)).ok_or_else(|| {
-            BundleError::Path(format!("model.path = {text:?}: the environment variable {name} is not set; hint: set it, or --set model.path=PATH"))
+            BundleError::Path(format!("{key} = {text:?}: the environment variable {name} is not set; hint: set it, write ${{{name}:-a default}}, or --set {key}=…"))
         })?;
         out.push_str(before);
         out.push_str(&value);
@@ -179,4 +197,14 @@ pub fn expand(text: &str) -> Result<String, BundleError> {
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// A path with the home directory in place of a `~` in front; `None` for one without, or where there is no home.
+pub(crate) fn at_home(path: &str) -> Option<String> {
+    let rest = path.strip_prefix('~')?;
+    if !(rest.is_empty() || rest.starts_with(['/', '\\'])) {
+        return None; // `~somebody` is a file of that name: whose home it would be only the system knows
+    }
+    let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty())?;
+    Some(format!("{}{rest}", home.display()))
 }

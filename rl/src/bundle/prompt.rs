@@ -23,7 +23,7 @@ pub enum PromptError {
     Tokenizer(#[from] TokenizerError),
     /// No room for a completion.
     #[error(
-        "the prompt of task {task} has {tokens} tokens; with sampling.max_tokens = {max_tokens} that is more than the model's context of {context}; hint: lower sampling.max_tokens, or shorten the prompts"
+        "the prompt of task {task} has {tokens} tokens; with sampling.max_tokens = {max_tokens} that is more than the model's context of {context}; hint: data.too_long = \"drop\" skips such problems; or lower sampling.max_tokens, or shorten the prompts"
     )]
     TooLong {
         /// The task's id.
@@ -34,6 +34,18 @@ pub enum PromptError {
         max_tokens: usize,
         /// Longest sequence of the model, in tokens.
         context: usize,
+    },
+    /// Longer than the config allows.
+    #[error(
+        "the prompt of task {task} has {tokens} tokens, more than data.max_prompt_tokens = {limit}; hint: data.too_long = \"drop\" skips such problems; or raise data.max_prompt_tokens"
+    )]
+    AboveLimit {
+        /// The task's id.
+        task: String,
+        /// The prompt's length, in tokens.
+        tokens: usize,
+        /// What it may be, in tokens.
+        limit: usize,
     },
     /// Sampling was broken off.
     #[error("sampling was broken off")]

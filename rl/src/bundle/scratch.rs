@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use dunwu_datasets::{derive_seed, rng};
 use rand::RngExt;
 
-use super::{Bundle, BundleError, Codec, PromptEncoder, ScratchModel};
+use super::{Bundle, BundleError, Codec, Outline, PromptEncoder, ScratchModel};
 use crate::{
     model::{ModelConfig, Transformer, config::Family, weights::HostTensor},
     tokenizer::{SpecialTokens, Tokenizer},
@@ -22,11 +22,7 @@ pub(super) fn open(
     seed: u64,
     device: &Device,
 ) -> Result<Bundle, BundleError> {
-    let mut special: Vec<&str> = scratch.special_tokens.iter().map(String::as_str).collect();
-    special.push(SCRATCH_EOS);
-    let tokenizer = Tokenizer::characters(&scratch.alphabet, &special)?;
-    let eos = tokenizer.token_id(SCRATCH_EOS).into_iter().collect();
-    let config = scratch_config(scratch, tokenizer.vocab_size());
+    let Outline { config, codec } = outline(scratch)?;
     let mut index = 0;
     let model = Transformer::build(config, device, |name, shape| {
         index += 1;
@@ -37,8 +33,20 @@ pub(super) fn open(
             derive_seed(seed, &[index]),
         ))
     })?;
-    Ok(Bundle {
-        model,
+    Ok(Bundle { model, codec })
+}
+
+/// Its shape and its text, without weights.
+///
+/// # Errors
+/// When its alphabet makes no tokenizer.
+pub(super) fn outline(scratch: &ScratchModel) -> Result<Outline, BundleError> {
+    let mut special: Vec<&str> = scratch.special_tokens.iter().map(String::as_str).collect();
+    special.push(SCRATCH_EOS);
+    let tokenizer = Tokenizer::characters(&scratch.alphabet, &special)?;
+    let eos = tokenizer.token_id(SCRATCH_EOS).into_iter().collect();
+    Ok(Outline {
+        config: scratch_config(scratch, tokenizer.vocab_size()),
         codec: Codec {
             encoder: PromptEncoder {
                 tokenizer,

@@ -1,8 +1,10 @@
 //! `[model]`: where the weights come from.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use super::scratch::scratch_config;
+use super::{BundleError, at_home, expand, scratch::scratch_config};
 use crate::{checks::positive, tokenizer::Tokenizer};
 
 /// Where the model comes from.
@@ -45,6 +47,21 @@ pub struct PretrainedModel {
     /// A directory, a `.gguf` file, or `owner/name` on the hub. `${NAME}` stands for an environment
     /// variable, `${NAME:-text}` for it or `text`.
     pub path: String,
+    /// A directory of low-rank adapters in PEFT's format that the run begins with. With `[lora]` they are trained further;
+    /// without it they are added to the weights, all of which are trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<PathBuf>,
+}
+
+impl PretrainedModel {
+    /// Its path with environment variables replaced, and a `~` in front by the home directory.
+    ///
+    /// # Errors
+    /// [`BundleError::Path`] when a variable without a default is not set, or `${` has no `}`.
+    pub fn place(&self) -> Result<String, BundleError> {
+        let path = expand("model.path", &self.path)?;
+        Ok(at_home(&path).unwrap_or(path))
+    }
 }
 
 impl ScratchModel {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Controls, Event, Observers, Origins, RunDirectory, RunError, StageReport, Summary,
-    checkpoint::{self, Checkpointer, State},
+    checkpoint::{self, Checkpointer, State, state::Ended},
     metrics::MetricsLine,
     restart,
     summary::showcase,
@@ -156,7 +156,8 @@ impl Driver<'_> {
 
     /// Measures held-out problems before the first stage that wants it.
     fn measure_before(&mut self, settings: &dyn Settings) -> Result<Flow, RunError> {
-        if settings.measuring() != Measuring::Throughout || self.state.before.is_some() {
+        let none = self.tasks.heldout.is_empty();
+        if none || settings.measuring() != Measuring::Throughout || self.state.before.is_some() {
             return Ok(Flow::GoesOn);
         }
         let samples = self.config.evaluation.samples;
@@ -381,6 +382,13 @@ impl Driver<'_> {
             &self.codec,
             self.directory.path(),
         )?;
+        if index + 1 == self.config.stages.len() {
+            self.state.ended = Some(Ended {
+                stage_step: self.state.stage_step,
+                stage_state: self.state.stage_state.clone(),
+                optimizer_steps: self.state.optimizer_steps,
+            });
+        }
         self.state.stage += 1;
         self.state.stage_step = 0;
         self.state.stage_state = Value::Null;

@@ -39,6 +39,9 @@ impl Driver<'_> {
 
     /// What is to be measured after the step just made.
     fn plan(&self, settings: &dyn Settings, last: bool) -> Option<Plan> {
+        if self.tasks.heldout.is_empty() {
+            return None; // a run that only learns from examples
+        }
         let (index, evaluation) = (self.state.stage, &self.config.evaluation);
         let step = self.state.stage_step;
         let measuring = settings.measuring();

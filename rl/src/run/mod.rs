@@ -12,9 +12,11 @@
 //! | `restart` | the model that a run, a checkpoint or a stage begins with |
 //! | [`metrics`] | a line of `metrics.jsonl`, and the pages that explain it |
 //! | [`stages`], [`summary`] | what is kept of a stage, and of a run |
+//! | [`check`] | what will end a run, or spoil it, before it costs anything |
 //! | [`estimate`], [`preflight`] | how much memory a run will take, and whether there is so much |
 
 pub mod builder;
+pub mod check;
 pub mod checkpoint;
 pub mod controls;
 pub mod directory;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use crate::{
-    bundle::{ModelSection, expand, fingerprint},
+    bundle::{ModelSection, fingerprint},
     config::RunConfig,
     model::Transformer,
     tasks::Tasks,
@@ -38,7 +38,7 @@ impl Origins {
     ) -> Result<Self, RunError> {
         let model = match &config.model {
             ModelSection::Scratch(_) => None,
-            ModelSection::Pretrained(model) => Some(expand(&model.path)?),
+            ModelSection::Pretrained(model) => Some(model.place()?),
         };
         Ok(Self {
             model,

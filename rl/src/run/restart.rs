@@ -11,12 +11,15 @@ use super::{
 };
 use crate::{
     bundle::{
-        Bundle, Codec,
+        Bundle, Codec, ModelSection,
         checkpoints::{ADAPTER, MODEL},
     },
     config::RunConfig,
     learner::{Head, Learner},
-    model::{Transformer, lora::load_adapter},
+    model::{
+        Transformer,
+        lora::{Lora, load_adapter},
+    },
     seeds::weights_seed,
     stages::Weights,
 };
@@ -37,8 +40,12 @@ pub(super) fn open(
         return Ok(match last {
             Some(last) => Bundle::open(&last.join(MODEL).display().to_string(), device)?,
             None => {
-                let bundle = Bundle::from_section(&config.model, seed, device)?;
+                let mut bundle = Bundle::from_section(&config.model, seed, device)?;
                 base(&bundle.model)?;
+                if let Some(adapter) = adapter(config) {
+                    load_adapter(adapter, &mut bundle.model)?;
+                    bundle.model = bundle.model.merged();
+                }
                 bundle
             }
         });
@@ -47,10 +54,49 @@ pub(super) fn open(
     base(&bundle.model)?;
     match last {
         Some(last) => load_adapter(&last.join(ADAPTER), &mut bundle.model)?,
-        None => lora.apply(&mut bundle.model, derive_seed(seed, &[1]))?,
+        None => match adapter(config) {
+            Some(adapter) => {
+                load_adapter(adapter, &mut bundle.model)?;
+                agrees(lora, bundle.model.lora(), adapter)?;
+            }
+            None => lora.apply(&mut bundle.model, derive_seed(seed, &[1]))?,
+        },
     }
     bundle.model = bundle.model.stored_as(config.memory.frozen)?;
     Ok(bundle)
+}
+
+/// The adapters that the run begins with.
+fn adapter(config: &RunConfig) -> Option<&Path> {
+    match &config.model {
+        ModelSection::Pretrained(model) => model.adapter.as_deref(),
+        ModelSection::Scratch(_) => None,
+    }
+}
+
+/// Whether `[lora]` describes the adapters that were read, as everything that is counted by it does.
+fn agrees(described: &Lora, read: Option<&Lora>, adapter: &Path) -> Result<(), RunError> {
+    let Some(read) = read else { return Ok(()) };
+    let targets = |lora: &Lora| {
+        let mut targets = lora.targets.clone();
+        targets.sort();
+        targets
+    };
+    let same = (described.rank, described.alpha) == (read.rank, read.alpha);
+    if same && targets(described) == targets(read) {
+        return Ok(());
+    }
+    let shown = |lora: &Lora| {
+        format!(
+            "rank = {}, alpha = {:?}, targets = {:?}",
+            lora.rank, lora.alpha, lora.targets
+        )
+    };
+    Err(RunError::Config(format!(
+        "[lora] has {}, and the adapters of model.adapter = {adapter:?} have {}; hint: write these into [lora] to train them further, or leave [lora] out to add them to the weights",
+        shown(described),
+        shown(read)
+    )))
 }
 
 /// The weights that a stage begins with, when they are not those that the stage before left, and what reads them.

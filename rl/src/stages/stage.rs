@@ -86,6 +86,25 @@ pub trait Settings: Debug + Send + Sync {
         false
     }
 
+    /// Whether it draws problems of the run. A run none of whose stages does needs neither `[data]` nor `[reward.rubric]`.
+    fn asks(&self) -> bool {
+        true
+    }
+
+    /// How long its warm-up is, in steps.
+    fn warmup_steps(&self) -> u64 {
+        0
+    }
+
+    /// Reads the files that the stage will read and makes examples of them, as far as `rehearsal` asks. What it found, in
+    /// words, one file a line.
+    ///
+    /// # Errors
+    /// What would end the stage.
+    fn rehearse(&self, _rehearsal: &Rehearsal) -> Result<Vec<String>, StageError> {
+        Ok(Vec::new())
+    }
+
     /// Makes ready for the stage's next step: its first, or the one after the checkpoint that left `saved`.
     ///
     /// # Errors
@@ -95,6 +114,34 @@ pub trait Settings: Debug + Send + Sync {
         context: &mut Context,
         saved: Option<Saved>,
     ) -> Result<Box<dyn Stage>, StageError>;
+}
+
+/// What a stage is tried with before its run has begun.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Rehearsal<'a> {
+    /// Text to its tokens, and the longest sequence of the model in tokens; `None` where there is no model: files are
+    /// only read then.
+    pub codec: Option<(&'a Codec, usize)>,
+    /// What the run may use.
+    pub memory: &'a MemorySection,
+    /// At most so many rows of a file are made into tokens, spread evenly over it; `None`: all.
+    pub rows: Option<usize>,
+}
+
+impl<'a> Rehearsal<'a> {
+    /// A rehearsal with the model's text side, of a sample of rows or of all.
+    pub fn new(
+        codec: Option<(&'a Codec, usize)>,
+        memory: &'a MemorySection,
+        rows: Option<usize>,
+    ) -> Self {
+        Self {
+            codec,
+            memory,
+            rows,
+        }
+    }
 }
 
 /// A stage under way.

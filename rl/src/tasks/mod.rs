@@ -21,7 +21,7 @@ pub mod section;
 use files::FilesError;
 use section::{CurriculumConfig, SourceConfig};
 
-pub use section::DataSection;
+pub use section::{DataSection, LongPrompts};
 
 /// The tasks of a run, by side of the split.
 pub struct Tasks {
@@ -30,6 +30,26 @@ pub struct Tasks {
     origin: Origin,
     /// Problems that training never sees.
     pub heldout: Vec<Task>,
+    /// How long prompts may be, and what is done about longer ones.
+    pub prompts: PromptRule,
+}
+
+/// How long prompts may be, as `[data]` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PromptRule {
+    /// Tokens; without it, what the model's context holds beside a completion.
+    pub longest: Option<usize>,
+    /// What is done about a longer one.
+    pub too_long: LongPrompts,
+}
+
+impl From<&DataSection> for PromptRule {
+    fn from(data: &DataSection) -> Self {
+        Self {
+            longest: data.max_prompt_tokens,
+            too_long: data.too_long,
+        }
+    }
 }
 
 /// Where training tasks come from.
@@ -149,6 +169,54 @@ impl Tasks {
             generator: None,
             origin: Origin::Own(source),
             heldout,
+            prompts: PromptRule::default(),
+        }
+    }
+
+    /// No problems at all, for runs that only learn from examples.
+    pub fn none() -> Self {
+        Self {
+            generator: None,
+            origin: Origin::Mixture(Vec::new()),
+            heldout: Vec::new(),
+            prompts: PromptRule::default(),
+        }
+    }
+
+    /// How many problems to train on are read from files; those of generators have no end.
+    pub fn written_count(&self) -> usize {
+        self.sides().map(|(_, side)| side.written().len()).sum()
+    }
+
+    /// Every `stride`-th of them, in their order and as they are posed.
+    pub fn written(&self, stride: usize) -> impl Iterator<Item = Result<Task, DatasetError>> + '_ {
+        let named = self.sides().flat_map(|(entry, side)| {
+            let tasks = side.written().iter();
+            tasks.map(move |task| (entry, task))
+        });
+        named
+            .step_by(stride.max(1))
+            .map(|(entry, task)| match entry {
+                Some(entry) => mixture_task(entry, task.clone()),
+                None => Ok(task.clone()),
+            })
+    }
+
+    /// Whether some problems are made by generators.
+    pub fn makes(&self) -> bool {
+        let made = |(_, side): (_, &Side)| matches!(side.problems, Problems::Generated(..));
+        self.sides().any(made)
+    }
+
+    /// The sources, with their names in a mixture.
+    fn sides(&self) -> Box<dyn Iterator<Item = (Option<&str>, &Side)> + '_> {
+        match &self.origin {
+            Origin::One(side) => Box::new(std::iter::once((None, side))),
+            Origin::Mixture(entries) => {
+                let entries = entries.iter();
+                Box::new(entries.map(|entry| (Some(entry.name.as_str()), &entry.side)))
+            }
+            Origin::Own(_) => Box::new(std::iter::empty()),
         }
     }
 
@@ -191,6 +259,7 @@ impl Tasks {
                     .map(|part| Demonstrator { parts: vec![part] }),
                 origin: Origin::One(side),
                 heldout,
+                prompts: data.into(),
             });
         }
         let measured = |source: &SourceConfig| match source.task {
@@ -236,6 +305,7 @@ impl Tasks {
             generator: parts.map(|parts| Demonstrator { parts }),
             origin: Origin::Mixture(entries),
             heldout,
+            prompts: data.into(),
         })
     }
 
@@ -262,6 +332,14 @@ impl Tasks {
 }
 
 impl Side {
+    /// The problems that are read from a file.
+    fn written(&self) -> &[Task] {
+        match &self.problems {
+            Problems::Fixed(tasks) => tasks,
+            Problems::Generated(..) => &[],
+        }
+    }
+
     fn source(&self, seed: u64) -> Result<Box<dyn TaskSource>, DatasetError> {
         let (generator, template) = match (&self.problems, &self.rates) {
             (Problems::Fixed(tasks), None) => {

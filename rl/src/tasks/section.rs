@@ -8,6 +8,8 @@ use dunwu_datasets::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::checks::positive;
+
 /// Declares a section with the settings of a source between settings of its own.
 macro_rules! source_section {
     (
@@ -72,6 +74,13 @@ macro_rules! source_section {
 source_section! {
     /// What is asked: exactly one of `task`, `file` and `mixture`.
     DataSection {} .. {
+        /// What is done about a prompt that leaves no room for a completion of `sampling.max_tokens` in the model's context, or
+        /// is longer than `max_prompt_tokens`.
+        #[serde(default)]
+        pub too_long: LongPrompts,
+        /// Longest prompt, in tokens; without it, what the model's context holds beside a completion.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub max_prompt_tokens: Option<usize>,
         /// Several sources in fixed proportions.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub mixture: Vec<MixtureEntry>,
@@ -87,6 +96,17 @@ source_section! {
         #[serde(default = "one")]
         pub weight: f64,
     } .. {}
+}
+
+/// What is done about a problem whose prompt is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LongPrompts {
+    /// The run stops and names it.
+    #[default]
+    Error,
+    /// It is counted and skipped when it is drawn, and not measured where it is held out.
+    Drop,
 }
 
 /// By what tasks are drawn.
@@ -148,6 +168,8 @@ impl Default for DataSection {
             heldout_fraction: tenth(),
             template: None,
             curriculum: None,
+            too_long: LongPrompts::Error,
+            max_prompt_tokens: None,
             mixture: Vec::new(),
         }
     }
@@ -157,6 +179,11 @@ impl DataSection {
     /// The only source, unless there is a mixture.
     pub fn source(&self) -> SourceConfig<'_> {
         self.source_at("data".to_owned())
+    }
+
+    /// Whether it names no source of problems, as in a run that only learns from examples.
+    pub fn is_absent(&self) -> bool {
+        self.task.is_none() && self.file.is_none() && self.mixture.is_empty()
     }
 
     /// Whether all tasks are of generators that make demonstrations too.
@@ -178,6 +205,9 @@ impl DataSection {
     /// # Errors
     /// When there is not exactly one source, or something is out of range or does not go together.
     pub(crate) fn validate(&self) -> Result<(), String> {
+        if let Some(longest) = self.max_prompt_tokens {
+            positive("data.max_prompt_tokens", longest)?;
+        }
         if self.mixture.is_empty() {
             return self.source().validate();
         }

@@ -174,7 +174,7 @@ impl Show {
         }
         Ok(match config.map(|config| &config.model) {
             None => None,
-            Some(ModelSection::Pretrained(model)) => Some(Codec::open(&expand(&model.path)?)?),
+            Some(ModelSection::Pretrained(model)) => Some(Codec::open(&model.place()?)?),
             Some(section @ ModelSection::Scratch(_)) => {
                 let chosen = device::choose(DeviceChoice::Flex)?;
                 let bundle = Bundle::from_section(section, 0, &chosen.device)?;

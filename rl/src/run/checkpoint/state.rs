@@ -46,6 +46,9 @@ pub struct State {
     pub after: Option<EvalReport>,
     /// The stages that have ended.
     pub stages: Vec<StageReport>,
+    /// How the last stage ended, once all are over: a run that is made longer goes on from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
     /// The problems shown before and after.
     pub showcase: Vec<Showcase>,
     /// The shape of the model that was saved.
@@ -56,6 +59,37 @@ pub struct State {
     pub logged: Logged,
     /// What the run was made from.
     pub origins: Origins,
+}
+
+/// Where the last stage of a run stood when it ended.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ended {
+    /// Steps made in it.
+    pub stage_step: u64,
+    /// What the stage needs to go on.
+    pub stage_state: Value,
+    /// Updates the optimiser has made in it.
+    pub optimizer_steps: u64,
+}
+
+impl State {
+    /// Goes back into the last stage of a run that is over, to where it ended: as if it were under way. What is kept of its
+    /// end goes, and is there anew when it ends again.
+    pub fn reopen(&mut self) {
+        let Some(ended) = self.ended.take() else {
+            return;
+        };
+        self.stage -= 1;
+        self.stage_step = ended.stage_step;
+        self.stage_state = ended.stage_state;
+        self.optimizer_steps = ended.optimizer_steps;
+        self.stages.pop();
+        self.after = None;
+        for shown in &mut self.showcase {
+            shown.after.clear();
+        }
+    }
 }
 
 /// Reads a checkpoint's state.

@@ -72,6 +72,13 @@ metrics! {
                 healthy: "0 to 2",
                 otherwise: "see `sampled_groups`",
             }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            skipped_prompts: Option<usize> {
+                unit: "problems",
+                formula: "problems that were drawn for the step and skipped because their prompts are too long; only with `data.too_long = \"drop\"`",
+                healthy: "0, or few",
+                otherwise: "`dunwu check --all` counts them; lower `sampling.max_tokens`, or shorten the prompts",
+            }
             truncated: f64 {
                 unit: "share",
                 formula: "completions cut off at `sampling.max_tokens`",

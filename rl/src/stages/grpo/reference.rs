@@ -89,7 +89,7 @@ impl Reference {
         let stage = self.place.stage;
         // Its messages name the key of the run's model.
         let key = format!("stages.{stage}.ref_model.path");
-        let path = expand(path)
+        let path = expand("ref_model", path)
             .map_err(|error| StageError::Config(error.to_string().replace("model.path", &key)))?;
         let Bundle { model, codec } = Bundle::open(&path, &self.place.device)?;
         if let Some(difference) = first_difference(&self.place.codec, &codec) {

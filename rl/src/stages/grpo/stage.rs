@@ -70,6 +70,10 @@ impl Settings for GrpoConfig {
         Measuring::Throughout
     }
 
+    fn warmup_steps(&self) -> u64 {
+        self.warmup_steps
+    }
+
     fn begin(
         &self,
         context: &mut Context,
@@ -96,6 +100,7 @@ impl Settings for GrpoConfig {
             judge: context.judge.clone(),
             environment: context.environment.clone(),
             correct: context.evaluation.correct.clone(),
+            prompts: context.tasks.prompts,
             seed: context.seed(Purpose::Rollouts),
             recorded_tokens: context.memory.recorded_tokens(self.at_once()),
         };
@@ -189,13 +194,16 @@ impl Stage for GrpoStage {
 fn look_ahead(config: &GrpoConfig, context: &mut Context) -> Result<(), StageError> {
     let seed = context.seed(Purpose::Preflight);
     let mut source = context.tasks.source(seed)?;
+    let prompts = context.prompt_limit();
+    let encoder = &context.codec.encoder;
+    let drawn = prompts.draw(encoder, source.as_mut(), preflight::GROUPS, 0.0)?;
     preflight::check(
         &context.collector(),
         &context.learner.model,
         context.sampling,
         config,
         context.memory.scoring(context.sampling),
-        source.as_mut(),
+        drawn.tasks,
         seed,
     )?;
     context.note("preflight", "passed");

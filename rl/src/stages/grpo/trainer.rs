@@ -197,6 +197,7 @@ impl Trainer<'_> {
             sampled_groups: rollouts.sampled().count(),
             kept_groups: rollouts.groups.len() - rollouts.filling,
             refill_batches: rollouts.batches.saturating_sub(1),
+            skipped_prompts: rollouts.skipped,
             trained_tokens: first.seen.tokens,
             grad_norm,
             learning_rate: rate,

@@ -13,8 +13,8 @@ use crate::{
     model::ModelConfig,
     seeds::Purpose,
     stages::{
-        Context, Demand, Measuring, Saved, Settings, Stage, StageError, StepReport, Surroundings,
-        Weights, data_set,
+        Context, Demand, Measuring, Rehearsal, Saved, Settings, Stage, StageError, StepReport,
+        Surroundings, Weights, data_set,
     },
 };
 
@@ -53,6 +53,19 @@ impl Settings for SftConfig {
             Some(Restart::RunStart) => Weights::OfTheRun,
             Some(Restart::AfterStage(stage)) => Weights::AfterStage(stage),
         }
+    }
+
+    fn asks(&self) -> bool {
+        self.generates()
+    }
+
+    fn warmup_steps(&self) -> u64 {
+        self.warmup_steps
+    }
+
+    fn rehearse(&self, rehearsal: &Rehearsal) -> Result<Vec<String>, StageError> {
+        let files = self.file.iter().chain(&self.heldout_file);
+        files.map(|file| rehearse(self, rehearsal, file)).collect()
     }
 
     fn begin(
@@ -187,6 +200,41 @@ impl SftStage {
             }
         }
     }
+}
+
+/// Reads a file of examples, makes some of them into tokens, and says what it found.
+fn rehearse(config: &SftConfig, rehearsal: &Rehearsal, file: &Path) -> Result<String, StageError> {
+    let rows = read_examples(file)?;
+    let (place, count) = (file.display(), rows.len());
+    let Some((codec, context)) = rehearsal.codec else {
+        return Ok(format!("{place}: {count} examples"));
+    };
+    let limit = Limit::of(config, context, rehearsal.memory.token_budget);
+    let stride = rehearsal.rows.map_or(1, |most| count.div_ceil(most.max(1)));
+    let mut set = ExampleSet::default();
+    for (line, example) in rows.into_iter().step_by(stride.max(1)) {
+        let place = || format!("{place}:{line}");
+        set.push(place, codec, &example, config.turns, limit)?;
+    }
+    let (fit, dropped) = (set.examples.len(), set.dropped);
+    if fit == 0 {
+        return Err(ExampleError::Nothing {
+            place: place.to_string(),
+            what: "learn from",
+            rows: dropped,
+            dropped,
+            most: limit.tokens,
+            divided: String::new(),
+        }
+        .into());
+    }
+    let longest = set.examples.iter().map(|e| e.sequence.len()).max();
+    Ok(format!(
+        "{place}: {count} examples; of {} made into tokens {dropped} are too long and left out, the longest other has {} of {} tokens",
+        fit + dropped,
+        longest.unwrap_or(0),
+        limit.tokens
+    ))
 }
 
 /// The longest example of a stage.
