@@ -21,7 +21,7 @@ use burn::tensor::Device;
 
 use crate::{
     model::{Pretrained, Transformer, pretrained::PretrainedError, weights::WeightError},
-    tokenizer::{SpecialTokens, TokenizerError},
+    tokenizer::{SpecialTokens, TemplateError, TokenizerError},
 };
 
 pub use checkpoints::ListError;
@@ -39,7 +39,12 @@ pub enum BundleError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
     Checkpoints(#[from] ListError),
+    /// There is no template to give variables to.
+    #[error("model.template_variables: {0} has no chat template; hint: leave them out")]
+    NoTemplate(String),
     /// `model.path` speaks of an environment variable that is not there.
     #[error("{0}")]
     Path(String),
@@ -62,6 +67,29 @@ impl Codec {
         let named = self.special.eos_token.as_deref();
         let named = named.and_then(|token| self.encoder.tokenizer.token_id(token));
         named.or(self.eos.first().copied())
+    }
+
+    /// Sets what a config says of the text side.
+    ///
+    /// # Errors
+    /// A variable that no template can be given, or no template to give it to.
+    fn apply(&mut self, section: &PretrainedModel) -> Result<(), BundleError> {
+        let PretrainedModel {
+            path,
+            add_special_tokens,
+            template_variables,
+        } = section;
+        let encoder = &mut self.encoder;
+        if !add_special_tokens {
+            encoder.tokenizer = encoder.tokenizer.clone().without_special_tokens();
+        }
+        if template_variables.is_empty() {
+            return Ok(());
+        }
+        let template = encoder.template.take();
+        let template = template.ok_or_else(|| BundleError::NoTemplate(path.clone()))?;
+        encoder.template = Some(template.with_variables(template_variables.clone())?);
+        Ok(())
     }
 }
 
@@ -88,7 +116,9 @@ impl Bundle {
             ModelSection::Scratch(scratch) => scratch::open(scratch, seed, device),
             ModelSection::Pretrained(pretrained) => {
                 let path = expand(&pretrained.path)?;
-                Self::open(&path, device)
+                let mut bundle = Self::open(&path, device)?;
+                bundle.codec.apply(pretrained)?;
+                Ok(bundle)
             }
         }
     }
