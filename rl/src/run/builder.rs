@@ -18,7 +18,9 @@ use super::{
     directory,
     driver::Driver,
     identity::{self, Change, Come},
-    preflight, restart,
+    preflight,
+    provenance::Provenance,
+    restart,
 };
 use crate::{
     bundle::{Bundle, Codec, checkpoints},
@@ -224,6 +226,7 @@ impl RunBuilder {
             go_on(&config, &begun, &mut directory, &mut observers)?;
         } else {
             directory.write_config(&config)?;
+            directory.write_provenance(&Provenance::of(&config)?)?;
         }
         let Begun {
             state,
