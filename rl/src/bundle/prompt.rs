@@ -1,6 +1,6 @@
 //! From a prompt to token ids.
 
-use dunwu_datasets::Prompt;
+use dunwu_datasets::{Message, Prompt, Role};
 
 use crate::tokenizer::{ChatTemplate, TemplateError, Tokenizer, TokenizerError};
 
@@ -70,6 +70,14 @@ impl PromptEncoder {
                 }),
             },
         }
+    }
+
+    /// Whether the chat template opens a thought where the model is to answer, so that a completion begins within it.
+    pub fn opens_thought(&self) -> bool {
+        let asked = [Message::new(Role::User, "?")];
+        let template = self.template.as_ref();
+        let text = template.and_then(|template| template.render(&asked, true).ok());
+        text.is_some_and(|text| text.trim_end().ends_with("<think>"))
     }
 
     /// The prompt as text and as token ids.

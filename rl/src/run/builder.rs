@@ -9,7 +9,7 @@ use std::{
 
 use burn::tensor::Device;
 use dunwu_datasets::{Task, TaskSource};
-use dunwu_rewards::{Component, Rubric};
+use dunwu_rewards::{Component, ComponentConfig, Rubric};
 use serde::Serialize;
 
 use super::{
@@ -241,6 +241,13 @@ impl RunBuilder {
             "model",
             &format!("{origin}, {parameters} parameters"),
         );
+        if codec.encoder.opens_thought() && expects_thought(&config) {
+            note(
+                &mut observers,
+                "format",
+                "the chat template opens <think> in the prompt, so completions begin within the thought, and `format` is 0 for all that answer a conversation; hint: think_opened = true in that component",
+            );
+        }
         let mut driver = Driver {
             checkpointer: Checkpointer::new(directory.path(), config.checkpoint.keep)?,
             config: &config,
@@ -268,6 +275,15 @@ impl RunBuilder {
         });
         Ok(summary)
     }
+}
+
+/// Whether a component of the rubric looks for a whole thought in each completion.
+fn expects_thought(config: &RunConfig) -> bool {
+    let mut components = config.reward.rubric.components.iter();
+    components.any(|component| match component {
+        ComponentConfig::Format(format) => format.pattern.is_none() && !format.think_opened,
+        _ => false,
+    })
 }
 
 fn note(observers: &mut Observers, topic: &str, text: &str) {

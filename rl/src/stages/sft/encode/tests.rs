@@ -265,6 +265,13 @@ fn a_template_that_drops_thoughts_is_learnt_turn_by_turn_with_them() {
 }
 
 #[test]
+fn a_template_that_opens_a_thought_is_known_by_its_prompt() {
+    assert!(reasoning().encoder.opens_thought());
+    assert!(!codec(Some(CHATML)).encoder.opens_thought());
+    assert!(!codec(None).encoder.opens_thought());
+}
+
+#[test]
 fn raw_prompts_begin_with_bos_and_completions_follow_them() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/spm/bpe.model");
     let mut codec = codec(None);
