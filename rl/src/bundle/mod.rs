@@ -27,7 +27,7 @@ use crate::{
         pretrained::PretrainedError,
         weights::{WeightError, WeightSource},
     },
-    tokenizer::{SpecialTokens, TokenizerError},
+    tokenizer::{SpecialTokens, TemplateError, TokenizerError},
 };
 
 pub use checkpoints::ListError;
@@ -46,7 +46,12 @@ pub enum BundleError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
     Checkpoints(#[from] ListError),
+    /// There is no template to give variables to.
+    #[error("model.template_variables: {0} has no chat template; hint: leave them out")]
+    NoTemplate(String),
     /// `model.path` speaks of an environment variable that is not there.
     #[error("{0}")]
     Path(String),
@@ -69,6 +74,30 @@ impl Codec {
         let named = self.special.eos_token.as_deref();
         let named = named.and_then(|token| self.encoder.tokenizer.token_id(token));
         named.or(self.eos.first().copied())
+    }
+
+    /// Sets what a config says of the text side.
+    ///
+    /// # Errors
+    /// A variable that no template can be given, or no template to give it to.
+    fn apply(&mut self, section: &PretrainedModel) -> Result<(), BundleError> {
+        let PretrainedModel {
+            path,
+            add_special_tokens,
+            template_variables,
+            ..
+        } = section;
+        let encoder = &mut self.encoder;
+        if !add_special_tokens {
+            encoder.tokenizer = encoder.tokenizer.clone().without_special_tokens();
+        }
+        if template_variables.is_empty() {
+            return Ok(());
+        }
+        let template = encoder.template.take();
+        let template = template.ok_or_else(|| BundleError::NoTemplate(path.clone()))?;
+        encoder.template = Some(template.with_variables(template_variables.clone())?);
+        Ok(())
     }
 
     /// The text side of a model that [`Bundle::open`] would open, and its longest sequence in tokens. No weights are read.
@@ -99,7 +128,8 @@ impl Outline {
         match section {
             ModelSection::Scratch(scratch) => scratch::outline(scratch),
             ModelSection::Pretrained(pretrained) => {
-                let (outline, _) = outline(&pretrained.place()?)?;
+                let (mut outline, _) = outline(&pretrained.place()?)?;
+                outline.codec.apply(pretrained)?;
                 Ok(outline)
             }
         }
@@ -155,7 +185,11 @@ impl Bundle {
     ) -> Result<Self, BundleError> {
         match section {
             ModelSection::Scratch(scratch) => scratch::open(scratch, seed, device),
-            ModelSection::Pretrained(pretrained) => Self::open(&pretrained.place()?, device),
+            ModelSection::Pretrained(pretrained) => {
+                let mut bundle = Self::open(&pretrained.place()?, device)?;
+                bundle.codec.apply(pretrained)?;
+                Ok(bundle)
+            }
         }
     }
 

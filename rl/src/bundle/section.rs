@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{BundleError, at_home, expand, scratch::scratch_config};
 use crate::{checks::positive, tokenizer::Tokenizer};
@@ -45,12 +46,19 @@ pub struct ScratchModel {
 #[serde(deny_unknown_fields)]
 pub struct PretrainedModel {
     /// A directory, a `.gguf` file, or `owner/name` on the hub. `${NAME}` stands for an environment
-    /// variable, `${NAME:-text}` for it or `text`.
+    /// variable, `${NAME:-text}` for it or `text`. `owner/name@revision` is a branch, tag or commit of the hub.
     pub path: String,
     /// A directory of low-rank adapters in PEFT's format that the run begins with. With `[lora]` they are trained further;
     /// without it they are added to the weights, all of which are trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
+    /// Whether a raw text begins with what the tokenizer's post-processor puts there, usually BOS. Conversations have what
+    /// their template writes.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub add_special_tokens: bool,
+    /// What the chat template is given besides the conversation: `{ enable_thinking = false, date_string = "26 Jul 2024" }`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub template_variables: Map<String, Value>,
 }
 
 impl PretrainedModel {
@@ -62,6 +70,24 @@ impl PretrainedModel {
         let path = expand("model.path", &self.path)?;
         Ok(at_home(&path).unwrap_or(path))
     }
+
+    /// The model at `path`, as it comes.
+    pub fn at(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            adapter: None,
+            add_special_tokens: true,
+            template_variables: Map::new(),
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(flag: &bool) -> bool {
+    *flag
 }
 
 impl ScratchModel {

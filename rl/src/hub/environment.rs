@@ -1,11 +1,12 @@
-//! What the environment says about the hub, in the variables that `huggingface_hub` reads, and as it reads them.
+//! What the environment says about the hub, in the variables that `huggingface_hub` reads, and as it reads them (its
+//! `constants.py`).
 //!
 //! | variable | what |
 //! |---|---|
 //! | `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE` | the cache; `hub` in `HF_HOME` without them |
 //! | `HF_HOME` | `huggingface` in `XDG_CACHE_HOME`, or in `~/.cache`, without it |
-//! | `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN` | who asks; else what is in the file `HF_TOKEN_PATH`, or `token` in `HF_HOME` |
-//! | `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE` | `1`, `true`, `yes` or `on`: only the cache is read |
+//! | `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN` | who asks; else what is in the file `HF_TOKEN_PATH`, or `token` in `HF_HOME`, unless `HF_HUB_DISABLE_IMPLICIT_TOKEN` |
+//! | `HF_HUB_OFFLINE`, else `TRANSFORMERS_OFFLINE` | `1`, `true`, `yes` or `on`: only the cache is read |
 //! | `HF_ENDPOINT` | another server |
 
 use std::path::PathBuf;
@@ -40,33 +41,29 @@ impl Environment {
     /// What `variable` says, by name.
     fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let user = set("HOME")
-            .or_else(|| set("USERPROFILE"))
-            .map(PathBuf::from);
-        let user = user.unwrap_or_else(|| PathBuf::from("."));
-        let path = |text: String| match text.strip_prefix("~/") {
-            Some(rest) => user.join(rest),
-            None => PathBuf::from(text),
-        };
-        let caches = set("XDG_CACHE_HOME").map_or_else(|| user.join(".cache"), path);
-        let home = set("HF_HOME").map_or_else(|| caches.join("huggingface"), path);
+        let user = set("HOME").or_else(|| set("USERPROFILE"));
+        let user = user.unwrap_or_else(|| ".".to_owned());
+        let path = |text: String| PathBuf::from(expanded(&text, &user, &variable));
+        let caches = set("XDG_CACHE_HOME").unwrap_or_else(|| "~/.cache".to_owned());
+        let home = set("HF_HOME").unwrap_or_else(|| format!("{caches}/huggingface"));
         let cache = set("HF_HUB_CACHE").or_else(|| set("HUGGINGFACE_HUB_CACHE"));
-        let token_file = set("HF_TOKEN_PATH").map_or_else(|| home.join("token"), path);
-        let stored = || std::fs::read_to_string(token_file).ok();
+        let offline = set("HF_HUB_OFFLINE").or_else(|| set("TRANSFORMERS_OFFLINE"));
+        let token_file = set("HF_TOKEN_PATH").unwrap_or_else(|| format!("{home}/token"));
+        let stored = || {
+            let kept = is_true(set("HF_HUB_DISABLE_IMPLICIT_TOKEN").as_deref());
+            let read = || std::fs::read_to_string(path(token_file)).ok();
+            if kept { None } else { read() }
+        };
         let token = set("HF_TOKEN")
             .or_else(|| set("HUGGING_FACE_HUB_TOKEN"))
             .or_else(stored);
-        let is_on = |name: &str| {
-            let value = set(name).unwrap_or_default().to_uppercase();
-            matches!(value.as_str(), "1" | "TRUE" | "YES" | "ON")
-        };
         Self {
-            cache: cache.map_or_else(|| home.join("hub"), path),
+            cache: path(cache.unwrap_or_else(|| format!("{home}/hub"))),
             endpoint: set("HF_ENDPOINT").map(|text| text.trim_end_matches('/').to_owned()),
             token: token
                 .map(|token| token.trim().to_owned())
                 .filter(|token| !token.is_empty()),
-            offline: is_on("HF_HUB_OFFLINE") || is_on("TRANSFORMERS_OFFLINE"),
+            offline: is_true(offline.as_deref()),
             progress: true,
         }
     }
@@ -87,6 +84,42 @@ impl Environment {
     }
 }
 
+/// `1`, `on`, `yes` and `true` in any case; everything else is off.
+fn is_true(value: Option<&str>) -> bool {
+    let value = value.unwrap_or_default().to_uppercase();
+    matches!(value.as_str(), "1" | "ON" | "YES" | "TRUE")
+}
+
+/// A path with `~` at its beginning and `$NAME` or `${NAME}` replaced; variables that are not set stay as they are.
+fn expanded(text: &str, home: &str, lookup: impl Fn(&str) -> Option<String>) -> String {
+    let text = match text.strip_prefix('~') {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{home}{rest}"),
+        _ => text.to_owned(),
+    };
+    let mut out = String::new();
+    let mut rest = text.as_str();
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        let braced = after
+            .strip_prefix('{')
+            .and_then(|inside| inside.split_once('}'));
+        let (name, tail) = braced.unwrap_or_else(|| {
+            let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            after.split_at(after.find(|c| !word(c)).unwrap_or(after.len()))
+        });
+        match lookup(name).filter(|_| !name.is_empty()) {
+            Some(value) => out.push_str(&value),
+            None => {
+                out.push('$');
+                out.push_str(&after[..after.len() - tail.len()]);
+            }
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,13 +133,17 @@ mod tests {
 
     #[test]
     fn the_cache_is_where_huggingface_hub_looks() {
-        let cases: [(&[(&str, &str)], &str); 6] = [
+        let cases: [(&[(&str, &str)], &str); 7] = [
             (&[("HOME", "/u")], "/u/.cache/huggingface/hub"),
             (
                 &[("HOME", "/u"), ("XDG_CACHE_HOME", "/x")],
                 "/x/huggingface/hub",
             ),
             (&[("HOME", "/u"), ("HF_HOME", "~/hf")], "/u/hf/hub"),
+            (
+                &[("HOME", "/u"), ("HF_HOME", "$HOME/m/${NONE}")],
+                "/u/m/${NONE}/hub",
+            ),
             (
                 &[("HOME", "/u"), ("HF_HOME", "/h"), ("HF_HUB_CACHE", "/c")],
                 "/c",
@@ -146,6 +183,8 @@ mod tests {
                 "{value}"
             );
         }
+        let both = [("TRANSFORMERS_OFFLINE", "1"), ("HF_HUB_OFFLINE", "0")];
+        assert!(!of(&both).offline);
     }
 
     #[test]
@@ -156,6 +195,8 @@ mod tests {
         assert_eq!(of(&[("HF_HOME", home)]).token.as_deref(), Some("stored"));
         let named = of(&[("HF_HOME", home), ("HF_TOKEN", "named")]);
         assert_eq!(named.token.as_deref(), Some("named"));
+        let disabled = [("HF_HOME", home), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")];
+        assert_eq!(of(&disabled).token, None);
         assert_eq!(of(&[("HF_HOME", "/nowhere")]).token, None);
     }
 }

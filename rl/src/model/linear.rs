@@ -43,6 +43,11 @@ impl Adapter {
             merged: Merged::Absent,
         }
     }
+
+    /// Its rank, and what its product is multiplied by.
+    pub(crate) fn form(&self) -> (usize, f32) {
+        (self.down.dims()[0], self.scale)
+    }
 }
 
 /// `y = x Wᵀ + b`, and `+ scale · x Aᵀ Bᵀ` with an adapter.

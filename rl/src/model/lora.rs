@@ -25,6 +25,9 @@ pub struct Lora {
     pub alpha: f64,
     /// The linear maps that get an adapter, by the last part of their names.
     pub targets: Vec<String>,
+    /// Weights that an adapter from elsewhere brought whole (PEFT's `modules_to_save`), by name. Not a setting.
+    #[serde(skip)]
+    pub replaced: Vec<String>,
 }
 
 impl Default for Lora {
@@ -33,6 +36,7 @@ impl Default for Lora {
             rank: 16,
             alpha: 32.0,
             targets: linear_names().into_iter().map(str::to_owned).collect(),
+            replaced: Vec::new(),
         }
     }
 }

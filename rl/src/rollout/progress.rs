@@ -117,7 +117,8 @@ impl<'a> Progress<'a> {
             .get_or_insert_with(|| environment.begin(task, seed));
         let pending = match episode.reply(trajectory, room) {
             Next::Reply(text) => {
-                let tokens = self.tokenizer.encode(&text)?;
+                let before = trajectory.last().map_or("", |turn| turn.text.as_str());
+                let tokens = self.tokenizer.encode_after(before, &text)?;
                 // Nothing to read is nothing to go on from.
                 if session.extend(id, &tokens).is_ok() {
                     let tokens = tokens.into();

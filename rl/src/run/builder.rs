@@ -18,7 +18,9 @@ use super::{
     directory,
     driver::Driver,
     identity::{self, Change, Come},
-    preflight, restart,
+    preflight,
+    provenance::Provenance,
+    restart,
 };
 use crate::{
     bundle::{Bundle, Codec, checkpoints},
@@ -229,6 +231,7 @@ impl RunBuilder {
             go_on(&config, &begun, &mut directory, &mut observers)?;
         } else {
             directory.write_config(&config)?;
+            directory.write_provenance(&Provenance::of(&config)?)?;
         }
         let Begun {
             state,
@@ -243,6 +246,13 @@ impl RunBuilder {
             "model",
             &format!("{origin}, {parameters} parameters"),
         );
+        if codec.encoder.opens_thought() && expects_thought(&config) {
+            note(
+                &mut observers,
+                "format",
+                "the chat template opens <think> in the prompt, so completions begin within the thought, and `format` is 0 for all that answer a conversation; hint: think_opened = true in that component",
+            );
+        }
         let mut driver = Driver {
             checkpointer: Checkpointer::new(directory.path(), config.checkpoint.keep)?,
             config: &config,
@@ -280,6 +290,13 @@ fn rubric(config: &RunConfig, own: Vec<Component>, asked: bool) -> Result<Rubric
         named.components.push(exact);
     }
     Rubric::with_own(&named, own).map_err(|e| RunError::Config(format!("reward.rubric: {e}")))
+/// Whether a component of the rubric looks for a whole thought in each completion.
+fn expects_thought(config: &RunConfig) -> bool {
+    let mut components = config.reward.rubric.components.iter();
+    components.any(|component| match component {
+        ComponentConfig::Format(format) => format.pattern.is_none() && !format.think_opened,
+        _ => false,
+    })
 }
 
 fn note(observers: &mut Observers, topic: &str, text: &str) {

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use dunwu_datasets::{Message, Role};
 use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
-use minijinja_contrib::pycompat::unknown_method_callback;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
-use super::{SpecialTokens, python};
+use super::{SpecialTokens, jinja, methods, python};
 use crate::formats::gguf::{GgufError, Metadata};
 
 const TEMPLATE_NAME: &str = "chat_template";
@@ -21,8 +20,12 @@ const TEMPLATE_NAME: &str = "chat_template";
 pub struct ChatTemplate {
     source: String,
     special: SpecialTokens,
+    variables: Map<String, Json>,
     environment: Arc<Environment<'static>>,
 }
+
+/// What a template is given by the conversation, and no variable may replace.
+const OWN: [&str; 2] = ["messages", "add_generation_prompt"];
 
 impl ChatTemplate {
     /// Compiles a template.
@@ -37,14 +40,15 @@ impl ChatTemplate {
         environment.set_keep_trailing_newline(false);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_unknown_method_callback(unknown_method_callback);
+        environment.set_unknown_method_callback(methods::call);
         environment.set_formatter(python::print);
         environment.add_filter("tojson", python::to_json);
+        environment.add_filter("string", python::string);
         environment.add_test("iterable", python::is_iterable);
         environment.add_function("strftime_now", |format: &str| python::strftime_now(format));
         environment.add_function("raise_exception", raise_exception);
         environment
-            .add_template_owned(TEMPLATE_NAME, without_generation_tags(&source))
+            .add_template_owned(TEMPLATE_NAME, jinja::prepare(&source))
             .map_err(|error| TemplateError::Syntax {
                 line: error.line(),
                 what: describe(&error),
@@ -52,8 +56,27 @@ impl ChatTemplate {
         Ok(Self {
             source,
             special,
+            variables: Map::new(),
             environment: Arc::new(environment),
         })
+    }
+
+    /// The same template, given these variables besides the conversation: `enable_thinking`, `date_string`, `tools` or whatever
+    /// else it asks for. They go before the tokens with a role and before those that it was given earlier.
+    ///
+    /// # Errors
+    /// [`TemplateError::OwnVariable`] for a name that is the conversation's.
+    pub fn with_variables(mut self, variables: Map<String, Json>) -> Result<Self, TemplateError> {
+        if let Some(name) = OWN.into_iter().find(|name| variables.contains_key(*name)) {
+            return Err(TemplateError::OwnVariable { name });
+        }
+        self.variables.extend(variables);
+        Ok(self)
+    }
+
+    /// What it is given besides the conversation.
+    pub fn variables(&self) -> &Map<String, Json> {
+        &self.variables
     }
 
     /// The ChatML form that SmolLM and Qwen use: `<|im_start|>role`, the text, `<|im_end|>`; no default system message.
@@ -137,7 +160,21 @@ impl ChatTemplate {
         let messages: Vec<Value> = messages.iter().map(|message| self.shown(message)).collect();
         // As in transformers: a token that does not exist is undefined, which prints as nothing; tools and documents
         // are none.
-        let token = |text: &Option<String>| text.as_ref().map_or(Value::UNDEFINED, Value::from);
+        let mut given = Map::new();
+        for name in ["tools", "documents"] {
+            given.insert(name.to_owned(), Json::Null);
+        }
+        for (name, token) in [
+            ("bos_token", bos_token),
+            ("eos_token", eos_token),
+            ("pad_token", pad_token),
+            ("unk_token", unk_token),
+        ] {
+            let token = token.clone().map(Json::String);
+            given.extend(token.map(|token| (name.to_owned(), token)));
+        }
+        given.extend(self.variables.clone());
+        let given = Value::from_serialize(&given);
         let template = self
             .environment
             .get_template(TEMPLATE_NAME)
@@ -146,12 +183,7 @@ impl ChatTemplate {
             .render(context! {
                 messages,
                 add_generation_prompt,
-                tools => Value::from(()),
-                documents => Value::from(()),
-                bos_token => token(bos_token),
-                eos_token => token(eos_token),
-                pad_token => token(pad_token),
-                unk_token => token(unk_token),
+                ..given
             })
             .map_err(|error| render_error(&error))
     }
@@ -268,32 +300,6 @@ fn describe(error: &Error) -> String {
     }
 }
 
-/// Replaces `{% generation %}` … `{% endgeneration %}`, with which transformers marks answers for training, by a block
-/// that prints its content, keeping the signs that trim whitespace.
-fn without_generation_tags(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let (before, tag) = rest.split_at(start);
-        out.push_str(before);
-        let end = tag.find("%}").map_or(tag.len(), |end| end + 2);
-        let (tag, after) = tag.split_at(end);
-        let word = tag
-            .trim_start_matches("{%")
-            .trim_end_matches("%}")
-            .trim_matches(['-', '+'])
-            .trim();
-        match word {
-            "generation" => out.push_str(&tag.replacen("generation", "if true", 1)),
-            "endgeneration" => out.push_str(&tag.replacen("endgeneration", "endif", 1)),
-            _ => out.push_str(tag),
-        }
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
 /// Why a chat template could not be read or rendered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -324,6 +330,12 @@ pub enum TemplateError {
         line: Option<usize>,
         /// What is wrong.
         what: String,
+    },
+    /// A variable that is the conversation's.
+    #[error("template_variables: {name} is given by the conversation itself")]
+    OwnVariable {
+        /// Its name.
+        name: &'static str,
     },
     /// The template itself rejects the conversation.
     #[error("the chat template refuses these messages: {message}")]

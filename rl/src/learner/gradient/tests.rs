@@ -320,6 +320,7 @@ fn adapters_have_the_gradients_of_autodiff_and_the_base_none() {
         rank: 3,
         alpha: 5.0,
         targets: ["q_proj", "v_proj", "down_proj"].map(str::to_owned).into(),
+        ..Lora::default()
     };
     lora.apply(&mut adapted, 1).unwrap();
     let head = HeadConfig::default();

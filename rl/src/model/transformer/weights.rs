@@ -1,5 +1,7 @@
 //! The weights of a transformer by name, with and without adapters, and in what precision they are stored.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{DType, Tensor};
 
 use super::Transformer;
@@ -8,12 +10,23 @@ use crate::{
     model::{
         linear::{Adapter, Linear},
         lora::Lora,
-        parameters::{CollectHost, ParameterVisitor},
+        parameters::{CollectHost, ParameterVisitor, from_host},
         precision::{Precision, PrecisionError},
         table::{EMBEDDING, HEAD},
         weights::HostTensor,
     },
 };
+
+/// Puts values in the place of weights.
+struct Replace(BTreeMap<String, Vec<f32>>);
+
+impl ParameterVisitor for Replace {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
+        if let Some(values) = self.0.remove(name) {
+            *tensor = from_host(values, tensor.dims(), &tensor.device());
+        }
+    }
+}
 
 impl Transformer {
     /// Shows every weight to `f`, in checkpoint order, adapters apart.
@@ -50,6 +63,46 @@ impl Transformer {
         }
         self.lora = Some(lora);
         Ok(())
+    }
+
+    /// Every linear map by its name, with rank and scale of its adapter if it has one.
+    pub(crate) fn adapter_scales(&self) -> Vec<(String, Option<(usize, f32)>)> {
+        let mut blocks = self.blocks.clone();
+        let linears = blocks.iter_mut().flat_map(|block| block.linears());
+        linears
+            .map(|linear| {
+                let form = linear.adapter.as_ref().map(Adapter::form);
+                (linear.name.clone(), form)
+            })
+            .collect()
+    }
+
+    /// Every linear map by its name and the last part of it.
+    pub(crate) fn adapter_names(&self) -> Vec<(String, String)> {
+        let maps = self.adapter_scales().into_iter();
+        maps.map(|(name, _)| {
+            let last = name.rsplit('.').next().unwrap_or(&name).to_owned();
+            (name, last)
+        })
+        .collect()
+    }
+
+    /// Gives the head a matrix of its own, where it was the embedding.
+    pub(crate) fn untie(&mut self) {
+        if self.head.is_none() {
+            self.head = Some(self.embedding.clone());
+            self.config.tie_word_embeddings = false;
+        }
+    }
+
+    /// Puts values in the place of the weights of these names, and remembers that an adapter brought them.
+    pub(crate) fn replace(&mut self, values: BTreeMap<String, Vec<f32>>) {
+        let mut replace = Replace(values);
+        let names = replace.0.keys().cloned().collect();
+        self.visit(&mut replace);
+        if let Some(lora) = &mut self.lora {
+            lora.replaced = names;
+        }
     }
 
     /// The same model with its adapters off: the one they were put on.

@@ -3,6 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | [`safetensors`] | Hugging Face checkpoints, sharded or not |
+//! | [`pickle`] | Hugging Face checkpoints of `torch.save` |
 //! | [`gguf`] | GGUF files, quantised or not |
 //! | [`writer`] | exports that transformers loads |
 //! | [`hub`] | downloads by `owner/model` |
@@ -12,6 +13,7 @@
 pub mod gguf;
 pub mod hub;
 mod mapped;
+pub mod pickle;
 pub mod safetensors;
 mod staging;
 pub mod writer;
@@ -20,7 +22,10 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::formats::gguf::GgufError;
+use crate::model::config::ModelConfig;
+use crate::model::table::{EMBEDDING, HEAD};
 use gguf::GgufFile;
+use pickle::PickleDir;
 use safetensors::SafetensorsDir;
 
 /// A tensor in host memory.
@@ -37,17 +42,22 @@ pub struct HostTensor {
 pub enum WeightSource {
     /// A Hugging Face directory.
     Safetensors(SafetensorsDir),
+    /// A Hugging Face directory without safetensors.
+    Pickle(PickleDir),
     /// A GGUF file.
     Gguf(GgufFile),
 }
 
 impl WeightSource {
-    /// Opens the safetensors files of a Hugging Face directory.
+    /// Opens the safetensors files of a Hugging Face directory, or where there are none its `pytorch_model.bin`.
     ///
     /// # Errors
-    /// See [`SafetensorsDir::open`].
+    /// See [`SafetensorsDir::open`] and [`PickleDir::open`].
     pub fn open_dir(dir: impl AsRef<Path>) -> Result<Self, WeightError> {
-        SafetensorsDir::open(dir).map(Self::Safetensors)
+        match SafetensorsDir::open(&dir) {
+            Err(WeightError::NoWeights { .. }) => PickleDir::open(dir).map(Self::Pickle),
+            opened => opened.map(Self::Safetensors),
+        }
     }
 
     /// Opens a GGUF file.
@@ -62,6 +72,7 @@ impl WeightSource {
     pub fn path(&self) -> &Path {
         match self {
             Self::Safetensors(dir) => dir.path(),
+            Self::Pickle(dir) => dir.path(),
             Self::Gguf(file) => file.path(),
         }
     }
@@ -70,6 +81,7 @@ impl WeightSource {
     pub fn names(&self) -> &[String] {
         match self {
             Self::Safetensors(dir) => dir.names(),
+            Self::Pickle(dir) => dir.names(),
             Self::Gguf(file) => file.names(),
         }
     }
@@ -83,6 +95,7 @@ impl WeightSource {
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         match self {
             Self::Safetensors(dir) => dir.shape(name),
+            Self::Pickle(dir) => dir.shape(name),
             Self::Gguf(file) => file.shape(name),
         }
     }
@@ -98,7 +111,24 @@ impl WeightSource {
     pub fn read(&self, name: &str, expected_shape: &[usize]) -> Result<HostTensor, WeightError> {
         match self {
             Self::Safetensors(dir) => dir.read(name, expected_shape),
+            Self::Pickle(dir) => dir.read(name, expected_shape),
             Self::Gguf(file) => file.read(name, expected_shape),
+        }
+    }
+
+    /// Whether there is a head that is another matrix than the embedding.
+    ///
+    /// # Errors
+    /// When either cannot be read.
+    pub fn has_own_head(&self, config: &ModelConfig) -> Result<bool, WeightError> {
+        let shape = [config.vocab_size, config.hidden_size];
+        match self.shape(HEAD) {
+            None => Ok(false),
+            Some(found) if found != shape => Ok(true),
+            Some(_) => match self {
+                Self::Safetensors(dir) if dir.same_bytes(HEAD, EMBEDDING) => Ok(false),
+                _ => Ok(self.read(HEAD, &shape)?.values != self.read(EMBEDDING, &shape)?.values),
+            },
         }
     }
 
@@ -167,6 +197,12 @@ fn check_shape(
     })
 }
 
+/// The directory of a file, for messages.
+fn parent(file: &Path) -> String {
+    let parent = file.parent().unwrap_or(file);
+    parent.display().to_string()
+}
+
 /// Why weights could not be read, written or fetched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -182,7 +218,7 @@ pub enum WeightError {
         source: std::io::Error,
     },
     /// A directory without weights that can be read.
-    #[error("{}: there is neither model.safetensors nor model.safetensors.index.json", dir.display())]
+    #[error("{}: there is neither model.safetensors nor model.safetensors.index.json, nor pytorch_model.bin", dir.display())]
     NoWeights {
         /// The directory.
         dir: PathBuf,
@@ -206,6 +242,22 @@ pub enum WeightError {
     /// A damaged or truncated safetensors file.
     #[error("{}: damaged safetensors file: {what}", file.display())]
     BadHeader {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// What Git LFS leaves in the place of a file that it has not fetched.
+    #[error("{}: a Git-LFS pointer, not the file itself{}\nhint: run git lfs pull in its repository, or download the file from the hub", file.display(), size.map(|bytes| format!(", which has {bytes} bytes")).unwrap_or_default())]
+    LfsPointer {
+        /// The file.
+        file: PathBuf,
+        /// The size of the file that it stands for, in bytes, if it says so.
+        size: Option<u64>,
+    },
+    /// A file of `torch.save` that is damaged, or holds more than tensors.
+    #[error("{}: {what}\nhint: python -c 'from transformers import AutoModelForCausalLM as M; M.from_pretrained(\"{}\").save_pretrained(\"{}\")' writes safetensors", file.display(), parent(file), parent(file))]
+    BadPickle {
         /// The file.
         file: PathBuf,
         /// What is wrong.

@@ -117,6 +117,18 @@ impl SafetensorsDir {
         shard.metadata.info(name).map(|info| info.shape.as_slice())
     }
 
+    /// Whether two tensors have the same type and shape, and the same bytes.
+    pub(super) fn same_bytes(&self, a: &str, b: &str) -> bool {
+        let raw = |name: &str| {
+            let shard = &self.shards[*self.places.get(name)?];
+            let info = shard.metadata.info(name)?;
+            let (start, end) = info.data_offsets;
+            let data = &shard.file.bytes()[shard.data_start..];
+            Some((info.dtype, &info.shape, data.get(start..end)?))
+        };
+        raw(a).is_some_and(|a| raw(b) == Some(a))
+    }
+
     /// Reads one tensor as `f32`.
     ///
     /// # Errors

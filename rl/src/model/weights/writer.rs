@@ -12,6 +12,7 @@ use super::staging::{Staging, io, write_file};
 use super::{HostTensor, WeightError};
 use crate::model::config::ModelConfig;
 use crate::model::config::hf::token_ids_json;
+use crate::model::pretrained::TEMPLATE_VARIABLES;
 use crate::tokenizer::{ChatTemplate, SpecialTokens, Tokenizer};
 
 /// The size beyond which exports are cut into shards, in bytes.
@@ -94,6 +95,13 @@ fn text_files(dir: &Path, export: &Export<'_>) -> Result<Vec<(&'static str, Stri
     });
     if let Some(template) = template {
         tokenizer_config["chat_template"] = json!(template.source());
+        if !template.variables().is_empty() {
+            tokenizer_config[TEMPLATE_VARIABLES] = json!(template.variables());
+        }
+    }
+    // Whether a text begins with BOS stands in tokenizer.json; it is said here where it was decided otherwise.
+    if !tokenizer.prefix_is_processed() {
+        tokenizer_config["add_bos_token"] = json!(!tokenizer.prefix().is_empty());
     }
     let generation = json!({
         "bos_token_id": bos_token_id,

@@ -87,10 +87,9 @@ impl Reference {
     /// Reads the model that the config names.
     fn read(&mut self, path: &str, known: Option<&str>) -> Result<(), StageError> {
         let stage = self.place.stage;
-        // Its messages name the key of the run's model.
         let key = format!("stages.{stage}.ref_model.path");
-        let path = expand("ref_model", path)
-            .map_err(|error| StageError::Config(error.to_string().replace("model.path", &key)))?;
+        let path = expand(&key, path)
+            .map_err(|error| StageError::Config(error.to_string()))?;
         let Bundle { model, codec } = Bundle::open(&path, &self.place.device)?;
         if let Some(difference) = first_difference(&self.place.codec, &codec) {
             return Err(StageError::Config(format!(

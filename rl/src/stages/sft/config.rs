@@ -81,6 +81,9 @@ pub enum Turns {
     All,
     /// The last.
     Last,
+    /// Every one, each as the end of an example of its own: for templates that write earlier turns otherwise than the last,
+    /// as those of reasoning models do, which drop earlier thoughts.
+    Each,
 }
 
 /// What is done about an example that is too long.

@@ -6,7 +6,7 @@ use dunwu_datasets::{Example, Examples, Part, Split, shuffled};
 
 use super::{
     Encoded, SftConfig, TooLong, Turns,
-    encode::{EncodeError, Fitted, encode, fit},
+    encode::{EncodeError, Fitted, encode_all, fit},
 };
 use crate::{
     bundle::Codec,
@@ -133,24 +133,26 @@ impl ExampleSet {
         turns: Turns,
         limit: Limit,
     ) -> Result<(), ExampleError> {
-        let encoded = encode(codec, example, turns).map_err(|source| ExampleError::Encode {
+        let encoded = encode_all(codec, example, turns).map_err(|source| ExampleError::Encode {
             place: place(),
             source,
         })?;
-        match fit(encoded, limit.tokens, limit.too_long) {
-            Fitted::Kept(encoded) => {
-                let problem = format!("example of {}", example.problem_text());
-                self.sides.push(Split::of(&problem, self.heldout_fraction));
-                self.examples.push(encoded);
-            }
-            Fitted::Dropped => self.dropped += 1,
-            Fitted::TooLong(tokens) => {
-                return Err(ExampleError::TooLong {
-                    place: place(),
-                    tokens,
-                    limit: limit.by,
-                    most: limit.tokens,
-                });
+        for encoded in encoded {
+            match fit(encoded, limit.tokens, limit.too_long) {
+                Fitted::Kept(encoded) => {
+                    let problem = format!("example of {}", example.problem_text());
+                    self.sides.push(Split::of(&problem, self.heldout_fraction));
+                    self.examples.push(encoded);
+                }
+                Fitted::Dropped => self.dropped += 1,
+                Fitted::TooLong(tokens) => {
+                    return Err(ExampleError::TooLong {
+                        place: place(),
+                        tokens,
+                        limit: limit.by,
+                        most: limit.tokens,
+                    });
+                }
             }
         }
         Ok(())

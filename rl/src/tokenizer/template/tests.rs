@@ -156,4 +156,40 @@ fn what_else_a_message_has_stands_beside_role_and_content() {
         render(knows, &messages).unwrap(),
         "developer!assistant{\"x\": 1}tool"
     );
+// Made by tests/golden/make_idioms_golden.py with transformers.
+#[test]
+fn idioms_of_python_are_those_of_transformers() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/golden/chat_idioms.json"
+    );
+    let golden: Json = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let messages: Vec<Message> = serde_json::from_value(golden["messages"].clone()).unwrap();
+    for case in golden["cases"].as_array().unwrap() {
+        let source = case["template"].as_str().unwrap();
+        let variables = case["variables"].as_object().unwrap().clone();
+        let template = ChatTemplate::new(source, SpecialTokens::default()).unwrap();
+        let template = template.with_variables(variables).unwrap();
+        let rendered = template.render(&messages, true);
+        assert_eq!(
+            rendered.unwrap(),
+            case["text"].as_str().unwrap(),
+            "{source}"
+        );
+    }
+}
+
+#[test]
+fn variables_stay_with_the_template_and_leave_the_conversation_alone() {
+    let variables = |json: Json| json.as_object().unwrap().clone();
+    let template = ChatTemplate::new("{{ a }}{{ b }}{{ eos_token }}", special()).unwrap();
+    let template = template.with_variables(variables(serde_json::json!({ "a": 1, "b": 2 })));
+    let template = template
+        .unwrap()
+        .with_variables(variables(serde_json::json!({ "b": "x" })));
+    let template = template.unwrap();
+    assert_eq!(template.render(&[], false).unwrap(), "1x</s>");
+    let own = variables(serde_json::json!({ "messages": [] }));
+    let message = template.with_variables(own).unwrap_err().to_string();
+    assert!(message.contains("messages"), "{message}");
 }

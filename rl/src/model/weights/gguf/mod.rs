@@ -2,6 +2,7 @@
 //! row order, which `names` knows.
 
 mod names;
+mod writer;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,6 +13,8 @@ use crate::formats::gguf::{
     BlockType, GgufError, Header, Metadata, TensorInfo, dequantize, parse, type_name,
 };
 use crate::model::module::RowOrder;
+
+pub use writer::save_gguf;
 
 /// An open GGUF file: metadata in memory, tensors read from the mapped file on demand.
 #[derive(Debug)]

@@ -24,6 +24,40 @@ fn layer_name(gguf_name: &str) -> Option<String> {
     })
 }
 
+/// The GGUF name of a Hugging Face tensor, if it has one.
+pub(super) fn to_gguf(hf_name: &str) -> Option<String> {
+    if let Some((gguf, _)) = TOP_LEVEL.iter().find(|(_, hf)| *hf == hf_name) {
+        return Some((*gguf).to_string());
+    }
+    let (layer, rest) = hf_name.strip_prefix("model.layers.")?.split_once('.')?;
+    let (module, parameter) = rest.rsplit_once('.')?;
+    let entry = entries().into_iter().find(|entry| entry.name == module)?;
+    Some(format!("blk.{layer}.{}.{parameter}", entry.gguf))
+}
+
+/// Puts query or key rows into the order of a Llama file: the reverse of [`undo_permutation`].
+///
+/// # Shapes
+/// - values: `[heads * head_dim, row_width]`, flat
+/// - returns: the same
+pub(super) fn permute(values: &[f32], heads: usize, row_width: usize) -> Vec<f32> {
+    let rows = values.len() / row_width.max(1);
+    if heads == 0 || !rows.is_multiple_of(heads.saturating_mul(2)) {
+        return values.to_vec();
+    }
+    let half = rows / heads / 2;
+    let mut permuted = Vec::with_capacity(values.len());
+    for head in 0..heads {
+        for j in 0..half {
+            for i in 0..2 {
+                let row = head * 2 * half + i * half + j;
+                permuted.extend_from_slice(&values[row * row_width..(row + 1) * row_width]);
+            }
+        }
+    }
+    permuted
+}
+
 /// How the rows of the tensor with this Hugging Face name, weight or bias, are ordered.
 pub(super) fn row_order(hf_name: &str) -> RowOrder {
     let module = hf_name
@@ -111,5 +145,21 @@ mod tests {
             undo_permutation(&written, 2, 1),
             [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
         );
+        let plain = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+        assert_eq!(permute(&plain, 2, 1), written);
+    }
+
+    #[test]
+    fn names_go_both_ways() {
+        for name in [
+            "model.embed_tokens.weight",
+            "lm_head.weight",
+            "model.layers.12.self_attn.q_norm.weight",
+            "model.layers.0.self_attn.k_proj.bias",
+            "model.layers.3.mlp.down_proj.weight",
+        ] {
+            assert_eq!(to_hf(&to_gguf(name).unwrap()), name);
+        }
+        assert_eq!(to_gguf("model.layers.0.mlp.experts.weight"), None);
     }
 }

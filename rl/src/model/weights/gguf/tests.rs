@@ -168,7 +168,7 @@ fn only_llama_queries_and_keys_are_put_back_in_order() {
 #[test]
 fn shapes_types_and_names_are_checked() {
     let file = sample("qwen3")
-        .tensor("blk.0.ffn_up.weight", &[256, 1], 10, &[0; 84])
+        .tensor("blk.0.ffn_up.weight", &[256, 1], 16, &[0; 66])
         .build();
     let (_dir, path) = written(&file);
     let source = WeightSource::open_gguf(&path).unwrap();
@@ -181,7 +181,7 @@ fn shapes_types_and_names_are_checked() {
     let quantised = message("model.layers.0.mlp.up_proj.weight", &[1, 256]);
     assert!(
         quantised
-            .contains("model.layers.0.mlp.up_proj.weight is of type Q2_K; supported: F32, F16"),
+            .contains("model.layers.0.mlp.up_proj.weight is of type IQ2_XXS; supported: F32, F16"),
         "{quantised}"
     );
     let expected = [("model.embed_tokens.weight".to_string(), vec![4, 2])];
