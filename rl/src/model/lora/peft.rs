@@ -11,6 +11,7 @@ use crate::model::{
     Transformer,
     linear::{Adapter, Linear},
     parameters::from_host,
+    weights::written_name,
 };
 
 /// Weights of an adapter, in its directory.
@@ -184,6 +185,7 @@ pub fn save_adapter(dir: &Path, model: &Transformer, base: &str) -> Result<(), L
         .into_iter()
         .map(|(name, host)| {
             let bytes = host.values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let name = written_name(model.config().family, name);
             (std::format!("{PREFIX}{name}"), host.shape, bytes)
         })
         .collect();
@@ -240,13 +242,16 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
         }
     };
     let (targets, rank, scale) = (lora.targets.clone(), lora.rank, lora.scale());
+    let family = model.config().family;
     model.adapt(lora, |name, linear: &Linear| {
         if !targets.iter().any(|target| target == name) {
             return Ok(None);
         }
         let [out, inner] = linear.weight.dims();
-        let down = take(format!("{}.lora_A.weight", linear.name), [rank, inner])?;
-        let up = take(format!("{}.lora_B.weight", linear.name), [out, rank])?;
+        let named =
+            |part: &str| written_name(family, std::format!("{}.{part}.weight", linear.name));
+        let down = take(named("lora_A"), [rank, inner])?;
+        let up = take(named("lora_B"), [out, rank])?;
         Ok(Some(Adapter::new(down, up, scale)))
     })?;
     match tensors.keys().next() {
