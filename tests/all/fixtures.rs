@@ -41,6 +41,7 @@ pub fn scratch_section() -> ScratchModel {
         heads: 4,
         kv_heads: 2,
         context: 96,
+        experts: None,
     }
 }
 
@@ -67,6 +68,7 @@ pub fn wide(device: &Device) -> Transformer {
         tie_word_embeddings: true,
         attention_bias: false,
         qk_norm: false,
+        experts: None,
     };
     let mut seed = 0.0f64;
     let model = Transformer::build(config, device, |_, shape| {

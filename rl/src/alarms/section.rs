@@ -121,6 +121,16 @@ alarm! {
     }
 }
 
+alarm! {
+    /// Experts get no tokens.
+    IdleExperts: Warn {
+        /// Share of all experts.
+        share: f64 = 0.25,
+        /// Steps in a row.
+        steps: u64 = 20,
+    }
+}
+
 /// When a run goes bad. Averages are over `window` steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -145,6 +155,8 @@ pub struct AlarmsSection {
     pub kl_explosion: KlExplosion,
     /// A sampler that disagrees with the trainer.
     pub mismatch: Mismatch,
+    /// Experts without tokens.
+    pub idle_experts: IdleExperts,
 }
 
 impl Default for AlarmsSection {
@@ -160,6 +172,7 @@ impl Default for AlarmsSection {
             reward_collapse: RewardCollapse::default(),
             kl_explosion: KlExplosion::default(),
             mismatch: Mismatch::default(),
+            idle_experts: IdleExperts::default(),
         }
     }
 }
@@ -184,6 +197,7 @@ impl AlarmsSection {
             ("entropy_collapse.steps", self.entropy_collapse.steps),
             ("kl_explosion.steps", self.kl_explosion.steps),
             ("mismatch.steps", self.mismatch.steps),
+            ("idle_experts.steps", self.idle_experts.steps),
         ] {
             positive(&format!("alarms.{name}"), steps as usize)?;
         }
@@ -196,6 +210,7 @@ impl AlarmsSection {
             ),
             ("runaway_length.truncated", self.runaway_length.truncated),
             ("reward_collapse.lost", self.reward_collapse.lost),
+            ("idle_experts.share", self.idle_experts.share),
         ] {
             if !(share > 0.0 && share <= 1.0) {
                 return Err(format!(

@@ -33,7 +33,7 @@ use crate::{
 pub use checkpoints::ListError;
 pub use fingerprint::fingerprint;
 pub use prompt::{PromptEncoder, PromptError};
-pub use section::{ModelSection, PretrainedModel, ScratchModel};
+pub use section::{ModelSection, PretrainedModel, ScratchExperts, ScratchModel};
 
 /// Why a model cannot be opened.
 #[derive(Debug, thiserror::Error)]

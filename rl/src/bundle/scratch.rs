@@ -4,7 +4,9 @@ use burn::tensor::Device;
 use dunwu_datasets::{derive_seed, rng};
 use rand::RngExt;
 
-use super::{Bundle, BundleError, Codec, Outline, PromptEncoder, ScratchModel};
+use super::{
+    Bundle, BundleError, Codec, Outline, PromptEncoder, ScratchModel, section::ScratchExperts,
+};
 use crate::{
     model::{ModelConfig, Transformer, config::Family, weights::HostTensor},
     tokenizer::{SpecialTokens, Tokenizer},
@@ -64,7 +66,10 @@ pub(super) fn outline(scratch: &ScratchModel) -> Result<Outline, BundleError> {
 
 pub(crate) fn scratch_config(scratch: &ScratchModel, vocab_size: usize) -> ModelConfig {
     ModelConfig {
-        family: Family::Llama,
+        family: match scratch.experts {
+            Some(_) => Family::Glm4Moe,
+            None => Family::Llama,
+        },
         vocab_size,
         hidden_size: scratch.hidden_size,
         intermediate_size: scratch.intermediate_size,
@@ -79,14 +84,16 @@ pub(crate) fn scratch_config(scratch: &ScratchModel, vocab_size: usize) -> Model
         tie_word_embeddings: true,
         attention_bias: false,
         qk_norm: false,
+        experts: scratch.experts.as_ref().map(ScratchExperts::config),
     }
 }
 
-/// Norm weights are 1; matrices are normal with standard deviation 0.02 (the embedding, as GPT-2)
+/// Norm weights are 1, corrections of routers 0; matrices are normal with standard deviation 0.02 (the embedding, as GPT-2)
 /// or `1 / sqrt(inputs)`, divided by `sqrt(2 · layers)` where they write to the residual stream.
 fn initial(name: &str, shape: &[usize], layers: usize, seed: u64) -> HostTensor {
     let count: usize = shape.iter().product();
     let values = match shape {
+        [_] if name.ends_with("bias") => vec![0.0; count],
         [_] => vec![1.0; count],
         _ => {
             let fan_in = *shape.last().expect("weights have a shape") as f64;

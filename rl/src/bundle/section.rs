@@ -6,7 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{BundleError, at_home, expand, scratch::scratch_config};
-use crate::{checks::positive, tokenizer::Tokenizer};
+use crate::{
+    checks::positive,
+    model::{
+        config::ExpertsConfig,
+        router::{GroupScore, Groups, Router, Scores},
+    },
+    tokenizer::Tokenizer,
+};
 
 /// Where the model comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,7 +26,7 @@ pub enum ModelSection {
 }
 
 /// A small transformer over characters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScratchModel {
     /// The characters it knows, each a token.
@@ -39,6 +46,71 @@ pub struct ScratchModel {
     pub kv_heads: usize,
     /// Longest sequence, in tokens.
     pub context: usize,
+    /// Layers that are mixtures of experts; without it all are dense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experts: Option<ScratchExperts>,
+}
+
+/// The mixtures of experts of a small transformer: those of DeepSeek-V3 (arXiv 2412.19437, section 2.1.2), with sigmoids, a
+/// correction for the choice, weights that add up to `scale`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScratchExperts {
+    /// Experts to choose from in a layer.
+    pub count: usize,
+    /// Experts that a token goes to.
+    pub active: usize,
+    /// Inner width of each.
+    pub intermediate_size: usize,
+    /// Experts besides that every token goes to: one map as wide as so many.
+    #[serde(default = "one")]
+    pub shared: usize,
+    /// Layers at the bottom that stay dense.
+    #[serde(default)]
+    pub dense_layers: usize,
+    /// Groups that compete first, by the sum of their two largest scores.
+    #[serde(default = "one")]
+    pub groups: usize,
+    /// Groups that stay.
+    #[serde(default = "one")]
+    pub kept_groups: usize,
+    /// What the weights of a token add up to.
+    #[serde(default = "whole")]
+    pub scale: f32,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn whole() -> f32 {
+    1.0
+}
+
+impl ScratchExperts {
+    /// The same as part of an architecture.
+    pub(super) fn config(&self) -> ExpertsConfig {
+        let groups = Groups {
+            count: self.groups,
+            kept: self.kept_groups,
+            score: GroupScore::TwoLargest,
+            excluded: f32::NEG_INFINITY,
+        };
+        let router = Router {
+            experts: self.count,
+            chosen: self.active,
+            scores: Scores::Sigmoid,
+            correction: true,
+            groups: (groups.count, groups.kept).ne(&(1, 1)).then_some(groups),
+            normalized: Some(1e-20),
+            scale: self.scale,
+        };
+        ExpertsConfig {
+            shared_intermediate_size: self.shared * self.intermediate_size,
+            first_layer: self.dense_layers,
+            ..ExpertsConfig::new(router, self.intermediate_size)
+        }
+    }
 }
 
 /// Where a pretrained model is.
@@ -103,6 +175,7 @@ impl ScratchModel {
             heads,
             kv_heads,
             context,
+            experts,
         } = self;
         if alphabet.is_empty() {
             return Err("model.alphabet is empty".to_owned());
@@ -116,6 +189,17 @@ impl ScratchModel {
             ("model.context", context),
         ] {
             positive(name, *value)?;
+        }
+        if let Some(experts) = experts {
+            positive("model.experts.count", experts.count)?;
+            positive("model.experts.active", experts.active)?;
+            positive("model.experts.intermediate_size", experts.intermediate_size)?;
+            if experts.dense_layers >= *layers {
+                return Err(format!(
+                    "model.experts.dense_layers = {} leaves none of model.layers = {layers} to experts",
+                    experts.dense_layers
+                ));
+            }
         }
         if hidden_size % heads != 0 || (hidden_size / heads) % 2 != 0 {
             return Err(format!(

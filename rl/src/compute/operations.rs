@@ -164,6 +164,35 @@ pub(crate) trait Compute: Sized + Sync + Clone + 'static {
     /// `sum + Σ_rows ∂y`.
     fn column_sums_onto(&self, sum: Tensor<1>, by_y: &Self::Rows) -> Tensor<1>;
 
+    /// What `f` makes of each item, in their order, at the same time where `work` multiplications in all pay for that.
+    fn each<I: Send, T: Send>(
+        &self,
+        items: Vec<I>,
+        work: usize,
+        f: impl Fn(I) -> T + Send + Sync,
+    ) -> Vec<T>;
+    /// The same values in rows of `width`.
+    fn fold(&self, x: Self::Rows, width: usize) -> Self::Rows;
+    /// Rows of several matrices of one width, each by its matrix and its row there.
+    fn gather(&self, parts: &[Self::Rows], places: &[(usize, usize)], width: usize) -> Self::Rows;
+    /// To each of `count` rows of `sum`, or of zeros, the rows of its share of `places`, in their order, times their
+    /// weights where there are some.
+    ///
+    /// # Shapes
+    /// - places and weights: `[count, any]`, sum and output: `[count, width of the parts]`
+    fn add_gathered(
+        &self,
+        sum: Option<Self::Rows>,
+        parts: &[Self::Rows],
+        places: &[(usize, usize)],
+        weights: Option<&[f32]>,
+        count: usize,
+    ) -> Self::Rows;
+    /// Each row times a number.
+    fn scale_rows(&self, x: Self::Rows, factors: &[f32]) -> Self::Rows;
+    /// `⟨a_i, b_i⟩` of each row: `[rows, 1]`.
+    fn row_dots(&self, a: &Self::Rows, b: &Self::Rows) -> Self::Rows;
+
     /// Root-mean-square normalisation of each run of `weight.len()` values
     /// (arXiv 1910.07467, eq. 4).
     fn rms_norm(&self, x: &Self::Rows, weight: &Tensor<1>, epsilon: f64) -> Self::Rows;

@@ -65,6 +65,9 @@ impl AdamWConfig {
 }
 
 /// AdamW (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2), its state by parameter name.
+///
+/// What has no gradient in an update, such as an expert that no token went to, stays as it is, moments and decay
+/// included; corrections of bias count the updates of all.
 #[derive(Debug, Clone)]
 pub struct AdamW {
     /// The settings.
@@ -271,7 +274,7 @@ impl ParameterVisitor for Update<'_> {
                 decayed: D > 1,
             };
             let (flat, gradient) = self.optimizer.update(name, flat, gradient, rates);
-            self.gradients.insert(name, gradient);
+            self.gradients.keep_zeros(name, gradient);
             flat.reshape(shape)
         });
     }

@@ -1,5 +1,7 @@
 //! One transformer block, forward and backward: attention and a feed-forward part, each with its norms.
 
+use burn::tensor::Tensor;
+
 use super::{
     attention::{Attention, AttentionKept, Place},
     build::Maker,
@@ -200,6 +202,14 @@ impl Block {
     /// What was kept of a forward pass, from matrices in the order of [`Kept::parts`].
     pub(crate) fn recall<C: Compute>(&self, mut next: impl FnMut() -> C::Rows) -> Kept<C> {
         Kept::from_parts(self, &mut next)
+    }
+
+    /// The router's name, and what is added to its scores for the choice, if there is such a thing.
+    pub(crate) fn correction(&mut self) -> Option<(&str, &mut Tensor<1>)> {
+        match &mut self.feed_forward {
+            FeedForward::Experts(part) => part.correction(),
+            FeedForward::Gated(_) => None,
+        }
     }
 
     /// Every linear map.

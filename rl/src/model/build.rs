@@ -24,7 +24,8 @@ pub(crate) struct Maker<'a, F> {
 }
 
 impl<E, F: FnMut(&str, &[usize]) -> Result<HostTensor, E>> Maker<'_, F> {
-    fn vector(&mut self, name: &str, width: usize) -> Result<Tensor<1>, E> {
+    /// A vector called `name` in all.
+    pub(crate) fn vector(&mut self, name: &str, width: usize) -> Result<Tensor<1>, E> {
         let host = (self.tensor)(name, &[width])?;
         Ok(from_host(host.values, [width], self.device))
     }
@@ -63,7 +64,12 @@ impl<E, F: FnMut(&str, &[usize]) -> Result<HostTensor, E>> Maker<'_, F> {
         let Form::Linear(map) = &module.form else {
             panic!("{name} is a norm")
         };
-        let Map { out, inner, bias } = map(plan, self.hidden);
+        self.linear_named(name, map(plan, self.hidden))
+    }
+
+    /// A linear map called `name` in all.
+    pub(crate) fn linear_named(&mut self, name: String, map: Map) -> Result<Linear, E> {
+        let Map { out, inner, bias } = map;
         let host = (self.tensor)(&format!("{name}.weight"), &[out, inner])?;
         let bias = if bias {
             Some(self.vector(&format!("{name}.bias"), out)?)

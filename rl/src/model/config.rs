@@ -5,6 +5,7 @@
 //! (`model::plan`).
 
 mod error;
+mod experts;
 pub mod gguf;
 pub mod hf;
 mod plan;
@@ -14,6 +15,7 @@ use std::fmt;
 
 pub use super::position::RopeScaling;
 pub use error::ConfigError;
+pub use experts::ExpertsConfig;
 
 /// Largest accepted value of any width or count in a configuration, so that products of three of them fit in 64 bits.
 const MAX_DIMENSION: usize = 1 << 21;
@@ -30,18 +32,49 @@ pub enum Family {
     Qwen2,
     /// Qwen3 (dense): an RMS norm over each head's query and key.
     Qwen3,
+    /// Qwen1.5-MoE and Qwen2-MoE: Qwen2 with experts, and one for all tokens behind a sigmoid.
+    Qwen2Moe,
+    /// Qwen3 with experts.
+    Qwen3Moe,
+    /// Llama with experts, whose weights always add up to 1.
+    Mixtral,
+    /// GLM-4.5: the experts of DeepSeek-V3 under ordinary attention.
+    Glm4Moe,
 }
 
 impl Family {
     /// Every family, in the order in which errors list them.
-    pub const ALL: [Self; 3] = [Self::Llama, Self::Qwen2, Self::Qwen3];
+    pub const ALL: [Self; 7] = [
+        Self::Llama,
+        Self::Qwen2,
+        Self::Qwen3,
+        Self::Qwen2Moe,
+        Self::Qwen3Moe,
+        Self::Mixtral,
+        Self::Glm4Moe,
+    ];
 
-    /// The `model_type` that Hugging Face gives the family, which is also its GGUF architecture.
+    /// The `model_type` that Hugging Face gives the family.
     pub fn model_type(self) -> &'static str {
         match self {
             Self::Llama => "llama",
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
+            Self::Qwen2Moe => "qwen2_moe",
+            Self::Qwen3Moe => "qwen3_moe",
+            Self::Mixtral => "mixtral",
+            Self::Glm4Moe => "glm4_moe",
+        }
+    }
+
+    /// Its architecture in GGUF files. Mixtral's is `llama`, with experts.
+    pub fn gguf(self) -> &'static str {
+        match self {
+            Self::Llama | Self::Mixtral => "llama",
+            Self::Qwen2Moe => "qwen2moe",
+            Self::Qwen3Moe => "qwen3moe",
+            Self::Glm4Moe => "glm4moe",
+            other => other.model_type(),
         }
     }
 
@@ -51,6 +84,10 @@ impl Family {
             Self::Llama => "LlamaForCausalLM",
             Self::Qwen2 => "Qwen2ForCausalLM",
             Self::Qwen3 => "Qwen3ForCausalLM",
+            Self::Qwen2Moe => "Qwen2MoeForCausalLM",
+            Self::Qwen3Moe => "Qwen3MoeForCausalLM",
+            Self::Mixtral => "MixtralForCausalLM",
+            Self::Glm4Moe => "Glm4MoeForCausalLM",
         }
     }
 }
@@ -97,6 +134,8 @@ pub struct ModelConfig {
     pub attention_bias: bool,
     /// An RMS norm over each head of queries and keys, before RoPE.
     pub qk_norm: bool,
+    /// Layers that are mixtures of experts; without it all are dense.
+    pub experts: Option<ExpertsConfig>,
 }
 
 impl ModelConfig {
@@ -171,6 +210,9 @@ impl ModelConfig {
                 ));
             }
         }
+        if let Some(experts) = &self.experts {
+            experts.validate()?;
+        }
         self.rope_scaling.as_ref().map_or(Ok(()), scaling::validate)
     }
 
@@ -221,6 +263,7 @@ pub(crate) mod tests {
             tie_word_embeddings: true,
             attention_bias: false,
             qk_norm: false,
+            experts: None,
         }
     }
 

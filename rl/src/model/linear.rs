@@ -159,7 +159,7 @@ impl Linear {
         by_narrow: Option<C::Rows>,
         gradients: &mut Gradients,
     ) {
-        let Gradients { sums, trained } = gradients;
+        let Gradients { sums, trained, .. } = gradients;
         if *trained == Trained::All {
             sums.change(&format!("{}.weight", self.name), &self.weight, |sum| {
                 c.outer_onto(sum, by_y, x, 1.0)

@@ -3,7 +3,7 @@
 
 mod peft;
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use burn::tensor::Tensor;
 use dunwu_datasets::{derive_seed, rng};
@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 pub use peft::{CONFIG, WEIGHTS, load_adapter, save_adapter};
 
-use super::{Transformer, linear::Adapter, parameters::from_host, table::linear_names};
+use super::{
+    Transformer, linear::Adapter, module::last_part, parameters::from_host, table::linear_names,
+};
 
 /// Low-rank adaptation (Hu et al., arXiv 2106.09685): a weight `W` becomes
 /// `W + alpha / rank · B A`, and only `A` `[rank, in]` and `B` `[out, rank]` are trained.
@@ -47,6 +49,14 @@ pub enum LoraError {
     /// A target is no linear map.
     #[error("lora.targets: {target:?} matches nothing; there are: {}", linear_names().join(", "))]
     NoSuchTarget {
+        /// The target.
+        target: String,
+    },
+    /// A target is no linear map of this model.
+    #[error(
+        "lora.targets: this model has no map {target:?} that can have an adapter; experts and routers have none; hint: remove it from the targets"
+    )]
+    NotHere {
         /// The target.
         target: String,
     },
@@ -146,8 +156,7 @@ impl Lora {
     fn adapted(&self, tensors: &[(String, Vec<usize>)]) -> impl Iterator<Item = [usize; 2]> {
         let targeted = |name: &str| {
             let name = name.strip_suffix(".weight").unwrap_or(name);
-            let mut targets = self.targets.iter();
-            targets.any(|t| name.ends_with(&format!(".{t}")))
+            self.targets.iter().any(|target| target == last_part(name))
         };
         let matrix = move |(name, shape): &(String, Vec<usize>)| match shape[..] {
             [out, inner] if targeted(name) => Some([out, inner]),
@@ -165,10 +174,12 @@ impl Lora {
         self.validate()?;
         let device = model.device();
         let mut index = 0;
+        let mut matched = BTreeSet::new();
         model.adapt(self.clone(), |name, linear| {
             if !self.targets.iter().any(|target| target == name) {
-                return Ok(None);
+                return Ok::<_, LoraError>(None);
             }
+            matched.insert(name.to_owned());
             index += 1;
             let [out, inner] = linear.weight.dims();
             let bound = 1.0 / (inner as f64).sqrt();
@@ -180,7 +191,17 @@ impl Lora {
                 Tensor::zeros([out, self.rank], &device),
                 self.scale(),
             )))
-        })
+        })?;
+        match self
+            .targets
+            .iter()
+            .find(|target| !matched.contains(*target))
+        {
+            Some(target) => Err(LoraError::NotHere {
+                target: target.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn scale(&self) -> f32 {

@@ -126,7 +126,17 @@ pub(crate) struct Entry {
     pub(crate) rows: RowOrder,
 }
 
-/// The last part of a module's name.
+/// The last part of a module's name; of a map of one of several experts, what comes after the experts' number, too.
 pub(crate) fn last_part(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let before = name
+        .strip_suffix(last)
+        .and_then(|rest| rest.strip_suffix('.'));
+    let number = before.and_then(|before| before.rsplit('.').next());
+    match number {
+        Some(number) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => {
+            &name[name.len() - last.len() - number.len() - 1..]
+        }
+        _ => last,
+    }
 }

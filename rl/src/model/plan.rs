@@ -4,7 +4,7 @@
 //! the parts that carry it out are in [`attention`](super::attention),
 //! [`feed_forward`](super::feed_forward) and [`norm`](super::norm).
 
-use super::position::PositionPlan;
+use super::{position::PositionPlan, router::Router};
 use crate::compute::Heads;
 
 /// A decoder-only transformer.
@@ -60,6 +60,8 @@ pub(crate) struct GroupedPlan {
 pub(crate) enum FeedForwardPlan {
     /// `down(silu(gate(x)) ⊙ up(x))`.
     Gated(GatedPlan),
+    /// Several such maps, of which a router chooses.
+    Experts(ExpertsPlan),
 }
 
 /// A gated feed-forward part (arXiv 2002.05202).
@@ -67,6 +69,26 @@ pub(crate) enum FeedForwardPlan {
 pub(crate) struct GatedPlan {
     /// Width between.
     pub(crate) inner: usize,
+}
+
+/// A mixture of experts (arXiv 2401.06066).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ExpertsPlan {
+    /// How they are chosen.
+    pub(crate) router: Router,
+    /// Width between of each expert.
+    pub(crate) inner: usize,
+    /// The expert that every token goes to, if there is one.
+    pub(crate) shared: Option<SharedPlan>,
+}
+
+/// An expert that every token goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SharedPlan {
+    /// Width between.
+    pub(crate) inner: usize,
+    /// Whether it is multiplied by `sigmoid(gate(x))`.
+    pub(crate) gated: bool,
 }
 
 /// A root-mean-square norm (arXiv 1910.07467).

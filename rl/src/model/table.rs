@@ -58,6 +58,9 @@ impl LayerPlan {
                 let modules = feed_forward::gated::TABLE.iter();
                 tensors.extend(modules.flat_map(|module| module.tensors(prefix, plan, hidden)));
             }
+            FeedForwardPlan::Experts(plan) => {
+                tensors.extend(feed_forward::experts::tensors(prefix, plan, hidden));
+            }
         }
         tensors
     }

@@ -6,6 +6,7 @@
 //! | [`strided`] | rectangles inside them, and products of these |
 //! | [`panel`] | products with few rows, as decoding needs them |
 //! | [`products`] | products with weights, as they are stored |
+//! | [`by_expert`] | rows sorted by what they go through |
 //! | [`rms_norm`] | the gradients of a norm |
 //! | [`distribution`] | the softmax over the vocabulary |
 //! | [`attention`] | attention over packed rows, forward and backward |
@@ -13,6 +14,7 @@
 //! | [`tape`] | activations of sampled tokens, kept for training |
 
 mod attention;
+mod by_expert;
 mod cache;
 mod distribution;
 mod panel;
@@ -306,6 +308,42 @@ impl Compute for Host {
             }
         };
         change(sum, add).0
+    }
+
+    fn each<I: Send, T: Send>(
+        &self,
+        items: Vec<I>,
+        work: usize,
+        f: impl Fn(I) -> T + Send + Sync,
+    ) -> Vec<T> {
+        by_expert::each(items, work, f)
+    }
+
+    fn fold(&self, x: Rows, width: usize) -> Rows {
+        x.folded(width)
+    }
+
+    fn gather(&self, parts: &[Rows], places: &[(usize, usize)], width: usize) -> Rows {
+        self.gathered(parts, places, width)
+    }
+
+    fn add_gathered(
+        &self,
+        sum: Option<Rows>,
+        parts: &[Rows],
+        places: &[(usize, usize)],
+        weights: Option<&[f32]>,
+        count: usize,
+    ) -> Rows {
+        self.gathered_onto(sum, parts, places, weights, count)
+    }
+
+    fn scale_rows(&self, x: Rows, factors: &[f32]) -> Rows {
+        self.scaled_rows(x, factors)
+    }
+
+    fn row_dots(&self, a: &Rows, b: &Rows) -> Rows {
+        self.dots(a, b)
     }
 
     fn rms_norm(&self, x: &Rows, weight: &Tensor<1>, epsilon: f64) -> Rows {

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | this one | the operations of [`Compute`] |
 //! | [`attention`] | attention over packed rows |
+//! | [`by_expert`] | rows sorted by what they go through |
 //! | [`distribution`] | the softmax over the vocabulary |
 //! | [`ring`] | keys and values of completions under way, with static shapes |
 //! | [`draw`] | choosing tokens without reading logits back |
 
 mod attention;
+mod by_expert;
 mod distribution;
 mod draw;
 mod ring;
@@ -203,6 +205,43 @@ impl Compute for Tensors {
 
     fn column_sums_onto(&self, sum: Tensor<1>, by_y: &Tensor<2>) -> Tensor<1> {
         sum + by_y.clone().sum_dim(0).squeeze_dim::<1>(0)
+    }
+
+    fn each<I: Send, T: Send>(
+        &self,
+        items: Vec<I>,
+        _: usize,
+        f: impl Fn(I) -> T + Send + Sync,
+    ) -> Vec<T> {
+        items.into_iter().map(f).collect()
+    }
+
+    fn fold(&self, x: Tensor<2>, width: usize) -> Tensor<2> {
+        let [rows, old] = x.dims();
+        x.reshape([rows * old / width, width])
+    }
+
+    fn gather(&self, parts: &[Tensor<2>], places: &[(usize, usize)], _: usize) -> Tensor<2> {
+        by_expert::gather(parts, places, &self.device)
+    }
+
+    fn add_gathered(
+        &self,
+        sum: Option<Tensor<2>>,
+        parts: &[Tensor<2>],
+        places: &[(usize, usize)],
+        weights: Option<&[f32]>,
+        count: usize,
+    ) -> Tensor<2> {
+        by_expert::add_gathered(sum, parts, places, weights, count, &self.device)
+    }
+
+    fn scale_rows(&self, x: Tensor<2>, factors: &[f32]) -> Tensor<2> {
+        x.mul(by_expert::column(factors, &self.device))
+    }
+
+    fn row_dots(&self, a: &Tensor<2>, b: &Tensor<2>) -> Tensor<2> {
+        a.clone().mul(b.clone()).sum_dim(1)
     }
 
     fn rms_norm(&self, x: &Tensor<2>, weight: &Tensor<1>, epsilon: f64) -> Tensor<2> {

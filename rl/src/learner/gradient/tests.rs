@@ -31,6 +31,7 @@ fn config(family: Family) -> ModelConfig {
         tie_word_embeddings: family != Family::Qwen2,
         attention_bias: family == Family::Qwen2,
         qk_norm: family == Family::Qwen3,
+        experts: None,
     }
 }
 
@@ -223,7 +224,8 @@ fn by_autodiff_of(
 
 #[test]
 fn packed_and_chunked_gradients_are_those_of_autodiff() {
-    for family in Family::ALL {
+    // Autodiff does not see through a router; experts have tests of their own.
+    for family in Family::ALL.into_iter().filter(|f| !f.has_experts()) {
         let model = model(family);
         let config = GradientConfig {
             head: HeadConfig {

@@ -97,10 +97,7 @@ pub fn accumulate_scalar_gradients(
     gradients: &mut Parameters,
     loss: impl FnOnce(&[f32]) -> (f64, Vec<f32>),
 ) -> (Vec<f32>, f64) {
-    let gradients = &mut Gradients {
-        sums: gradients,
-        trained: model.trained(),
-    };
+    let gradients = &mut Gradients::new(gradients, model.trained());
     with_compute!(model, |c| {
         let forward = model.forward(&c, &batch.packing, activations);
         let stream = c.select(&forward.stream, &batch.rows);

@@ -1,5 +1,7 @@
 //! The architecture from the metadata of a GGUF file.
 
+mod experts;
+
 use std::f64::consts::PI;
 
 use super::{ConfigError, Family, ModelConfig, RopeScaling};
@@ -29,9 +31,13 @@ impl ModelConfig {
         let architecture = metadata
             .required_text("general.architecture")
             .map_err(wrap)?;
+        let experts = metadata.uniform_count(&format!("{architecture}.expert_count"));
+        let mixes = experts.map_err(wrap)?.unwrap_or(0) > 0;
         let family = Family::ALL
             .into_iter()
-            .find(|family| family.model_type() == architecture);
+            .find(|family| family.gguf() == architecture && family.has_experts() == mixes)
+            // Its norms have names of their own there.
+            .filter(|family| *family != Family::Glm4Moe);
         let family = family.ok_or_else(|| ConfigError::UnsupportedArchitecture {
             file: file.clone(),
             architecture: architecture.to_string(),
@@ -53,11 +59,15 @@ struct Keys<'a> {
 
 impl Keys<'_> {
     fn key(&self, suffix: &str) -> String {
-        format!("{}.{suffix}", self.family)
+        format!("{}.{suffix}", self.family.gguf())
     }
 
     fn count(&self, suffix: &str) -> Result<Option<usize>, GgufError> {
         self.metadata.uniform_count(&self.key(suffix))
+    }
+
+    fn flag(&self, suffix: &str) -> Result<Option<bool>, GgufError> {
+        self.metadata.flag(&self.key(suffix))
     }
 
     fn required(&self, suffix: &str) -> Result<usize, GgufError> {
@@ -104,15 +114,15 @@ impl Keys<'_> {
             rope_scaling: None,
             max_position_embeddings: self.required("context_length")?,
             tie_word_embeddings: gguf.shape("lm_head.weight").is_none(),
-            attention_bias: self.family == Family::Qwen2,
-            qk_norm: self.family == Family::Qwen3,
+            attention_bias: matches!(self.family, Family::Qwen2 | Family::Qwen2Moe),
+            qk_norm: matches!(self.family, Family::Qwen3 | Family::Qwen3Moe),
+            experts: experts::read(self, gguf)?,
         })
     }
 
     /// Settings that would change the forward pass in a way that is not implemented.
     fn refuse_unsupported(&self, config: &ModelConfig, file: &str) -> Result<(), ConfigError> {
         let refusals = [
-            ("expert_count", 0, "mixtures of experts are not implemented"),
             (
                 "attention.sliding_window",
                 0,

@@ -1,5 +1,7 @@
 //! `config.json` of a Hugging Face checkpoint, read and written.
 
+mod experts;
+
 use serde_json::{Map, Value, json};
 
 use super::{ConfigError, Family, ModelConfig, RopeScaling};
@@ -23,6 +25,10 @@ impl ModelConfig {
             "llama" | "mistral" => Family::Llama,
             "qwen2" => Family::Qwen2,
             "qwen3" => Family::Qwen3,
+            "qwen2_moe" => Family::Qwen2Moe,
+            "qwen3_moe" => Family::Qwen3Moe,
+            "mixtral" => Family::Mixtral,
+            "glm4_moe" => Family::Glm4Moe,
             other => {
                 return Err(ConfigError::UnsupportedArchitecture {
                     file: file.to_string(),
@@ -36,7 +42,7 @@ impl ModelConfig {
         let num_attention_heads = fields.required_count("num_attention_heads")?;
         let head_dim = match (fields.count("head_dim")?, family) {
             (Some(head_dim), _) => head_dim,
-            (None, Family::Qwen3) => return Err(fields.missing("head_dim")),
+            (None, Family::Qwen3 | Family::Qwen3Moe) => return Err(fields.missing("head_dim")),
             (None, _) => hidden_size / num_attention_heads.max(1),
         };
         let config = Self {
@@ -57,8 +63,17 @@ impl ModelConfig {
             rope_scaling: rope.scaling,
             max_position_embeddings: fields.required_count("max_position_embeddings")?,
             tie_word_embeddings: fields.flag("tie_word_embeddings")?.unwrap_or(false),
-            attention_bias: family == Family::Qwen2,
-            qk_norm: family == Family::Qwen3,
+            attention_bias: match family {
+                Family::Qwen2 | Family::Qwen2Moe => true,
+                Family::Glm4Moe => fields.flag("attention_bias")?.unwrap_or(false),
+                _ => false,
+            },
+            qk_norm: match family {
+                Family::Qwen3 | Family::Qwen3Moe => true,
+                Family::Glm4Moe => fields.flag("use_qk_norm")?.unwrap_or(false),
+                _ => false,
+            },
+            experts: experts::read(&fields, family)?,
         };
         config.validate()?;
         Ok(config)
@@ -83,7 +98,8 @@ impl ModelConfig {
             max_position_embeddings,
             tie_word_embeddings,
             attention_bias,
-            qk_norm: _, // a property of the family
+            qk_norm,
+            experts,
         } = self;
         let scaling = rope_scaling.as_ref().map(scaling_json);
         let mut parameters = scaling
@@ -120,10 +136,24 @@ impl ModelConfig {
                 config["mlp_bias"] = json!(false);
             }
             Family::Qwen2 => config["use_sliding_window"] = json!(false),
-            Family::Qwen3 => {
+            Family::Qwen2Moe => {
+                config["qkv_bias"] = json!(attention_bias);
+                config["use_sliding_window"] = json!(false);
+            }
+            Family::Qwen3 | Family::Qwen3Moe => {
                 config["attention_bias"] = json!(attention_bias);
                 config["use_sliding_window"] = json!(false);
             }
+            Family::Mixtral => {}
+            Family::Glm4Moe => {
+                config["attention_bias"] = json!(attention_bias);
+                config["use_qk_norm"] = json!(qk_norm);
+                config["partial_rotary_factor"] = json!(1.0);
+                config["rope_parameters"]["partial_rotary_factor"] = json!(1.0);
+            }
+        }
+        if let Some(experts) = experts {
+            experts::write(&mut config, *family, experts);
         }
         config
     }
@@ -179,11 +209,17 @@ fn refuse_unsupported(fields: &Fields<'_>, model_type: &str) -> Result<(), Confi
             return Err(fields.unsupported(field, &Value::Bool(true), reason));
         }
     }
-    if model_type != "qwen2" && fields.flag("attention_bias")?.unwrap_or(false) {
-        let reason = "attention biases are implemented for qwen2 only";
+    if !matches!(model_type, "qwen2" | "glm4_moe")
+        && fields.flag("attention_bias")?.unwrap_or(false)
+    {
+        let reason = "attention biases are implemented for qwen2 and glm4_moe only";
         return Err(fields.unsupported("attention_bias", &Value::Bool(true), reason));
     }
-    if model_type == "mistral"
+    if model_type == "qwen2_moe" && !fields.flag("qkv_bias")?.unwrap_or(true) {
+        let reason = "qwen2_moe is implemented with biases";
+        return Err(fields.unsupported("qkv_bias", &Value::Bool(false), reason));
+    }
+    if matches!(model_type, "mistral" | "mixtral")
         && let Some(window) = fields.get("sliding_window")
     {
         return Err(fields.unsupported(
@@ -198,6 +234,23 @@ fn refuse_unsupported(fields: &Fields<'_>, model_type: &str) -> Result<(), Confi
             .find(|layer| layer.as_str() != Some("full_attention"))
     {
         return Err(fields.unsupported("layer_types", other, "every layer must be full_attention"));
+    }
+    let of_rope = |name| {
+        fields
+            .get(name)
+            .and_then(|rope| rope.get("partial_rotary_factor"))
+    };
+    if model_type == "glm4_moe"
+        && fields.get("partial_rotary_factor").is_none()
+        && of_rope("rope_parameters")
+            .or(of_rope("rope_scaling"))
+            .is_none()
+    {
+        let (name, reason) = (
+            "partial_rotary_factor",
+            "RoPE rotates whole heads, the default is 0.5",
+        );
+        return Err(fields.unsupported(name, &Value::Null, reason));
     }
     if let Some(factor) = fields.number("partial_rotary_factor")?
         && factor != 1.0

@@ -4,10 +4,7 @@ use super::ModelConfig;
 use crate::{
     compute::Heads,
     model::{
-        plan::{
-            AttentionPlan, FeedForwardPlan, GatedPlan, GroupedPlan, LayerPlan, ModelPlan, NormPlan,
-            NormsPlan,
-        },
+        plan::{AttentionPlan, GroupedPlan, LayerPlan, ModelPlan, NormPlan, NormsPlan},
         position::PositionPlan,
     },
 };
@@ -40,20 +37,18 @@ impl ModelConfig {
                 scaling: self.rope_scaling,
             }),
         };
-        let layer = LayerPlan {
+        let layer = |index| LayerPlan {
             hidden: self.hidden_size,
-            attention: AttentionPlan::Grouped(attention),
+            attention: AttentionPlan::Grouped(attention.clone()),
             attention_norms: before,
-            feed_forward: FeedForwardPlan::Gated(GatedPlan {
-                inner: self.intermediate_size,
-            }),
+            feed_forward: self.feed_forward(index),
             feed_forward_norms: before,
         };
         ModelPlan {
             vocabulary: self.vocab_size,
             hidden: self.hidden_size,
             tied: self.tie_word_embeddings,
-            layers: vec![layer; self.num_hidden_layers],
+            layers: (0..self.num_hidden_layers).map(layer).collect(),
             norm,
         }
     }

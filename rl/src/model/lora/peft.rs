@@ -13,6 +13,7 @@ use crate::model::{
     linear::{Adapter, Linear},
     parameters::from_host,
     table::{EMBEDDING, HEAD},
+    weights::written_name,
 };
 use description::Description;
 
@@ -125,6 +126,7 @@ pub fn save_adapter(dir: &Path, model: &Transformer, base: &str) -> Result<(), L
         .chain(replaced.take(lora.replaced.len()))
         .map(|(name, host)| {
             let bytes = host.values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let name = written_name(model.config().family, name);
             (std::format!("{PREFIX}{name}"), host.shape, bytes)
         })
         .collect();
@@ -193,13 +195,15 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
         targets,
         replaced: Vec::new(),
     };
+    let family = model.config().family;
     model.adapt(lora, |_, linear: &Linear| {
         let Some((rank, scale)) = description.adapter(&linear.name) else {
             return Ok(None);
         };
         let [out, inner] = linear.weight.dims();
-        let down = take(format_name(&linear.name, "A"), [rank, inner])?;
-        let up = take(format_name(&linear.name, "B"), [out, rank])?;
+        let named = |matrix: &str| written_name(family, format_name(&linear.name, matrix));
+        let down = take(named("A"), [rank, inner])?;
+        let up = take(named("B"), [out, rank])?;
         Ok(Some(Adapter::new(down, up, scale)))
     })?;
     replace_modules(&path, model, tensors)

@@ -113,6 +113,7 @@ pub(crate) fn made_up() -> Transformer {
         tie_word_embeddings: false,
         attention_bias: false,
         qk_norm: false,
+        experts: None,
     };
     let mut seed = 0.0f32;
     let model = Transformer::by_plan(config, &plan(), &Device::flex(), |_, shape| {
@@ -198,10 +199,7 @@ fn gradients<C: Readable>(
     forward: crate::model::transformer::Forward<C>,
 ) -> Parameters {
     let mut sums = Parameters::default();
-    let gradients = &mut Gradients {
-        sums: &mut sums,
-        trained: Trained::All,
-    };
+    let gradients = &mut Gradients::new(&mut sums, Trained::All);
     let by_stream = c.rows(by_stream(packing.len()));
     model.backward(c, packing, forward, by_stream, gradients);
     sums

@@ -10,8 +10,9 @@ use crate::{
     model::{
         linear::{Adapter, Linear},
         lora::Lora,
-        parameters::{CollectHost, ParameterVisitor, from_host},
+        parameters::{CollectHost, ParameterVisitor, from_host, to_host},
         precision::{Precision, PrecisionError},
+        routing::Routing,
         table::{EMBEDDING, HEAD},
         weights::HostTensor,
     },
@@ -182,6 +183,40 @@ impl Transformer {
             }
         }
         merged
+    }
+
+    /// Moves the correction of each expert by `rate`: down where it got more of the tokens than the mean of its layer, up
+    /// where it got fewer (arXiv 2412.19437, eq. 16).
+    pub(crate) fn correct_routers(&mut self, routing: &Routing, rate: f32) {
+        if rate == 0.0 {
+            return;
+        }
+        let device = self.device();
+        for block in &mut self.blocks {
+            let Some((router, correction)) = block.correction() else {
+                continue;
+            };
+            let Some(load) = routing.get(router) else {
+                continue;
+            };
+            let mean = load.mean();
+            let counts = load.counts.iter().map(|&count| count as f64);
+            let moved = to_host(correction.clone()).into_iter().zip(counts);
+            let moved: Vec<f32> = moved
+                .map(|(value, count)| {
+                    let towards = if count > mean {
+                        -rate
+                    } else if count < mean {
+                        rate
+                    } else {
+                        0.0
+                    };
+                    value + towards
+                })
+                .collect();
+            let shape = [moved.len()];
+            *correction = from_host(moved, shape, &device);
+        }
     }
 
     /// A copy of every weight on the host, by Hugging Face name, adapters apart; each is made when

@@ -5,11 +5,13 @@
 //! | [`safetensors`] | Hugging Face checkpoints, sharded or not |
 //! | [`pickle`] | Hugging Face checkpoints of `torch.save` |
 //! | [`gguf`] | GGUF files, quantised or not |
+//! | `experts` | other names of experts, and experts in one tensor |
 //! | [`writer`] | exports that transformers loads |
 //! | [`hub`] | downloads by `owner/model` |
 //!
 //! Everything here speaks Hugging Face tensor names, shapes and row order in `f32`, and knows no device.
 
+mod experts;
 pub mod gguf;
 pub mod hub;
 mod mapped;
@@ -18,7 +20,6 @@ pub mod safetensors;
 mod staging;
 pub mod writer;
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::formats::gguf::GgufError;
@@ -26,6 +27,8 @@ use crate::model::config::ModelConfig;
 use crate::model::table::{EMBEDDING, HEAD};
 use gguf::GgufFile;
 use pickle::PickleDir;
+
+pub(crate) use experts::written_name;
 use safetensors::SafetensorsDir;
 
 /// A tensor in host memory.
@@ -91,7 +94,7 @@ impl WeightSource {
         self.shape(name).is_some()
     }
 
-    /// The shape of a tensor, if there is one of that name.
+    /// The shape of a tensor, if the file has one of that name.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         match self {
             Self::Safetensors(dir) => dir.shape(name),
@@ -100,7 +103,8 @@ impl WeightSource {
         }
     }
 
-    /// Reads one tensor as `f32` in Hugging Face row order.
+    /// Reads one tensor as `f32` in Hugging Face row order, from wherever the file keeps it: experts may have other
+    /// names there, or be parts of one tensor.
     ///
     /// # Shapes
     /// - returns: `expected_shape`; linear weights are `[out, in]`
@@ -109,11 +113,37 @@ impl WeightSource {
     /// [`WeightError::MissingTensor`], [`WeightError::ShapeMismatch`] with both shapes, or
     /// [`WeightError::UnsupportedType`].
     pub fn read(&self, name: &str, expected_shape: &[usize]) -> Result<HostTensor, WeightError> {
-        match self {
-            Self::Safetensors(dir) => dir.read(name, expected_shape),
-            Self::Pickle(dir) => dir.read(name, expected_shape),
-            Self::Gguf(file) => file.read(name, expected_shape),
+        let missing = || WeightError::MissingTensor {
+            file: self.path().to_path_buf(),
+            tensor: name.to_string(),
+        };
+        let experts::Place { name: stored_as, part } =
+            experts::place(self, name).ok_or_else(missing)?;
+        let stored = self.shape(&stored_as).unwrap_or_default().to_vec();
+        let rows = part.map(|part| part.rows(expected_shape.first().copied().unwrap_or(0)));
+        let shape = match rows {
+            Some(_) => stored,
+            None if experts::is_row(&stored, expected_shape) => stored,
+            None => expected_shape.to_vec(),
+        };
+        let read = match self {
+            Self::Safetensors(dir) => dir.read_rows(&stored_as, &shape, rows)?,
+            Self::Pickle(dir) => {
+                let mut whole = dir.read(&stored_as, &shape)?;
+                if let Some(rows) = rows {
+                    let width = shape.last().copied().unwrap_or(1);
+                    let part = whole.values.get(rows.start * width..rows.end * width);
+                    whole.values = part.ok_or_else(missing)?.to_vec();
+                }
+                whole
+            }
+            Self::Gguf(file) => file.read_rows(&stored_as, &shape, rows)?,
+        };
+        let shape = expected_shape.to_vec();
+        if read.values.len() != shape.iter().product::<usize>() {
+            check_shape(self.path(), &stored_as, &read.shape, &shape)?;
         }
+        Ok(HostTensor { shape, ..read })
     }
 
     /// Whether there is a head that is another matrix than the embedding.
@@ -135,31 +165,25 @@ impl WeightSource {
     /// Compares the checkpoint with the tensors of a model (see [`ModelConfig::tensors`]) without reading any data.
     ///
     /// A tensor that the model does not use is an error, too: a bias that was silently left out would make every answer
-    /// wrong. Tensors that repeat what the configuration says (`rotary_emb.inv_freq`, `rope_freqs.weight`) and the copy
-    /// of a tied head are let through.
+    /// wrong. Tensors that repeat what the configuration says (`rotary_emb.inv_freq`, `rope_freqs.weight`), the copy
+    /// of a tied head and layers that predict further tokens are let through.
     ///
     /// [`ModelConfig::tensors`]: crate::model::config::ModelConfig::tensors
     ///
     /// # Errors
     /// [`WeightError::MissingTensor`], [`WeightError::ShapeMismatch`] or [`WeightError::UnexpectedTensors`].
     pub fn verify(&self, expected: &[(String, Vec<usize>)]) -> Result<(), WeightError> {
-        for (name, shape) in expected {
-            let missing = || WeightError::MissingTensor {
-                file: self.path().to_path_buf(),
-                tensor: name.clone(),
-            };
-            check_shape(
-                self.path(),
-                name,
-                self.shape(name).ok_or_else(missing)?,
-                shape,
-            )?;
-        }
-        let known: HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+        let known = experts::places(self, expected)?;
+        let layers = expected.iter().filter_map(|(name, _)| {
+            let (layer, _) = name.strip_prefix("model.layers.")?.split_once('.')?;
+            layer.parse::<usize>().ok()
+        });
+        let layers = layers.max().map_or(0, |last| last + 1);
         let harmless = |name: &str| {
             name == "lm_head.weight"
                 || name == "rope_freqs.weight"
                 || name.ends_with("rotary_emb.inv_freq")
+                || experts::predicts_further(self, layers, name)
         };
         let unexpected = self
             .names()
@@ -177,6 +201,20 @@ impl WeightSource {
             examples: unexpected,
         })
     }
+}
+
+/// The bytes of some rows of a tensor of this shape, whose rows have the same number of bytes; without rows, all.
+fn some_rows<'a>(
+    bytes: &'a [u8],
+    shape: &[usize],
+    rows: Option<std::ops::Range<usize>>,
+) -> Option<&'a [u8]> {
+    let Some(rows) = rows else {
+        return Some(bytes);
+    };
+    let (_, outer) = shape.split_last()?;
+    let size = bytes.len().checked_div(outer.iter().product())?;
+    bytes.get(rows.start * size..rows.end * size)
 }
 
 /// Fails with both shapes unless they are equal.

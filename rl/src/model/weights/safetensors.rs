@@ -135,6 +135,16 @@ impl SafetensorsDir {
     /// [`WeightError::MissingTensor`], [`WeightError::ShapeMismatch`], or [`WeightError::UnsupportedType`] for anything
     /// but F32, F16 and BF16.
     pub fn read(&self, name: &str, expected_shape: &[usize]) -> Result<HostTensor, WeightError> {
+        self.read_rows(name, expected_shape, None)
+    }
+
+    /// The same of some rows alone, where there are some: runs of as many values as the last size says.
+    pub(super) fn read_rows(
+        &self,
+        name: &str,
+        expected_shape: &[usize],
+        rows: Option<std::ops::Range<usize>>,
+    ) -> Result<HostTensor, WeightError> {
         let missing = || WeightError::MissingTensor {
             file: self.dir.clone(),
             tensor: name.to_string(),
@@ -146,6 +156,7 @@ impl SafetensorsDir {
         let (start, end) = info.data_offsets;
         let data = &shard.file.bytes()[shard.data_start..];
         let bytes = data.get(start..end).ok_or_else(missing)?; // the header check makes this impossible
+        let bytes = super::some_rows(bytes, &info.shape, rows).ok_or_else(missing)?;
         let values = match info.dtype {
             Dtype::F32 => convert(bytes, |&b: &[u8; 4]| f32::from_le_bytes(b)),
             Dtype::F16 => convert(bytes, |&b: &[u8; 2]| f16::from_le_bytes(b).to_f32()),

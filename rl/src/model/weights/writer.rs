@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::experts::written_name;
 use super::safetensors::{INDEX_FILE, SINGLE_FILE};
 use super::staging::{Staging, io, write_file};
 use super::{HostTensor, WeightError};
@@ -159,6 +160,7 @@ fn plan(config: &ModelConfig, max_shard_bytes: u64) -> (Vec<ShardPlan>, HashMap<
     let mut shards: Vec<ShardPlan> = Vec::new();
     let mut slots = HashMap::new();
     for (name, shape) in config.tensors() {
+        let name = written_name(config.family, name);
         let bytes = VALUE_BYTES * shape.iter().map(|&size| size as u64).product::<u64>();
         if shards
             .last()
@@ -251,6 +253,7 @@ fn write_tensors(
     }
     let mut written = 0;
     for (name, tensor) in tensors {
+        let name = written_name(export.config.family, name);
         let unknown = || {
             wrong(format!(
                 "tensor {name} is not part of the model, or came twice"
@@ -270,7 +273,7 @@ fn write_tensors(
         .config
         .tensors()
         .into_iter()
-        .find(|(name, _)| slots.contains_key(name))
+        .find(|(name, _)| slots.contains_key(&written_name(export.config.family, name.clone())))
     {
         return Err(wrong(format!(
             "only {written} tensors came; {} is missing",

@@ -149,7 +149,7 @@ pub fn check_model(
 
 /// The numbers that weights depend on.
 pub(super) fn shape(config: &ModelConfig) -> BTreeMap<String, usize> {
-    [
+    let mut shape: BTreeMap<String, usize> = [
         ("vocab_size", config.vocab_size),
         ("hidden_size", config.hidden_size),
         ("intermediate_size", config.intermediate_size),
@@ -159,5 +159,20 @@ pub(super) fn shape(config: &ModelConfig) -> BTreeMap<String, usize> {
         ("head_dim", config.head_dim),
     ]
     .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    .into();
+    if let Some(experts) = &config.experts {
+        shape.extend(
+            [
+                ("experts", experts.router.experts),
+                ("experts_per_token", experts.router.chosen),
+                ("moe_intermediate_size", experts.intermediate_size),
+                (
+                    "shared_expert_intermediate_size",
+                    experts.shared_intermediate_size,
+                ),
+            ]
+            .map(|(key, value)| (key.to_owned(), value)),
+        );
+    }
+    shape
 }

@@ -36,6 +36,9 @@ pub struct GrpoConfig {
     pub iterations: u64,
     /// Updates made in going through a batch once, each with its share of the prompts.
     pub mini_batches: usize,
+    /// Whether the routers of a model with experts keep their weights. Corrections for the choice stay in any case.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub freeze_router: bool,
     /// The objective.
     pub loss: Objective,
     /// What the ratio is taken of.
@@ -139,6 +142,7 @@ impl Default for GrpoConfig {
             warmup_steps: 0,
             iterations: 1,
             mini_batches: 1,
+            freeze_router: false,
             loss: Objective::Dapo,
             importance_level: None,
             epsilon: None,

@@ -225,6 +225,26 @@ metrics! {
                 healthy: "above 0",
                 otherwise: "0: `zero_variance_groups` is 1, or every judge failed",
             }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            expert_load: Option<f64> {
+                formula: "tokens of the busiest expert over the mean of its layer, of the layer where that is largest; only with experts. Each prompt counts once",
+                healthy: "about what it was before the stage",
+                otherwise: "near the number of experts over those that are active: a few experts do all; balance in a supervised stage before; here set `freeze_router`",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            router_entropy: Option<f64> {
+                unit: "share",
+                formula: "mean entropy of the routers' scores, divided by their sum, over that of equal scores; only with experts",
+                healthy: "falls slowly",
+                otherwise: "near 0: the routers do not hesitate, and other experts are no longer tried",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            idle_experts: Option<f64> {
+                unit: "share",
+                formula: "experts that no token of the step went to; only with experts",
+                healthy: "0",
+                otherwise: "they learn nothing: as for `expert_load`",
+            }
             grad_norm: f64 {
                 formula: "global norm of the gradient before clipping, at the last update with the batch",
                 healthy: "steady",
@@ -336,6 +356,7 @@ impl StepMetrics for GrpoMetrics {
                 mismatch_mean: self.mismatch_mean,
                 staleness_max: self.staleness_max,
             }),
+            idle_experts: self.idle_experts,
         }
     }
 

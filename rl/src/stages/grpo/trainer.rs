@@ -19,7 +19,7 @@ use crate::{
         BudgetError, GradientConfig, Learner, MemorySection, MicroBatch, Scoring, Sequence,
         Streams, Upstream, pack, stream_gradients,
     },
-    model::{Activations, Parameters, Transformer},
+    model::{Activations, Parameters, Routing, Transformer, routing::is_router},
     rollout::Judge,
     stages::StageError,
 };
@@ -145,10 +145,13 @@ impl Trainer<'_> {
             last = TokenSums::default();
             for part in 0..config.mini_batches {
                 let examples = batch.mini_batch(part, config.mini_batches);
-                let (gradients, sums) = self.gradients(learner, &examples, sampled_by)?;
+                let (mut gradients, sums) = self.gradients(learner, &examples, sampled_by)?;
                 sampled_by = false;
                 // NaN moves nothing; the figures say so, and an alarm.
                 grad_norm = if sums.loss.is_finite() {
+                    if config.freeze_router {
+                        gradients.retain(|name| !is_router(name));
+                    }
                     learner.update(gradients, rate)
                 } else {
                     f64::NAN
@@ -199,6 +202,9 @@ impl Trainer<'_> {
             refill_batches: rollouts.batches.saturating_sub(1),
             skipped_prompts: rollouts.skipped,
             trained_tokens: first.seen.tokens,
+            expert_load: first.routing.figure(Routing::imbalance),
+            router_entropy: first.routing.figure(Routing::entropy),
+            idle_experts: first.routing.figure(Routing::idle),
             grad_norm,
             learning_rate: rate,
             policy_version: learner.version,
@@ -259,6 +265,7 @@ impl Trainer<'_> {
                     moving.iter().any(|e| e.kept.is_some()),
                 ),
             },
+            balance: 0.0,
         };
         let members = Members {
             examples: &moving,

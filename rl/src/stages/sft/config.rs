@@ -67,6 +67,12 @@ pub struct SftConfig {
     pub heldout_file: Option<PathBuf>,
     /// Steps between measurements of the held-out loss; 0: at the end only.
     pub heldout_every: u64,
+    /// What keeps experts busy, in a model that has any.
+    #[serde(skip_serializing_if = "Balance::is_off")]
+    pub balance: Balance,
+    /// Whether routers keep their weights; the corrections of `balance` go on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub freeze_router: bool,
     /// The weights that the stage begins with, when not those that the stage before left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
@@ -97,6 +103,34 @@ pub enum TooLong {
     Drop,
     /// Its end is cut off; where nothing to learn is left of it, it is left out and counted.
     Truncate,
+}
+
+/// What keeps experts busy.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Balance {
+    /// After each update, the correction of an expert that got more tokens than the mean of its layer falls by this, and
+    /// that of one that got fewer rises (arXiv 2412.19437, eq. 16, where it is 0.001; 2408.15664). No loss, no gradient.
+    pub rate: f64,
+    /// Weight of the loss that spreads the tokens of each sequence over experts (eq. 17 to 20, where it is 1e-4).
+    pub sequence_loss: f64,
+}
+
+impl Balance {
+    fn is_off(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// # Errors
+    /// The first setting that is out of range.
+    fn validate(self) -> Result<(), String> {
+        for (name, value) in [("rate", self.rate), ("sequence_loss", self.sequence_loss)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(format!("balance.{name} = {value} must be between 0 and 1"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Weights to go back to.
@@ -132,6 +166,8 @@ impl Default for SftConfig {
             heldout_fraction: 0.0,
             heldout_file: None,
             heldout_every: 0,
+            balance: Balance::default(),
+            freeze_router: false,
             restart: None,
         }
     }
@@ -156,6 +192,7 @@ impl SftConfig {
         let index = around.index;
         positive("batch", self.batch)?;
         above_zero("learning_rate", self.learning_rate)?;
+        self.balance.validate()?;
         self.validate_duration()?;
         self.validate_source(around)?;
         self.validate_heldout()?;

@@ -73,6 +73,7 @@ impl Settings for SftConfig {
         context: &mut Context,
         saved: Option<Saved>,
     ) -> Result<Box<dyn Stage>, StageError> {
+        check_experts(self, context)?;
         let lessons = Lessons::of(self, context)?;
         let steps = match (&lessons.train, self.steps, self.epochs) {
             (_, Some(steps), _) => steps,
@@ -99,6 +100,7 @@ impl Settings for SftConfig {
             },
             activations: context.memory.activations(),
             whole: false,
+            balance: 0.0,
         };
         Ok(Box::new(SftStage {
             config: self.clone(),
@@ -108,6 +110,34 @@ impl Settings for SftConfig {
             heldout_loss: saved.and_then(|saved| saved.state["heldout_loss"].as_f64()),
         }))
     }
+}
+
+/// What a stage wants of experts must be there.
+fn check_experts(config: &SftConfig, context: &Context) -> Result<(), StageError> {
+    let wrong = |text: &str| Err(StageError::Config(format!("sft: {text}")));
+    let model = &context.learner.model;
+    let experts = model.config().experts.as_ref();
+    if config.freeze_router && experts.is_none() {
+        return wrong("freeze_router = true, but the model has no experts; hint: remove it");
+    }
+    if config.balance.sequence_loss > 0.0 && experts.is_none() {
+        return wrong(
+            "balance.sequence_loss is above 0, but the model has no experts; hint: remove it",
+        );
+    }
+    if config.balance.rate > 0.0 {
+        if !experts.is_some_and(|experts| experts.router.correction) {
+            return wrong(
+                "balance.rate is above 0, but the model's routers have no correction for the choice; hint: use balance.sequence_loss",
+            );
+        }
+        if model.lora().is_some() {
+            return wrong(
+                "balance.rate is above 0, but adapters are trained, and corrections are no part of them; hint: use balance.sequence_loss",
+            );
+        }
+    }
+    Ok(())
 }
 
 /// A supervised stage under way. Which examples a step learns from follows from its number, so there is nothing to save.

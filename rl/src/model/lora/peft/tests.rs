@@ -27,6 +27,7 @@ fn model(hidden: usize, layers: usize) -> Transformer {
         tie_word_embeddings: true,
         attention_bias: false,
         qk_norm: false,
+        experts: None,
     };
     Transformer::build(config, &Device::flex(), |_, shape| {
         Ok::<_, std::convert::Infallible>(HostTensor {

@@ -92,6 +92,16 @@ impl GgufFile {
     /// [`WeightError::MissingTensor`], [`WeightError::ShapeMismatch`], or [`WeightError::UnsupportedType`] for a
     /// quantisation that is not implemented.
     pub fn read(&self, name: &str, expected_shape: &[usize]) -> Result<HostTensor, WeightError> {
+        self.read_rows(name, expected_shape, None)
+    }
+
+    /// The same of some rows alone, where there are some: runs of as many values as the last size says.
+    pub(super) fn read_rows(
+        &self,
+        name: &str,
+        expected_shape: &[usize],
+        rows: Option<std::ops::Range<usize>>,
+    ) -> Result<HostTensor, WeightError> {
         let path = self.file.path();
         let missing = || WeightError::MissingTensor {
             file: path.to_path_buf(),
@@ -107,6 +117,7 @@ impl GgufFile {
         };
         let block_type = BlockType::from_id(info.type_id).ok_or_else(unsupported)?;
         let bytes = &self.file.bytes()[info.start..info.end];
+        let bytes = super::some_rows(bytes, &info.shape, rows).ok_or_else(missing)?;
         let mut values = dequantize(block_type, bytes);
         if let Some(heads) = self.permuted {
             let row_width = info.shape.get(1).copied().unwrap_or(1);

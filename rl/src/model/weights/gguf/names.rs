@@ -5,6 +5,21 @@ use crate::model::{
     table::{TOP_LEVEL, entries, layer_prefix},
 };
 
+/// Tensors of experts below a layer: GGUF name, the name here. Those of all experts together have names that no file of
+/// Hugging Face has, without a number.
+const EXPERTS: [(&str, &str); 10] = [
+    ("ffn_gate_inp.weight", "gate.weight"),
+    ("exp_probs_b.bias", "gate.e_score_correction_bias"),
+    ("ffn_gate_exps.weight", "experts.gate_proj.weight"),
+    ("ffn_up_exps.weight", "experts.up_proj.weight"),
+    ("ffn_down_exps.weight", "experts.down_proj.weight"),
+    ("ffn_gate_up_exps.weight", "experts.gate_up_proj"),
+    ("ffn_gate_shexp.weight", "shared_experts.gate_proj.weight"),
+    ("ffn_up_shexp.weight", "shared_experts.up_proj.weight"),
+    ("ffn_down_shexp.weight", "shared_experts.down_proj.weight"),
+    ("ffn_gate_inp_shexp.weight", "shared_expert_gate.weight"),
+];
+
 /// The Hugging Face name of a GGUF tensor, or the name itself when there is none.
 pub(super) fn to_hf(gguf_name: &str) -> String {
     if let Some((_, hf)) = TOP_LEVEL.iter().find(|(gguf, _)| *gguf == gguf_name) {
@@ -16,6 +31,9 @@ pub(super) fn to_hf(gguf_name: &str) -> String {
 fn layer_name(gguf_name: &str) -> Option<String> {
     let (layer, rest) = gguf_name.strip_prefix("blk.")?.split_once('.')?;
     let layer: usize = layer.parse().ok()?;
+    if let Some((_, name)) = EXPERTS.iter().find(|(gguf, _)| *gguf == rest) {
+        return Some(format!("{}.mlp.{name}", layer_prefix(layer)));
+    }
     let (module, parameter) = rest.rsplit_once('.')?;
     let entry = entries().into_iter().find(|entry| entry.gguf == module)?;
     matches!(parameter, "weight" | "bias").then(|| {
@@ -118,8 +136,9 @@ mod tests {
         assert_eq!(to_hf("rope_freqs.weight"), "rope_freqs.weight");
         assert_eq!(
             to_hf("blk.0.ffn_gate_exps.weight"),
-            "blk.0.ffn_gate_exps.weight"
+            "model.layers.0.mlp.experts.gate_proj.weight"
         );
+        assert_eq!(to_hf("blk.0.ffn_gate.0.weight"), "blk.0.ffn_gate.0.weight");
     }
 
     #[test]

@@ -17,6 +17,7 @@ fn model() -> Transformer {
         heads: 2,
         kv_heads: 1,
         context: 64,
+        experts: None,
     };
     let section = crate::bundle::ModelSection::Scratch(scratch);
     Bundle::from_section(&section, 5, &Device::flex())
