@@ -290,6 +290,8 @@ fn rubric(config: &RunConfig, own: Vec<Component>, asked: bool) -> Result<Rubric
         named.components.push(exact);
     }
     Rubric::with_own(&named, own).map_err(|e| RunError::Config(format!("reward.rubric: {e}")))
+}
+
 /// Whether a component of the rubric looks for a whole thought in each completion.
 fn expects_thought(config: &RunConfig) -> bool {
     let mut components = config.reward.rubric.components.iter();

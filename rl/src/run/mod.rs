@@ -17,8 +17,8 @@
 //! | [`estimate`], [`preflight`] | how much memory a run will take, and whether there is so much |
 
 pub mod builder;
-pub mod check;
 pub mod card;
+pub mod check;
 pub mod checkpoint;
 pub mod controls;
 pub mod directory;

@@ -127,7 +127,7 @@ impl Source {
         if !names_source {
             return Ok(None);
         }
-        let spec = expand(text)?;
+        let spec = expand(&key, text)?;
         let path = PathBuf::from(&spec);
         let mut source = Self {
             key,

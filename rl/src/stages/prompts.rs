@@ -271,8 +271,7 @@ mod tests {
             assert!(message.contains(part), "{message}");
         }
         // Where none fits it ends all the same.
-        let tasks: Arc<[Task]> = vec![task(1, 29)].into();
-        let mut source = JsonlSource::new(tasks, 1).unwrap();
+        let mut source = JsonlSource::new(vec![task(1, 29)], 1).unwrap();
         let limit = limit(LongPrompts::Drop, None);
         let error = limit.draw(&encoder, &mut source, 2, 0.0).unwrap_err();
         assert!(error.to_string().contains("29 tokens"), "{error}");

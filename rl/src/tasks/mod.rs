@@ -185,21 +185,24 @@ impl Tasks {
 
     /// How many problems to train on are read from files; those of generators have no end.
     pub fn written_count(&self) -> usize {
-        self.sides().map(|(_, side)| side.written().len()).sum()
+        let lists = self.sides().filter_map(|(_, side)| side.written());
+        lists.map(TaskList::len).sum()
     }
 
     /// Every `stride`-th of them, in their order and as they are posed.
     pub fn written(&self, stride: usize) -> impl Iterator<Item = Result<Task, DatasetError>> + '_ {
         let named = self.sides().flat_map(|(entry, side)| {
-            let tasks = side.written().iter();
-            tasks.map(move |task| (entry, task))
+            let list = side.written();
+            let places = 0..list.map_or(0, TaskList::len);
+            places.filter_map(move |place| Some((entry, list?, place)))
         });
-        named
-            .step_by(stride.max(1))
-            .map(|(entry, task)| match entry {
-                Some(entry) => mixture_task(entry, task.clone()),
-                None => Ok(task.clone()),
-            })
+        named.step_by(stride.max(1)).map(|(entry, list, place)| {
+            let task = list.get(place)?;
+            match entry {
+                Some(entry) => mixture_task(entry, task),
+                None => Ok(task),
+            }
+        })
     }
 
     /// Whether some problems are made by generators.
@@ -333,10 +336,10 @@ impl Tasks {
 
 impl Side {
     /// The problems that are read from a file.
-    fn written(&self) -> &[Task] {
+    fn written(&self) -> Option<&TaskList> {
         match &self.problems {
-            Problems::Fixed(tasks) => tasks,
-            Problems::Generated(..) => &[],
+            Problems::Fixed(tasks) => Some(tasks),
+            Problems::Generated(..) => None,
         }
     }
 

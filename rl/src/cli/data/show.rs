@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dunwu::{
-    bundle::{Bundle, Codec, ModelSection, expand},
+    bundle::{Bundle, Codec, ModelSection},
     config::{self, RunConfig},
     device::{self, DeviceChoice},
     stages::{StageConfig, sft},

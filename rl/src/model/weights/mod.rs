@@ -117,8 +117,10 @@ impl WeightSource {
             file: self.path().to_path_buf(),
             tensor: name.to_string(),
         };
-        let experts::Place { name: stored_as, part } =
-            experts::place(self, name).ok_or_else(missing)?;
+        let experts::Place {
+            name: stored_as,
+            part,
+        } = experts::place(self, name).ok_or_else(missing)?;
         let stored = self.shape(&stored_as).unwrap_or_default().to_vec();
         let rows = part.map(|part| part.rows(expected_shape.first().copied().unwrap_or(0)));
         let shape = match rows {

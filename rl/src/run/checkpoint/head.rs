@@ -111,6 +111,7 @@ mod tests {
             heads: 2,
             kv_heads: 1,
             context: 32,
+            experts: None,
         });
         Bundle::from_section(&section, 1, &Device::flex()).unwrap()
     }

@@ -88,8 +88,7 @@ impl Reference {
     fn read(&mut self, path: &str, known: Option<&str>) -> Result<(), StageError> {
         let stage = self.place.stage;
         let key = format!("stages.{stage}.ref_model.path");
-        let path = expand(&key, path)
-            .map_err(|error| StageError::Config(error.to_string()))?;
+        let path = expand(&key, path).map_err(|error| StageError::Config(error.to_string()))?;
         let Bundle { model, codec } = Bundle::open(&path, &self.place.device)?;
         if let Some(difference) = first_difference(&self.place.codec, &codec) {
             return Err(StageError::Config(format!(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dunwu_datasets::{Example, Part};
+use dunwu_datasets::{Example, Examples, Part};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -16,6 +16,7 @@ use crate::{
         Context, Demand, Measuring, Rehearsal, Saved, Settings, Stage, StageError, StepReport,
         Surroundings, Weights, data_set,
     },
+    tasks::files,
 };
 
 impl Settings for SftConfig {
@@ -64,8 +65,14 @@ impl Settings for SftConfig {
     }
 
     fn rehearse(&self, rehearsal: &Rehearsal) -> Result<Vec<String>, StageError> {
-        let files = self.file.iter().chain(&self.heldout_file);
-        files.map(|file| rehearse(self, rehearsal, file)).collect()
+        let part = Part::new(self.subset.clone(), self.split.clone());
+        let trained = self.file.iter().map(|file| (file, part.clone()));
+        let heldout = self.heldout_file.iter();
+        let heldout = heldout.map(|file| (file, Part::default()));
+        let files = trained.chain(heldout);
+        files
+            .map(|(file, part)| rehearse(self, rehearsal, file, &part))
+            .collect()
     }
 
     fn begin(
@@ -233,18 +240,28 @@ impl SftStage {
 }
 
 /// Reads a file of examples, makes some of them into tokens, and says what it found.
-fn rehearse(config: &SftConfig, rehearsal: &Rehearsal, file: &Path) -> Result<String, StageError> {
-    let rows = read_examples(file)?;
-    let (place, count) = (file.display(), rows.len());
+fn rehearse(
+    config: &SftConfig,
+    rehearsal: &Rehearsal,
+    file: &Path,
+    part: &Part,
+) -> Result<String, StageError> {
+    let files = files::find(file, part)?;
+    let mut count = 0usize;
+    for row in Examples::of(&files) {
+        row?;
+        count += 1;
+    }
+    let place = file.display();
     let Some((codec, context)) = rehearsal.codec else {
         return Ok(format!("{place}: {count} examples"));
     };
     let limit = Limit::of(config, context, rehearsal.memory.token_budget);
     let stride = rehearsal.rows.map_or(1, |most| count.div_ceil(most.max(1)));
     let mut set = ExampleSet::default();
-    for (line, example) in rows.into_iter().step_by(stride.max(1)) {
-        let place = || format!("{place}:{line}");
-        set.push(place, codec, &example, config.turns, limit)?;
+    for row in Examples::of(&files).step_by(stride.max(1)) {
+        let (place, example) = row?;
+        set.push(|| place.to_string(), codec, &example, config.turns, limit)?;
     }
     let (fit, dropped) = (set.examples.len(), set.dropped);
     if fit == 0 {

@@ -156,6 +156,8 @@ fn what_else_a_message_has_stands_beside_role_and_content() {
         render(knows, &messages).unwrap(),
         "developer!assistant{\"x\": 1}tool"
     );
+}
+
 // Made by tests/golden/make_idioms_golden.py with transformers.
 #[test]
 fn idioms_of_python_are_those_of_transformers() {

@@ -206,6 +206,8 @@ fn turns_without_weight_are_read_and_not_learnt() {
         text.starts_with("Two<|im_end|>") && !text.contains("One"),
         "{text}"
     );
+}
+
 fn pair(prompt: Vec<Message>, completion: &str) -> Example {
     let json = serde_json::json!({ "prompt": prompt, "completion": completion });
     Example::Completion(serde_json::from_value(json).unwrap())
