@@ -198,6 +198,24 @@ fn a_run_leaves_what_it_promises_and_is_exact_when_resumed() {
         .stdout
     };
     assert_eq!(score("whole"), score("exported"));
+    let gguf = [
+        "export",
+        "--run",
+        "whole",
+        "--to",
+        "whole.gguf",
+        "--gguf",
+        "f32",
+    ];
+    succeeds(dir.path(), &gguf);
+    assert_eq!(score("whole"), score("whole.gguf"));
+    fails(dir.path(), &gguf, 1, &["whole.gguf", "already exists"]);
+    // The card says what is known and what is not.
+    let card = fs::read_to_string(dir.path().join("exported/README.md")).unwrap();
+    for part in ["base_model: none", "95 % interval", "alphabet = "] {
+        assert!(card.contains(part), "{part} in {card}");
+    }
+    assert!(whole.join("provenance.json").is_file());
     let scored: Value = serde_json::from_slice(&score("whole")).unwrap();
     assert_eq!(
         scored["token_ids"].as_array().unwrap().len(),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::pieces::{Algorithm, Kind, Piece, Pieces, PrefixSpace};
+use super::pieces::{Algorithm, Kind, MARK, Piece, Pieces, PrefixSpace};
 use super::{LFS_POINTER, Tokenizer, TokenizerError};
 
 /// A field's value in the wire format.
@@ -162,10 +162,13 @@ impl Model {
             );
         }
         if self.removes_spaces {
-            steps.push(json!({ "type": "Strip", "strip_left": true, "strip_right": true }));
-            steps.push(
-                json!({ "type": "Replace", "pattern": { "Regex": " {2,}" }, "content": " " }),
-            );
+            // Only spaces, and what spaces are written as: line breaks and tabs stay.
+            let mark = json!({ "String": MARK });
+            steps.push(json!({ "type": "Replace", "pattern": mark, "content": " " }));
+            for (expression, content) in [(r"\A +", ""), (r" +\z", ""), (" {2,}", " ")] {
+                let pattern = json!({ "Regex": expression });
+                steps.push(json!({ "type": "Replace", "pattern": pattern, "content": content }));
+            }
         }
         steps
     }
@@ -225,7 +228,7 @@ impl Tokenizer {
     /// Reads a SentencePiece model of merges (BPE) or likeliest pieces (unigram).
     ///
     /// `config` is the `tokenizer_config.json` beside it, if there is one: it may add tokens (`added_tokens_decoder`), and say
-    /// with `legacy` that a space stands before a word behind every special token. A text begins with the model's BOS, as
+    /// with `legacy` = false that a space stands before the first word of a text only, and not behind every special token. A text begins with the model's BOS, as
     /// it does in transformers.
     ///
     /// # Errors
@@ -250,8 +253,8 @@ impl Tokenizer {
         let flag = |name: &str| config.and_then(|config| config.get(name)?.as_bool());
         let prefix_space = match (flag("add_prefix_space"), flag("legacy")) {
             (Some(false), _) => PrefixSpace::Never,
-            (_, Some(true)) => PrefixSpace::EverySection,
-            _ => PrefixSpace::First,
+            (_, Some(false)) => PrefixSpace::First,
+            _ => PrefixSpace::EverySection,
         };
         let model = Model::read(&bytes).map_err(wrong)?;
         let mut pieces = model.into_pieces(prefix_space).map_err(wrong)?;

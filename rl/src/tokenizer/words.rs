@@ -203,13 +203,18 @@ impl Words {
         let ignores = tokenizer["model"]["ignore_merges"]
             .as_bool()
             .unwrap_or(false);
-        let same = |rule: &&Words| same(&rule.json(), found);
-        // Some families leave out what the others of their rule say of merges: the rule that says the same comes first.
-        let mut rules = RULES.iter().filter(same);
-        let first = rules.next()?;
-        let rule = [first].into_iter().chain(rules);
-        let mut rule = rule.filter(|rule| rule.ignores_merges == ignores);
-        Some(rule.next().unwrap_or(first).names[0])
+        let composes = tokenizer["normalizer"]["type"] == "NFC";
+        let cuts_alike: Vec<&Words> = RULES
+            .iter()
+            .filter(|rule| same(&rule.json(), found))
+            .collect();
+        // Of rules that cut alike, the one that agrees in the most of what else they say.
+        let agrees = |rule: &&Words| {
+            usize::from(rule.ignores_merges == ignores) * 2 + usize::from(rule.composes == composes)
+        };
+        let best = cuts_alike.iter().map(|rule| agrees(rule)).max()?;
+        let rule = cuts_alike.into_iter().find(|rule| agrees(rule) == best)?;
+        Some(rule.names[0])
     }
 
     /// The `pre_tokenizer` of a `tokenizer.json`.
@@ -264,5 +269,31 @@ fn same(a: &Value, b: &Value) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
         }
         (a, b) => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_known_by_what_it_makes_of_a_tokenizer() {
+        for rule in RULES {
+            let json = json!({
+                "pre_tokenizer": rule.json(),
+                "normalizer": rule.normalizer(),
+                "model": { "ignore_merges": rule.ignores_merges },
+            });
+            assert_eq!(Words::of_json(&json), Some(rule.names[0]));
+            assert_eq!(Words::named(rule.names[0]), Some(rule));
+        }
+        let other = json!({ "pre_tokenizer": { "type": "Whitespace" }, "model": {} });
+        assert_eq!(Words::of_json(&other), None);
+        let names = Words::names();
+        let mut names: Vec<&str> = names.split(", ").collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "no name stands for two rules");
     }
 }
