@@ -1,17 +1,16 @@
 //! Models from the Hugging Face hub, by `owner/model`.
 //!
-//! Files land in the cache that all Hugging Face tools share; [`crate::hub::environment`] has the variables that say where it
-//! is, who asks, and whether anything may be asked.
+//! Files land in the cache that all Hugging Face tools share (`HF_HOME`); the token is `HF_TOKEN` or the one that a
+//! log-in has stored. `HF_ENDPOINT` names another server, and with `HF_HUB_OFFLINE=1` only the cache is used.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{Api, ApiRepo};
+use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
 use hf_hub::{Cache, Repo};
 
 use super::WeightError;
 use super::safetensors::{INDEX_FILE, SINGLE_FILE, read_index};
-use crate::hub::{Environment, cache_at};
 
 /// Files that every model needs.
 const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
@@ -23,6 +22,8 @@ const OPTIONAL: [&str; 5] = [
     "chat_template.jinja",
     "chat_template.json",
 ];
+/// Tries after a first failure of one file.
+const RETRIES: usize = 3;
 const HINT: &str = "check the name; a gated model needs HF_TOKEN. Without access from this machine, download the \
     repository elsewhere and give the path of its directory instead of the name";
 
@@ -43,9 +44,10 @@ pub fn is_hub_name(text: &str) -> bool {
 /// # Errors
 /// [`WeightError::Hub`] says which file could not be fetched and why, with the way out.
 pub fn fetch(name: &str) -> Result<PathBuf, WeightError> {
-    let environment = Environment::of_process();
-    let cache = cache_at(&environment.cache);
-    if environment.offline {
+    let cache = Cache::from_env();
+    let offline =
+        std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
+    if offline {
         return cached(&cache, name).ok_or_else(|| {
             hub_error(
                 name,
@@ -54,8 +56,14 @@ pub fn fetch(name: &str) -> Result<PathBuf, WeightError> {
             )
         });
     }
-    let api = environment
-        .api()
+    let token = std::env::var("HF_TOKEN")
+        .ok()
+        .filter(|token| !token.is_empty())
+        .or_else(|| cache.token());
+    let api = ApiBuilder::from_env()
+        .with_token(token)
+        .with_retries(RETRIES)
+        .build()
         .map_err(|error| hub_error(name, "the model", error.to_string()))?;
     fetch_with(&api, &cache, name)
 }
