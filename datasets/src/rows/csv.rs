@@ -28,6 +28,9 @@ pub(super) struct CsvRows<R> {
     rows: usize,
 }
 
+/// The values of a row, and where it begins.
+type Record = (Place, Vec<Vec<u8>>);
+
 /// Where a reader is within a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -103,7 +106,7 @@ impl<R: BufRead> CsvRows<R> {
     }
 
     /// The values of the next line that is not blank, and of those that belong to it.
-    fn record(&mut self) -> Result<Option<(Place, Vec<Vec<u8>>)>, DatasetError> {
+    fn record(&mut self) -> Result<Option<Record>, DatasetError> {
         loop {
             let place = Place::row_at(&self.path, self.rows + 1, self.line);
             let Some(values) = self.values(&place)? else {

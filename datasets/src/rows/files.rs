@@ -161,7 +161,7 @@ impl Named {
             None => (Vec::new(), name),
         };
         let hidden = |part: &&str| part.starts_with(['.', '_']);
-        if hidden(&file) || dirs.iter().any(|dir| hidden(dir)) || BESIDE.contains(&file) {
+        if hidden(&file) || dirs.iter().any(hidden) || BESIDE.contains(&file) {
             return None;
         }
         let lower = file.to_lowercase();

@@ -19,7 +19,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use hf_hub::api::sync::{Api, ApiRepo};
-use hf_hub::{Cache, Repo, RepoType};
+use hf_hub::{Repo, RepoType};
 use sha2::{Digest, Sha256};
 
 pub use environment::Environment;
@@ -292,11 +292,6 @@ fn names_below(dir: &Path, prefix: &str, names: &mut BTreeSet<String>) -> std::i
         }
     }
     Ok(())
-}
-
-/// The cache as hf-hub wants it.
-pub(crate) fn cache_at(path: &Path) -> Cache {
-    Cache::new(path.to_owned())
 }
 
 #[cfg(test)]

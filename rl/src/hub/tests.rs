@@ -330,3 +330,50 @@ fn what_is_not_there_is_named_with_the_way_out() {
         "{error}"
     );
 }
+
+/// A directory on a disk of its own with 64 KiB; nothing where this user cannot mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+            .arg(dir.path())
+            .output();
+        let is_mounted = mounted.is_ok_and(|output| output.status.success());
+        is_mounted.then_some(Self(dir))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount")
+            .arg(self.0.path())
+            .status();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_no_file_with_a_name() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("skipped: a small file system cannot be mounted");
+        return;
+    };
+    let bytes = vec![7; 1 << 20];
+    let hub = Arc::new(Hub::of(&[("train.parquet", &bytes)]));
+    let online = environment(&hub.serve(), disk.0.path());
+    let fetched = dataset::fetch(&online, &name("owner/name"), &Part::default());
+    let error = fetched.unwrap_err().to_string();
+    assert!(
+        error.contains("cannot fetch train.parquet") && error.contains("No space left"),
+        "{error}"
+    );
+    assert!(
+        error.contains("HF_HUB_CACHE puts the cache on another disk"),
+        "{error}"
+    );
+    let snapshot = disk.0.path().join("datasets--owner--name/snapshots");
+    assert!(!snapshot.exists(), "nothing half-written has a name");
+}

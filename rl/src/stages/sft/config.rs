@@ -32,7 +32,7 @@ pub struct SftConfig {
     /// The optimiser.
     pub optimizer: AdamWConfig,
     /// Examples in a file, a directory of shards, or a data set of the hub (`owner/name`, perhaps with `@revision`), in one of the
-    /// forms of `rl/docs/data.md`.
+    /// forms of `rl/docs/datasets.md`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// Which of several data sets in that place, as the hub's configs are.
