@@ -191,7 +191,6 @@ pub fn measure(encoder: &PromptEncoder, limit: &PromptLimit, tasks: &[Task]) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use dunwu_datasets::{JsonlSource, Prompt};
 

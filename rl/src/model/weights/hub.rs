@@ -6,13 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-<<<<<<< HEAD
 use hf_hub::api::sync::{Api, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
-=======
-use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
-use hf_hub::{Cache, Repo};
->>>>>>> dded4f1be06d50ccd5c545ff29929f4ef822a8c1
 
 use super::WeightError;
 use super::pickle;
