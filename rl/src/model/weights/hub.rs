@@ -1,7 +1,7 @@
 //! Models from the Hugging Face hub, by `owner/model` or `owner/model@revision`.
 //!
-//! Files land in the cache that all Hugging Face tools share (`HF_HOME`); the token is `HF_TOKEN` or the one that a
-//! log-in has stored. `HF_ENDPOINT` names another server, and with `HF_HUB_OFFLINE=1` only the cache is used.
+//! Files land in the cache that all Hugging Face tools share; [`crate::hub::environment`] has the variables that say where it
+//! is, who asks, and whether anything may be asked.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use hf_hub::{Cache, Repo, RepoType};
 use super::WeightError;
 use super::pickle;
 use super::safetensors::{INDEX_FILE, SINGLE_FILE, read_index};
+use crate::hub::Environment;
 
 /// The file that every model needs.
 const CONFIG: &str = "config.json";
@@ -27,8 +28,6 @@ const OPTIONAL: [&str; 6] = [
     // What the model card says of licences.
     "README.md",
 ];
-/// Tries after a first failure of one file.
-const RETRIES: usize = 3;
 const HINT: &str = "check the name; a gated model needs HF_TOKEN. Without access from this machine, download the \
     repository elsewhere and give the path of its directory instead of the name";
 
@@ -77,7 +76,7 @@ impl<'a> HubName<'a> {
 /// Where a model lies in the cache, if all of it does; nothing is fetched.
 pub fn located(name: &str) -> Option<PathBuf> {
     let environment = Environment::of_process();
-    cached(&cache_at(&environment.cache), name)
+    cached(&Cache::new(environment.cache), name)
 }
 
 /// Makes sure that a model is in the cache and returns its directory.
@@ -87,10 +86,9 @@ pub fn located(name: &str) -> Option<PathBuf> {
 /// # Errors
 /// [`WeightError::Hub`] says which file could not be fetched and why, with the way out.
 pub fn fetch(name: &str) -> Result<PathBuf, WeightError> {
-    let cache = Cache::from_env();
-    let offline =
-        std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
-    if offline {
+    let environment = Environment::of_process();
+    let cache = Cache::new(environment.cache.clone());
+    if environment.offline {
         return cached(&cache, name).ok_or_else(|| {
             let place = HubName::parse(name).directory(&cache);
             let reason = format!(
@@ -100,14 +98,8 @@ pub fn fetch(name: &str) -> Result<PathBuf, WeightError> {
             hub_error(name, "the model", reason)
         });
     }
-    let token = std::env::var("HF_TOKEN")
-        .ok()
-        .filter(|token| !token.is_empty())
-        .or_else(|| cache.token());
-    let api = ApiBuilder::from_env()
-        .with_token(token)
-        .with_retries(RETRIES)
-        .build()
+    let api = environment
+        .api()
         .map_err(|error| hub_error(name, "the model", error.to_string()))?;
     fetch_with(&api, &cache, name)
 }
