@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 #[path = "program/alarms.rs"]
 mod alarms;
+#[path = "program/bases.rs"]
+mod bases;
 #[path = "program/check.rs"]
 mod check;
 #[path = "program/curve.rs"]

@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -31,6 +32,104 @@ fn a_run_outlives_who_reads_its_progress() {
     let log = |run: &str| timeless(&dir.path().join(run).join("metrics.jsonl"));
     assert_eq!(log("unseen"), log("seen"));
     assert!(dir.path().join("unseen/summary.json").is_file());
+}
+
+/// `dunwu generate … | head -c 1`: nobody reads on, so nothing more is drawn.
+#[test]
+fn generate_ends_where_nobody_reads_on() {
+    let dir = TempDir::new().unwrap();
+    let quickstart = config("quickstart.toml");
+    let quickstart = quickstart.to_str().unwrap();
+    succeeds(dir.path(), &train(quickstart, "run", &[]));
+    // So many completions would take hours.
+    let arguments = [
+        "generate",
+        "--device",
+        "flex",
+        "--model",
+        "run",
+        "--count",
+        "100000000",
+        "1+2=",
+    ];
+    let mut child = Command::new(dunwu())
+        .args(arguments)
+        .current_dir(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut [0]).unwrap();
+    drop(out);
+    let closed = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if closed.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("it still draws a minute after its reader has gone");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+/// The same within a completion: it is not drawn to its end.
+#[test]
+fn a_completion_ends_where_nobody_reads_on() {
+    let dir = TempDir::new().unwrap();
+    let quickstart = config("quickstart.toml");
+    let quickstart = quickstart.to_str().unwrap();
+    let context = ["--set", "model.context=200000"];
+    succeeds(dir.path(), &train(quickstart, "run", &context));
+    let greedy = [
+        "generate",
+        "--device",
+        "flex",
+        "--model",
+        "run",
+        "--temperature",
+        "0",
+        "--max-tokens",
+    ];
+    // The likeliest token of a model that has learnt nothing is hardly ever the one that ends a completion.
+    let endless = (0..10).map(|digit| format!("{digit}+")).find(|prompt| {
+        let output = succeeds(
+            dir.path(),
+            &[&greedy[..], &["500", prompt.as_str()]].concat(),
+        );
+        String::from_utf8_lossy(&output.stderr).contains("cut off after 500 tokens")
+    });
+    let prompt = endless.expect("a prompt that is not soon completed");
+    let start = Instant::now();
+    succeeds(
+        dir.path(),
+        &[&greedy[..], &["8000", prompt.as_str()]].concat(),
+    );
+    let drawn = start.elapsed();
+    // A hundred thousand would take at least twelve times as long as eight thousand.
+    let mut child = Command::new(dunwu())
+        .args([&greedy[..], &["100000", prompt.as_str()]].concat())
+        .current_dir(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut [0]).unwrap();
+    drop(out);
+    let closed = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if closed.elapsed() > 3 * drawn + Duration::from_secs(2) {
+            child.kill().unwrap();
+            panic!(
+                "it still draws, {:?} after its reader has gone",
+                closed.elapsed()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -99,4 +198,29 @@ fn completions_are_logged_as_often_as_the_config_says() {
         steps.dedup();
         assert_eq!(steps, expected, "{every}");
     }
+}
+
+/// `max_staleness` counts batches, and each of them brings as many versions of the policy as it is updated by.
+#[test]
+fn staleness_counts_versions_and_its_bound_batches() {
+    let dir = TempDir::new().unwrap();
+    let quickstart = config("quickstart.toml");
+    let settings = [
+        "stages.grpo.steps=5",
+        "stages.grpo.max_staleness=2",
+        "stages.grpo.iterations=3",
+        "stages.grpo.mini_batches=2",
+    ];
+    let sets: Vec<&str> = settings.iter().flat_map(|set| ["--set", set]).collect();
+    let arguments = train(quickstart.to_str().unwrap(), "run", &sets);
+    succeeds(dir.path(), &arguments);
+    let lines = json_lines(&dir.path().join("run/metrics.jsonl"));
+    let staleness: Vec<[u64; 2]> = lines[3..]
+        .iter()
+        .map(|line| {
+            let mean = line["staleness_mean"].as_f64().unwrap();
+            [mean as u64, line["staleness_max"].as_u64().unwrap()]
+        })
+        .collect();
+    assert_eq!(staleness, [0, 6, 12, 12, 12].map(|versions| [versions; 2]));
 }
