@@ -1,7 +1,9 @@
 //! A table of our own answers, by kind; and what a decision may never do.
 
+mod claims;
 mod completions;
 mod elsewhere;
+mod formulas;
 mod markers;
 mod meaning;
 mod notation;

@@ -27,9 +27,8 @@ use crate::wasi::preview2;
 use instance::{Interpreter, Side};
 pub use testing::{Case, CaseOutcome, TestRequest, Verdict};
 
-/// Fuel that is worth a second of CPython: what programs of the kind that models write use of it here, in the time that CPython needs for
-/// them, as measured in `sandbox/results`. A constant, so that verdicts are the same on every machine; `dunwu sandbox install` says
-/// what a second is worth on this one.
+/// Fuel that is worth a second of CPython where nothing was measured: what programs of the kind that models write use of it here, in the
+/// time that CPython needs for them on the machine of `sandbox/results`. Where it was, [`crate::fuel_of_a_second`] says what.
 pub const FUEL_OF_A_SECOND: u64 = 10_000_000_000;
 
 /// What runs Python programs: the compiled interpreter, ready to be instantiated.
