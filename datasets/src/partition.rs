@@ -57,10 +57,9 @@ mod tests {
             vec![task("a", "2"), task("b", "2")],
             vec![task("b", "2"), task("a", "2")],
         ];
-        let prints: std::collections::HashSet<u64> =
-            lists.iter().map(|list| fingerprint(list)).collect();
+        let prints: std::collections::HashSet<u64> = lists.iter().map(fingerprint).collect();
         assert_eq!(prints.len(), lists.len());
-        assert_eq!(fingerprint(&lists[4]), fingerprint(&lists[4].clone()));
+        assert_eq!(fingerprint(&lists[4]), fingerprint(lists[4].clone()));
     }
 
     #[test]

@@ -11,34 +11,31 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     path: Arc<Path>,
-    /// Counted from 1.
-    line: Option<usize>,
-    /// Counted from 1, without a header.
-    row: Option<usize>,
+    /// Counted from 1; 0 where there are no lines.
+    line: usize,
+    /// Counted from 1, without a header; 0 where there is a row a line.
+    row: usize,
 }
 
 impl Place {
     /// A line of a file that has a row a line.
     pub(crate) fn line(path: &Arc<Path>, line: usize) -> Self {
-        let (path, line, row) = (path.clone(), Some(line), None);
-        Self { path, line, row }
+        Self::row_at(path, 0, line)
     }
 
     /// A row that begins at a line.
     pub(crate) fn row_at(path: &Arc<Path>, row: usize, line: usize) -> Self {
-        let (path, line, row) = (path.clone(), Some(line), Some(row));
+        let path = path.clone();
         Self { path, line, row }
     }
 
     /// A row of a file without lines.
     pub(crate) fn row(path: &Arc<Path>, row: usize) -> Self {
-        let (path, line, row) = (path.clone(), None, Some(row));
-        Self { path, line, row }
+        Self::row_at(path, row, 0)
     }
 
     /// The same row, at another of its lines.
     pub(crate) fn at_line(self, line: usize) -> Self {
-        let line = Some(line);
         Self { line, ..self }
     }
 
@@ -49,19 +46,22 @@ impl Place {
 
     /// The number of the row within its file, from 1: that of its line where there is a row a line.
     pub fn number(&self) -> usize {
-        self.row.or(self.line).unwrap_or_default()
+        match self.row {
+            0 => self.line,
+            row => row,
+        }
     }
 
-    /// The line where the row begins, from 1, where there are lines.
-    pub(crate) fn line_number(&self) -> Option<usize> {
+    /// The line where the row begins, from 1; 0 where there are no lines.
+    pub(crate) fn line_number(&self) -> usize {
         self.line
     }
 
     /// What a row is called: `line` where there is a row a line.
     pub(crate) fn unit(&self) -> &'static str {
         match self.row {
-            Some(_) => "row",
-            None => "line",
+            0 => "line",
+            _ => "row",
         }
     }
 
@@ -76,10 +76,9 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match (self.line, self.row) {
-            (Some(line), None) => write!(f, "{path}:{line}"),
-            (Some(line), Some(row)) => write!(f, "{path}:{line} (row {row})"),
-            (None, Some(row)) => write!(f, "{path}: row {row}"),
-            (None, None) => write!(f, "{path}"),
+            (0, row) => write!(f, "{path}: row {row}"),
+            (line, 0) => write!(f, "{path}:{line}"),
+            (line, row) => write!(f, "{path}:{line} (row {row})"),
         }
     }
 }

@@ -285,7 +285,7 @@ fn parse(
             let (lines, columns) = (error.line().saturating_sub(1), error.column());
             let (place, column) = match lines {
                 0 => (place.clone(), column - 1 + columns),
-                _ => (place.clone().at_line(first_line(place) + lines), columns),
+                _ => (place.clone().at_line(place.line_number() + lines), columns),
             };
             Err(fail(
                 place,
@@ -293,10 +293,6 @@ fn parse(
             ))
         }
     }
-}
-
-fn first_line(place: &Place) -> usize {
-    place.line_number().unwrap_or(1)
 }
 
 /// What helps with a line that is a part of something.

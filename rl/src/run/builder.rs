@@ -227,6 +227,9 @@ impl RunBuilder {
             "run",
             &directory.path().display().to_string(),
         );
+        for line in tasks.recognised() {
+            note(&mut observers, "data", line);
+        }
         if resume {
             go_on(&config, &begun, &mut directory, &mut observers)?;
         } else {

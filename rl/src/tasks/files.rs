@@ -24,7 +24,7 @@ pub enum FilesError {
         /// What was asked for.
         here: String,
         /// Why the hub's are not there.
-        source: HubError,
+        source: Box<HubError>,
     },
 }
 
@@ -49,7 +49,7 @@ pub fn find_with(
         Some(hub_name) => {
             dataset::fetch(environment, &hub_name, part).map_err(|source| FilesError::Hub {
                 here: name.display().to_string(),
-                source,
+                source: Box::new(source),
             })
         }
         None => Ok(DataFiles::find(name, part)?),

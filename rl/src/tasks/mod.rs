@@ -73,6 +73,8 @@ struct Entry {
 /// The training side of one source.
 struct Side {
     problems: Problems,
+    /// What the rows of a file were taken for, where the config does not say it.
+    recognised: Option<String>,
     /// Draws by pass rates, when there is such a curriculum.
     rates: Option<PassRateConfig>,
 }
@@ -312,6 +314,20 @@ impl Tasks {
         })
     }
 
+    /// What the rows of files were taken for where the config does not say it: a line each.
+    pub fn recognised(&self) -> Vec<&str> {
+        match &self.origin {
+            Origin::One(side) => side.recognised.as_deref().into_iter().collect(),
+            Origin::Mixture(entries) => {
+                let lines = entries
+                    .iter()
+                    .filter_map(|entry| entry.side.recognised.as_deref());
+                lines.collect()
+            }
+            Origin::Own(_) => Vec::new(),
+        }
+    }
+
     /// The training tasks from their beginning, in the order that `seed` gives them.
     ///
     /// # Errors
@@ -382,7 +398,7 @@ fn read(source: &SourceConfig, seed: u64, count: usize) -> Result<(Side, Vec<Tas
         Some(CurriculumConfig::PassRate(rates)) => Some(rates.clone()),
         Some(CurriculumConfig::Progress(_)) | None => None,
     };
-    let (problems, heldout) = match source.task {
+    let (problems, recognised, heldout) = match source.task {
         Some(generator) => {
             let template = source.template.map(Template::from_config).transpose()?;
             let generator = Generator::from_config(generator)?;
@@ -394,30 +410,36 @@ fn read(source: &SourceConfig, seed: u64, count: usize) -> Result<(Side, Vec<Tas
             let heldout = heldout.into_iter().map(put).collect::<Result<_, _>>()?;
             // A column that the template misses is missing in every task of a generator.
             put(generator.task(seed, 0, 0.0, Split::Train)?)?;
-            (Problems::Generated(generator, template), heldout)
+            (Problems::Generated(generator, template), None, heldout)
         }
         None => {
             let file = source.file.expect("the config was validated");
-            let (train, heldout) = divided(source, file, count)?;
-            (Problems::Fixed(train), heldout)
+            let (train, recognised, heldout) = divided(source, file, count)?;
+            (Problems::Fixed(train), recognised, heldout)
         }
     };
-    Ok((Side { problems, rates }, heldout))
+    let side = Side {
+        problems,
+        recognised,
+        rates,
+    };
+    Ok((side, heldout))
 }
 
-/// The tasks of a file: those to train on, and the first `count` of those to hold out, all put by the template. They are read one
-/// after the other, and kept as text.
+/// The tasks of a file: those to train on, what its rows were taken for unless the config says it, and the first `count` of those to
+/// hold out; all put by the template. They are read one after the other, and kept as text.
 fn divided(
     source: &SourceConfig,
     file: &Path,
     count: usize,
-) -> Result<(TaskList, Vec<Task>), TasksError> {
+) -> Result<(TaskList, Option<String>, Vec<Task>), TasksError> {
     let files = files::find(file, &source.part)?;
-    let form = match (source.format, source.fields) {
-        (Some(format), _) => TaskForm::Benchmark(format),
-        (None, Some(fields)) => TaskForm::Fields(fields.clone()),
-        (None, None) => recognise_tasks(&files)?,
+    let (form, told) = match (source.format, source.fields) {
+        (Some(format), _) => (TaskForm::Benchmark(format), true),
+        (None, Some(fields)) => (TaskForm::Fields(fields.clone()), true),
+        (None, None) => (recognise_tasks(&files)?, false),
     };
+    let recognised = (!told).then(|| format!("{}: {form}", files.origin()));
     let template = template_of(source, &form)?;
     let put = |task| match &template {
         Some(template) => template.apply(task),
@@ -438,7 +460,7 @@ fn divided(
     if train.is_empty() {
         return Err(nothing("train on", source));
     }
-    Ok((train.put_by(template)?, heldout))
+    Ok((train.put_by(template)?, recognised, heldout))
 }
 
 /// How the problems of a file are put: as the config says, or in the words of a benchmark's own, as a user's message.

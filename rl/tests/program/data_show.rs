@@ -169,7 +169,12 @@ fn a_run_learns_from_a_list_and_finds_answers_by_dotted_names() {
     let examples = "[{\"prompt\": \"1+1=\", \"completion\": \"2\"}, {\"text\": \"1+2=3\"}]";
     fs::write(dir.path().join("examples.json"), examples).unwrap();
     fs::write(dir.path().join("run.toml"), RUN).unwrap();
-    succeeds(dir.path(), &train("run.toml", "run", &["--no-preflight"]));
+    let trained = succeeds(dir.path(), &train("run.toml", "run", &["--no-preflight"]));
+    let said = String::from_utf8_lossy(&trained.stderr).into_owned();
+    assert!(
+        said.contains("examples.json: `prompt` with `completion` or `text` to continue"),
+        "{said}"
+    );
     let report = shown(dir.path(), &["--config", "run.toml", "--rows", "2"]);
     assert_eq!(
         report["form"],

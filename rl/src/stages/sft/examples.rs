@@ -88,6 +88,8 @@ pub struct ExampleSet {
     pub examples: Vec<Encoded>,
     /// Left out.
     pub dropped: usize,
+    /// What the rows of each data set that was read were taken for, in words.
+    pub recognised: Vec<String>,
     heldout_fraction: f64,
     /// On which side of the split each is.
     sides: Vec<Split>,
@@ -114,10 +116,15 @@ impl ExampleSet {
         turns: Turns,
         limit: Limit,
     ) -> Result<(), StageError> {
-        for example in Examples::of(&files::find(name, part)?) {
+        let files = files::find(name, part)?;
+        let mut examples = Examples::of(&files);
+        for example in examples.by_ref() {
             let (place, example) = example?;
             self.push(|| place.to_string(), codec, &example, turns, limit)?;
         }
+        let forms: Vec<String> = examples.forms().iter().map(ToString::to_string).collect();
+        let line = format!("{}: {}", files.origin(), forms.join(" or "));
+        self.recognised.push(line);
         Ok(())
     }
 

@@ -91,6 +91,9 @@ impl Settings for SftConfig {
                 ));
             }
         };
+        for line in &lessons.recognised {
+            context.note("sft", line);
+        }
         if let Train::Set(examples, _) = &lessons.train {
             let line = format!(
                 "{} examples, {} held out, {} left out because they are too long; {steps} steps",
@@ -163,6 +166,8 @@ struct Lessons {
     heldout: Vec<Encoded>,
     /// Examples left out because they were too long.
     dropped: usize,
+    /// What the rows of each data set were taken for.
+    recognised: Vec<String>,
 }
 
 /// What a stage learns from.
@@ -319,10 +324,15 @@ impl Lessons {
         }
         if config.generates() {
             let Some(count) = config.demonstrations else {
+                let apart_forms = apart
+                    .iter()
+                    .flat_map(|set| set.recognised.clone())
+                    .collect();
                 return Ok(Self {
                     train: Train::Endless,
                     heldout: apart.map(|set| set.examples).unwrap_or_default(),
                     dropped: 0,
+                    recognised: apart_forms,
                 });
             };
             for index in 0..count as u64 {
@@ -343,6 +353,7 @@ impl Lessons {
         apart: Option<(&Path, ExampleSet)>,
     ) -> Result<Self, StageError> {
         let (rows, dropped) = (set.examples.len() + set.dropped, set.dropped);
+        let mut recognised = set.recognised.clone();
         let (train, mut heldout) = set.divided();
         let nothing = |what, place: &str, rows, dropped, left: usize| {
             let divided = match left {
@@ -372,6 +383,7 @@ impl Lessons {
                 let (file, dropped) = (file.display().to_string(), apart.dropped);
                 return Err(nothing("measure", &file, dropped, dropped, 0).into());
             }
+            recognised.extend(apart.recognised);
             heldout = apart.examples;
         }
         let order = Epochs {
@@ -383,6 +395,7 @@ impl Lessons {
             train: Train::Set(train, order),
             heldout,
             dropped,
+            recognised,
         })
     }
 }
