@@ -318,10 +318,8 @@ fn meant(unknown: &str, names: &[String]) -> Option<String> {
     if let Some(here) = ours.iter().find(|name| names.iter().any(|n| n == *name)) {
         return Some(format!("`{unknown}` is `{here}` here"));
     }
-    let elsewhere = ours.iter().copied().chain([lower.as_str()]);
-    let place = elsewhere
-        .into_iter()
-        .find_map(|name| PLACES.iter().find(|(key, _)| *key == name));
+    let mut elsewhere = ours.iter().copied().chain([lower.as_str()]);
+    let place = elsewhere.find_map(|name| PLACES.iter().find(|(key, _)| *key == name));
     if let Some((_, place)) = place {
         return Some(format!("`{unknown}` stands elsewhere: {place}"));
     }

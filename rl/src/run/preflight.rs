@@ -71,10 +71,16 @@ pub(super) fn data(
 ) -> Result<Vec<(&'static str, String)>, RunError> {
     let mut told = Vec::new();
     let context = model.max_position_embeddings;
-    let asking = config.stages.iter().skip(stage);
-    if asking.clone().any(|stage| stage.settings().asks()) {
+    let mut stages = config.stages.iter().skip(stage);
+    let asks = stages.any(|stage| stage.settings().asks());
+    // What no stage draws is only measured where it is held out.
+    let looked_at = if asks {
+        check::looked_at(config, tasks, Some(ROWS))?
+    } else {
+        tasks.heldout.clone()
+    };
+    if !looked_at.is_empty() {
         let limit = PromptLimit::new(tasks.prompts, &config.sampling, context);
-        let looked_at = check::looked_at(config, tasks, Some(ROWS))?;
         let found = prompts::measure(&codec.encoder, &limit, &looked_at);
         if let Some((first, tokens)) = &found.first_too_long {
             if !limit.drops() {

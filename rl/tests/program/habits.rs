@@ -477,7 +477,7 @@ fn sigusr1_saves_and_the_run_goes_on() {
         "--set",
         "stages.sft.steps=1",
         "--set",
-        "stages.grpo.steps=300",
+        "stages.grpo.steps=3000",
         "--set",
         "checkpoint.every=1000",
         "--set",
@@ -512,7 +512,7 @@ fn sigusr1_saves_and_the_run_goes_on() {
             .map(name)
             .filter(|name| {
                 name.starts_with("step-")
-                    && !["step-000001", "step-000301"].contains(&name.as_str())
+                    && !["step-000001", "step-003001"].contains(&name.as_str())
             })
             .count()
     };

@@ -3,7 +3,7 @@
 //! Judges that only read texts are asked about completions made of the problems' own answers. Those that run programs or
 //! ask others are not; of `code` the tests are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use dunwu_datasets::Task;
 use dunwu_rewards::{ComponentConfig, Fault, Rubric, RubricConfig, Sample};
@@ -106,8 +106,8 @@ impl Said {
                         }
                         Err(error) if error.fault() == Fault::Task => {
                             let first = || (0, task.id.clone(), error.to_string());
-                            if !heard.contains_key(name) {
-                                heard.insert(name, false);
+                            if let Entry::Vacant(vacant) = heard.entry(name) {
+                                vacant.insert(false);
                                 let entry = said.unusable.entry(name.to_owned());
                                 entry.or_insert_with(first).0 += 1;
                             }

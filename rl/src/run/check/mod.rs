@@ -206,7 +206,13 @@ fn problems(config: &RunConfig, outline: Option<&Outline>, all: bool, report: &m
     };
     report.written_problems = tasks.written_count();
     report.heldout_problems = tasks.heldout.len();
-    let looked_at = match looked_at(config, &tasks, (!all).then_some(SAMPLE)) {
+    let asks = config.stages.iter().any(|stage| stage.settings().asks());
+    let looked_at = if asks {
+        looked_at(config, &tasks, (!all).then_some(SAMPLE))
+    } else {
+        Ok(tasks.heldout.clone()) // no stage draws the others
+    };
+    let looked_at = match looked_at {
         Ok(looked_at) => looked_at,
         Err(error) => {
             report.findings.push(Finding::error("data", &error));
