@@ -14,6 +14,7 @@
 
 mod configs;
 mod consistency;
+mod families;
 mod fixtures;
 mod layers;
 mod objectives;

@@ -181,13 +181,11 @@ pub fn activation_bytes_per_token(
     config: &ModelConfig,
     activations: Activations,
 ) -> (usize, usize) {
-    let heads = config.head_dim * (config.num_attention_heads + config.num_key_value_heads);
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    // Input, middle, queries, mixed values (as many as queries), keys, values, gate, up.
-    let norms = if config.qk_norm { heads } else { 0 };
-    let kept = 2 * hidden + 2 * heads + 2 * inner + config.num_attention_heads + norms;
+    // Input, middle, what attention keeps, gate, up.
+    let kept = 2 * hidden + config.attention_activations() + 2 * inner;
     // Gradients of them, the gated product, a normalised copy.
-    let passing = 3 * hidden + 2 * heads + 3 * inner;
+    let passing = 3 * hidden + config.attention_passing() + 3 * inner;
     let kept = match activations {
         Activations::All => kept * config.num_hidden_layers,
         Activations::Inputs => hidden * config.num_hidden_layers + kept,

@@ -5,7 +5,7 @@
 //! | [`config`] | the architecture as data, from a Hugging Face `config.json` or GGUF metadata |
 //! | [`transformer`] | the forward and the backward pass |
 //! | `plan` | what a model is made of, as data: a plan a layer |
-//! | `table` | the one table of names and shapes |
+//! | `table`, `stored` | the one table of names and shapes, and how checkpoints store these |
 //! | `block` | a layer: `attention`, `feed_forward`, `norm`, `position` |
 //! | `module`, `linear`, `gradients`, `kept`, `build` | what the parts have in common |
 //! | [`lora`] | low-rank adapters |
@@ -29,6 +29,7 @@ pub(crate) mod plan;
 mod position;
 mod precision;
 pub mod pretrained;
+pub(crate) mod stored;
 pub(crate) mod table;
 pub mod transformer;
 pub mod weights;

@@ -105,7 +105,7 @@ impl WeightSource {
     /// Compares the checkpoint with the tensors of a model (see [`ModelConfig::tensors`]) without reading any data.
     ///
     /// A tensor that the model does not use is an error, too: a bias that was silently left out would make every answer
-    /// wrong. Tensors that repeat what the configuration says (`rotary_emb.inv_freq`, `rope_freqs.weight`) and the copy
+    /// wrong. Tensors that repeat what the configuration says (`rotary_emb.inv_freq`, `rope_freqs.weight`, `rope_factors_*.weight`) and the copy
     /// of a tied head are let through.
     ///
     /// [`ModelConfig::tensors`]: crate::model::config::ModelConfig::tensors
@@ -113,6 +113,15 @@ impl WeightSource {
     /// # Errors
     /// [`WeightError::MissingTensor`], [`WeightError::ShapeMismatch`] or [`WeightError::UnexpectedTensors`].
     pub fn verify(&self, expected: &[(String, Vec<usize>)]) -> Result<(), WeightError> {
+        self.verify_but(expected, |_| false)
+    }
+
+    /// The same, but tensors that `skips` says so of are let through.
+    pub(crate) fn verify_but(
+        &self,
+        expected: &[(String, Vec<usize>)],
+        skips: impl Fn(&str) -> bool,
+    ) -> Result<(), WeightError> {
         for (name, shape) in expected {
             let missing = || WeightError::MissingTensor {
                 file: self.path().to_path_buf(),
@@ -129,7 +138,12 @@ impl WeightSource {
         let harmless = |name: &str| {
             name == "lm_head.weight"
                 || name == "rope_freqs.weight"
+                || matches!(
+                    name,
+                    "rope_factors_long.weight" | "rope_factors_short.weight"
+                )
                 || name.ends_with("rotary_emb.inv_freq")
+                || skips(name)
         };
         let unexpected = self
             .names()

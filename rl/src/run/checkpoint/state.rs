@@ -115,6 +115,15 @@ pub fn check_model(
 
 /// The numbers that weights depend on.
 pub(super) fn shape(config: &ModelConfig) -> BTreeMap<String, usize> {
+    let latent = config.variation.latent;
+    let widths = latent.map(|latent| {
+        [
+            ("q_lora_rank", latent.q_lora_rank.unwrap_or(0)),
+            ("kv_lora_rank", latent.kv_lora_rank),
+            ("qk_rope_head_dim", latent.qk_rope_head_dim),
+            ("v_head_dim", latent.v_head_dim),
+        ]
+    });
     [
         ("vocab_size", config.vocab_size),
         ("hidden_size", config.hidden_size),
@@ -124,6 +133,8 @@ pub(super) fn shape(config: &ModelConfig) -> BTreeMap<String, usize> {
         ("num_key_value_heads", config.num_key_value_heads),
         ("head_dim", config.head_dim),
     ]
+    .into_iter()
+    .chain(widths.into_iter().flatten())
     .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    .collect()
 }
