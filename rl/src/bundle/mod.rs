@@ -5,7 +5,7 @@
 //! | this one | opening a model, wherever it is |
 //! | [`section`] | `[model]` of a config |
 //! | [`prompt`] | text or conversation → token ids |
-//! | `scratch` | a new model over characters |
+//! | `scratch`, `scratch_family` | a new model over characters, and its family |
 //! | [`save`](mod@save) | a model as a Hugging Face directory |
 //! | [`checkpoints`] | where the checkpoints of a run lie |
 
@@ -13,6 +13,7 @@ pub mod checkpoints;
 pub mod prompt;
 pub mod save;
 pub(crate) mod scratch;
+mod scratch_family;
 pub mod section;
 
 use std::path::Path;
@@ -26,7 +27,9 @@ use crate::{
 
 pub use checkpoints::ListError;
 pub use prompt::{PromptEncoder, PromptError};
-pub use section::{ModelSection, PretrainedModel, ScratchExperts, ScratchModel};
+pub use section::{
+    ModelSection, PretrainedModel, ScratchAttention, ScratchExperts, ScratchLatent, ScratchModel,
+};
 
 /// Why a model cannot be opened.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,8 @@ use crate::model::{
     Transformer,
     linear::{Adapter, Linear},
     parameters::from_host,
-    weights::written_name,
+    stored::{gathered, scattered},
+    weights::{HostTensor, written_name},
 };
 
 /// Weights of an adapter, in its directory.
@@ -169,7 +170,7 @@ pub fn save_adapter(dir: &Path, model: &Transformer, base: &str) -> Result<(), L
         base_model_name_or_path: Some(base.to_owned()),
         r: lora.rank,
         lora_alpha: lora.alpha,
-        target_modules: lora.targets.clone(),
+        target_modules: present(lora, model),
         lora_dropout: 0.0,
         bias: none(),
         use_rslora: false,
@@ -184,6 +185,7 @@ pub fn save_adapter(dir: &Path, model: &Transformer, base: &str) -> Result<(), L
         .adapters_to_host()
         .into_iter()
         .map(|(name, host)| {
+            let host = in_order(model, &name, host, scattered);
             let bytes = host.values.iter().flat_map(|x| x.to_le_bytes()).collect();
             let name = written_name(model.config().family, name);
             (std::format!("{PREFIX}{name}"), host.shape, bytes)
@@ -198,6 +200,16 @@ pub fn save_adapter(dir: &Path, model: &Transformer, base: &str) -> Result<(), L
     let views = views.map_err(|e| format(&path, &e))?;
     let metadata = Some([("format".to_owned(), "pt".to_owned())].into());
     safetensors::serialize_to_file(views, metadata, &path).map_err(|e| format(&path, &e))
+}
+
+/// The targets that `model` has.
+fn present(lora: &Lora, model: &Transformer) -> Vec<String> {
+    let tensors = model.config().tensors();
+    let found = |target: &&String| {
+        let end = format!(".{target}.weight");
+        tensors.iter().any(|(name, _)| name.ends_with(&end))
+    };
+    lora.targets.iter().filter(found).cloned().collect()
 }
 
 /// Puts the adapters in `dir` on `model`.
@@ -218,6 +230,7 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
         .map(|(name, view)| (name.strip_prefix(PREFIX).unwrap_or(&name).to_owned(), view))
         .collect();
     let device = model.device();
+    let ordered = model.clone();
     let mut take = |name: String, expected: [usize; 2]| {
         let view = tensors.remove(&name);
         let found = view
@@ -231,7 +244,12 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
                         &format_args!("{name} is {:?}, not a float type", view.dtype()),
                     )
                 })?;
-                Ok(from_host::<2>(values, expected, &device))
+                let host = HostTensor {
+                    shape: expected.to_vec(),
+                    values,
+                };
+                let host = in_order(&ordered, &name, host, gathered);
+                Ok(from_host::<2>(host.values, expected, &device))
             }
             _ => Err(LoraError::OtherBase {
                 path: path.clone(),
@@ -260,6 +278,24 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
             &path,
             &format_args!("{name} has no place in this model"),
         )),
+    }
+}
+
+/// The rows of B in the order of checkpoints, or back.
+fn in_order(
+    model: &Transformer,
+    name: &str,
+    host: HostTensor,
+    change: fn(&[f32], &[usize], usize) -> Vec<f32>,
+) -> HostTensor {
+    let module = name.strip_suffix(".lora_B.weight");
+    let order = module.and_then(|module| model.config().row_order(&format!("{module}.weight")));
+    match order {
+        Some(order) => HostTensor {
+            values: change(&host.values, &order, host.shape[1]),
+            shape: host.shape,
+        },
+        None => host,
     }
 }
 

@@ -3,7 +3,11 @@
 use burn::tensor::Device;
 
 use super::*;
-use crate::model::{ModelConfig, config::Family, weights::HostTensor};
+use crate::model::{
+    ModelConfig,
+    config::{Family, Variation},
+    weights::HostTensor,
+};
 
 fn model(hidden: usize, layers: usize) -> Transformer {
     let config = ModelConfig {
@@ -23,6 +27,7 @@ fn model(hidden: usize, layers: usize) -> Transformer {
         attention_bias: false,
         qk_norm: false,
         experts: None,
+        variation: Variation::default(),
     };
     Transformer::build(config, &Device::flex(), |_, shape| {
         Ok::<_, std::convert::Infallible>(HostTensor {
