@@ -123,7 +123,7 @@ impl Yarn {
 impl RopeScaling {
     /// What the rotary frequency `frequency` (radians per position) is divided by, where that depends on the frequency
     /// alone; 1 leaves it alone.
-    fn divisor(&self, frequency: f64) -> f64 {
+    pub fn divisor(&self, frequency: f64) -> f64 {
         match *self {
             Self::Linear { factor } => factor,
             Self::Llama3 {
@@ -149,6 +149,7 @@ impl RopeScaling {
     }
 
     /// The divisors of the frequencies of `theta` over `rotated` values, one a pair.
+    #[cfg(test)]
     pub(crate) fn divisors(&self, rotated: usize, theta: f64) -> Vec<f64> {
         let plain = plain(rotated, theta);
         let stretched = self.stretch(&plain, rotated, theta);

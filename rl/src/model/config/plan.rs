@@ -79,7 +79,10 @@ impl ModelConfig {
             },
             bias: self.attention_bias,
             output_bias: self.attention_bias
-                && !matches!(self.family, Family::Qwen2 | Family::Qwen2Moe | Family::Glm4Moe),
+                && !matches!(
+                    self.family,
+                    Family::Qwen2 | Family::Qwen2Moe | Family::Glm4Moe
+                ),
             head_norm: self.qk_norm.then(|| (self.norm(), variation.qk_norm_span)),
             position: self.rotates(layer).then(|| self.position(window.is_some())),
         }

@@ -147,7 +147,10 @@ pub(super) struct Written {
 
 /// Where an export of `config` has the tensor that is called `name` here: Granite's experts are stacked.
 pub(super) fn written_place(config: &ModelConfig, name: String, shape: Vec<usize>) -> Written {
-    let experts = config.experts.as_ref().map(|experts| experts.router.experts);
+    let experts = config
+        .experts
+        .as_ref()
+        .map(|experts| experts.router.experts);
     let places = other_places(&name);
     let stacked = places.into_iter().find(|place| {
         let stack = [".input_linear.weight", ".output_linear.weight"];

@@ -4,8 +4,8 @@ use super::{Family, GgufError, GgufFile, Keys, ModelConfig};
 use crate::{
     formats::gguf::{MetadataArray, MetadataValue},
     model::config::{
-        Activation, ConfigError, ExpertsConfig, Latent, LocalRope, LongRope, NormPlacement, NormSpan, Scales,
-        Variation, Window, Yarn,
+        Activation, ConfigError, ExpertsConfig, Latent, LocalRope, LongRope, NormPlacement,
+        NormSpan, Scales, Variation, Window, Yarn,
     },
     model::router::Scores,
 };

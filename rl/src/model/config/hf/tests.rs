@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::{
-    config::{ExpertsConfig, tests::smollm2_135m},
+    config::{ExpertsConfig, RopeScaling, tests::smollm2_135m},
     router::{GroupScore, Groups, Router, Scores},
 };
 
