@@ -234,7 +234,7 @@ fn adapters_of_experts_are_refused_by_name() {
         .apply(&mut model, 1)
         .unwrap_err()
         .to_string();
-    assert!(message.contains("no map \"gate_proj\""), "{message}");
+    assert!(message.contains("have a map \"gate_proj\""), "{message}");
     let attention = Lora {
         targets: ["q_proj", "v_proj"].map(str::to_owned).into(),
         ..Lora::default()

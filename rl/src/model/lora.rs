@@ -48,9 +48,9 @@ pub enum LoraError {
         /// The target.
         target: String,
     },
-    /// A target is no linear map of this model.
+    /// Only experts have such a map in this model.
     #[error(
-        "lora.targets: this model has no map {target:?} that can have an adapter; experts and routers have none; hint: remove it from the targets"
+        "lora.targets: only the experts of this model have a map {target:?}, and experts have no adapters; hint: remove it from the targets"
     )]
     NotHere {
         /// The target.
@@ -188,11 +188,16 @@ impl Lora {
                 self.scale(),
             )))
         })?;
-        match self
-            .targets
-            .iter()
-            .find(|target| !matched.contains(*target))
-        {
+        // Of maps that only experts have, none would be trained, and nobody would notice.
+        let tensors = model.config().tensors();
+        let of_experts = |target: &&String| {
+            let end = format!(".{target}.weight");
+            let mut experts = tensors
+                .iter()
+                .filter(|(name, _)| name.contains(".mlp.experts."));
+            !matched.contains(*target) && experts.any(|(name, _)| name.ends_with(&end))
+        };
+        match self.targets.iter().find(of_experts) {
             Some(target) => Err(LoraError::NotHere {
                 target: target.clone(),
             }),
