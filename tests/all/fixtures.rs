@@ -8,10 +8,14 @@ use std::{
 
 use burn::tensor::Device;
 use dunwu::{
-    bundle::{Bundle, ModelSection, ScratchModel},
+    bundle::{Bundle, ModelSection, ScratchAttention, ScratchModel},
     generation::SamplingConfig,
     learner::{AdamW, HeadConfig, Learner, MemorySection, Scoring},
-    model::{ModelConfig, Transformer, config::Family, weights::HostTensor},
+    model::{
+        ModelConfig, Transformer,
+        config::{Family, Variation},
+        weights::HostTensor,
+    },
     rollout::{Judge, OneTurn, RolloutCollector},
     stages::grpo::{Feed, GrpoConfig, GrpoMetrics, Sampler, Trainer, trainer::Reference},
 };
@@ -42,6 +46,10 @@ pub fn scratch_section() -> ScratchModel {
         kv_heads: 2,
         context: 96,
         experts: None,
+        family: None,
+        attention: ScratchAttention::Grouped,
+        latent: None,
+        window: None,
     }
 }
 
@@ -69,6 +77,7 @@ pub fn wide(device: &Device) -> Transformer {
         attention_bias: false,
         qk_norm: false,
         experts: None,
+        variation: Variation::default(),
     };
     let mut seed = 0.0f64;
     let model = Transformer::build(config, device, |_, shape| {

@@ -16,6 +16,7 @@
 mod configs;
 mod consistency;
 mod experts;
+mod families;
 mod fixtures;
 mod layers;
 mod objectives;

@@ -93,7 +93,22 @@ fn qwen3_with_query_and_key_norms_is_that_of_transformers() {
 /// 2e-5 off float64 in transformers too.
 #[test]
 fn mixtures_of_experts_are_those_of_transformers() {
-    for name in ["qwen3_moe", "qwen2_moe", "mixtral", "glm4_moe"] {
+    for name in [
+        "qwen3_moe",
+        "qwen2_moe",
+        "mixtral",
+        "olmoe",
+        "granitemoe",
+        "glm4_moe",
+    ] {
+        family_within(name, 5e-5);
+    }
+}
+
+/// Latent attention and experts, positions beyond the original context of YaRN among those compared.
+#[test]
+fn deepseek_is_that_of_transformers() {
+    for name in ["deepseek_v2", "deepseek_v2_groups", "deepseek_v3"] {
         family_within(name, 5e-5);
     }
 }

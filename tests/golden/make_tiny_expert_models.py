@@ -3,6 +3,11 @@
 usage: python make_tiny_expert_models.py [NAME…]     writes tiny/<name>/ beside this script
 Needs: torch transformers. Made with torch 2.15.0 (CPU), transformers 5.24.0.
 
+  deepseek_v2    latent attention without a latent of queries, yarn; softmax, the best of all experts
+  deepseek_v2_groups   the same with a latent of queries; the best of the two groups whose largest score is largest, a scale
+  deepseek_v3    latent attention, yarn; glm4_moe's router
+  olmoe          weights as they are; norms over all heads of queries and of keys
+  granitemoe     softmax of the chosen logits; experts stacked on disk; multipliers; tied head
   qwen3_moe      weights of the chosen divided by their sum, one dense layer among mixtures; norms of queries and keys; tied head
   qwen2_moe      weights as they are, an expert for all tokens behind a sigmoid, every second layer; biases
   mixtral        names of its own on disk
@@ -33,7 +38,30 @@ def rope(theta, **more):
     return {"rope_type": "default", "rope_theta": theta, **more}
 
 
+def yarn(all_dimensions):
+    # The original context is shorter than the first sequence, so that positions beyond it are among those compared.
+    return dict(rope_type="yarn", rope_theta=1e4, factor=8.0, original_max_position_embeddings=16, beta_fast=32, beta_slow=1,
+                mscale=all_dimensions, mscale_all_dim=all_dimensions)
+
+
+LATENT = {**COMMON, "num_key_value_heads": 4, "kv_lora_rank": 20, "qk_nope_head_dim": 10, "qk_rope_head_dim": 6, "v_head_dim": 8}
+DEEPSEEK = dict(intermediate_size=40, moe_intermediate_size=12, n_routed_experts=8, num_experts_per_tok=3, first_k_dense_replace=1)
+
 MODELS = {
+    "deepseek_v2": lambda: T.DeepseekV2ForCausalLM(T.DeepseekV2Config(
+        **LATENT, **DEEPSEEK, n_shared_experts=2, q_lora_rank=None, topk_method="greedy", n_group=1, topk_group=1,
+        norm_topk_prob=False, routed_scaling_factor=1.0, rope_parameters=yarn(0.707))),
+    "deepseek_v2_groups": lambda: T.DeepseekV2ForCausalLM(T.DeepseekV2Config(
+        **LATENT, **DEEPSEEK, n_shared_experts=1, q_lora_rank=14, topk_method="group_limited_greedy", n_group=4, topk_group=2,
+        norm_topk_prob=False, routed_scaling_factor=4.0, rope_parameters=yarn(0.707))),
+    "deepseek_v3": lambda: T.DeepseekV3ForCausalLM(T.DeepseekV3Config(
+        **LATENT, **DEEPSEEK, n_shared_experts=1, q_lora_rank=14, n_group=4, topk_group=2, norm_topk_prob=True,
+        routed_scaling_factor=2.5, num_mtp_layers=0, rope_parameters=yarn(1.0))),
+    "olmoe": lambda: T.OlmoeForCausalLM(T.OlmoeConfig(
+        **COMMON, intermediate_size=14, num_experts=8, num_experts_per_tok=2, norm_topk_prob=False, rope_parameters=rope(1e4))),
+    "granitemoe": lambda: T.GraniteMoeForCausalLM(T.GraniteMoeConfig(
+        **COMMON, intermediate_size=14, num_local_experts=8, num_experts_per_tok=2, embedding_multiplier=12.0, logits_scaling=6.0,
+        residual_multiplier=0.22, attention_multiplier=0.125, tie_word_embeddings=True, rope_parameters=rope(1e4))),
     "qwen3_moe": lambda: T.Qwen3MoeForCausalLM(T.Qwen3MoeConfig(
         **COMMON, head_dim=12, intermediate_size=48, moe_intermediate_size=14, num_experts=8, num_experts_per_tok=2,
         norm_topk_prob=True, mlp_only_layers=[1], tie_word_embeddings=True, rope_parameters=rope(1e6))),
@@ -82,12 +110,13 @@ def watch(model):
     def hook(router, _, output):
         logits, chosen = output[0].double(), output[2].shape[-1]
         correction = getattr(router, "e_score_correction_bias", None)
-        if correction is None:
+        limited = getattr(router, "topk_method", "") == "group_limited_greedy"
+        if correction is None and not limited:
             gaps.append(decided_by(logits.softmax(-1), chosen))
             return
-        scores = logits.sigmoid() + correction
+        scores = logits.softmax(-1) if correction is None else logits.sigmoid() + correction
         groups = scores.view(len(scores), router.num_group, -1)
-        worth = groups.topk(2, -1)[0].sum(-1)
+        worth = groups.amax(-1) if correction is None else groups.topk(2, -1)[0].sum(-1)
         gaps.append(decided_by(worth, router.topk_group))
         kept = torch.zeros_like(worth).scatter(1, worth.topk(router.topk_group, -1)[1], 1).bool()
         rest = groups.masked_fill(~kept[..., None], -float("inf")).flatten(1)

@@ -6,7 +6,7 @@
 //! | [`section`] | `[model]` of a config |
 //! | `fingerprint` | weights in a few letters |
 //! | [`prompt`] | text or conversation → token ids |
-//! | `scratch` | a new model over characters |
+//! | `scratch`, `scratch_family` | a new model over characters, and its family |
 //! | [`save`](mod@save) | a model as a Hugging Face directory |
 //! | [`checkpoints`] | where the checkpoints of a run lie |
 
@@ -15,6 +15,7 @@ mod fingerprint;
 pub mod prompt;
 pub mod save;
 pub(crate) mod scratch;
+mod scratch_family;
 pub mod section;
 
 use std::path::Path;
@@ -33,7 +34,9 @@ use crate::{
 pub use checkpoints::ListError;
 pub use fingerprint::fingerprint;
 pub use prompt::{PromptEncoder, PromptError};
-pub use section::{ModelSection, PretrainedModel, ScratchExperts, ScratchModel};
+pub use section::{
+    ModelSection, PretrainedModel, ScratchAttention, ScratchExperts, ScratchLatent, ScratchModel,
+};
 
 /// Why a model cannot be opened.
 #[derive(Debug, thiserror::Error)]

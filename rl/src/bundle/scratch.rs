@@ -8,7 +8,11 @@ use super::{
     Bundle, BundleError, Codec, Outline, PromptEncoder, ScratchModel, section::ScratchExperts,
 };
 use crate::{
-    model::{ModelConfig, Transformer, config::Family, weights::HostTensor},
+    model::{
+        ModelConfig, Transformer,
+        config::{Family, Variation},
+        weights::HostTensor,
+    },
     tokenizer::{SpecialTokens, Tokenizer},
 };
 
@@ -26,14 +30,19 @@ pub(super) fn open(
 ) -> Result<Bundle, BundleError> {
     let Outline { config, codec } = outline(scratch)?;
     let mut index = 0;
+    let norm = if config.variation.norm_offset {
+        0.0
+    } else {
+        1.0
+    };
     let model = Transformer::build(config, device, |name, shape| {
         index += 1;
-        Ok::<_, BundleError>(initial(
-            name,
-            shape,
-            scratch.layers,
-            derive_seed(seed, &[index]),
-        ))
+        let place = Place {
+            layers: scratch.layers,
+            norm,
+            seed: derive_seed(seed, &[index]),
+        };
+        Ok::<_, BundleError>(initial(name, shape, place))
     })?;
     Ok(Bundle { model, codec })
 }
@@ -65,11 +74,8 @@ pub(super) fn outline(scratch: &ScratchModel) -> Result<Outline, BundleError> {
 }
 
 pub(crate) fn scratch_config(scratch: &ScratchModel, vocab_size: usize) -> ModelConfig {
-    ModelConfig {
-        family: match scratch.experts {
-            Some(_) => Family::Glm4Moe,
-            None => Family::Llama,
-        },
+    scratch.vary(ModelConfig {
+        family: Family::Llama,
         vocab_size,
         hidden_size: scratch.hidden_size,
         intermediate_size: scratch.intermediate_size,
@@ -84,17 +90,29 @@ pub(crate) fn scratch_config(scratch: &ScratchModel, vocab_size: usize) -> Model
         tie_word_embeddings: true,
         attention_bias: false,
         qk_norm: false,
+        variation: Variation::default(),
         experts: scratch.experts.as_ref().map(ScratchExperts::config),
-    }
+    })
 }
 
-/// Norm weights are 1, corrections of routers 0; matrices are normal with standard deviation 0.02 (the embedding, as GPT-2)
+/// What the first values of a weight depend on besides its name and shape.
+struct Place {
+    /// Of the model.
+    layers: usize,
+    /// What norm weights begin as.
+    norm: f32,
+    /// Of this weight.
+    seed: u64,
+}
+
+/// Norms do nothing, biases are 0; matrices are normal with standard deviation 0.02 (the embedding, as GPT-2)
 /// or `1 / sqrt(inputs)`, divided by `sqrt(2 · layers)` where they write to the residual stream.
-fn initial(name: &str, shape: &[usize], layers: usize, seed: u64) -> HostTensor {
+fn initial(name: &str, shape: &[usize], place: Place) -> HostTensor {
+    let Place { layers, norm, seed } = place;
     let count: usize = shape.iter().product();
     let values = match shape {
-        [_] if name.ends_with("bias") => vec![0.0; count],
-        [_] => vec![1.0; count],
+        [_] if name.ends_with(".bias") || name.ends_with("_bias") => vec![0.0; count],
+        [_] => vec![norm; count],
         _ => {
             let fan_in = *shape.last().expect("weights have a shape") as f64;
             let writes = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use super::scratch_family::{ScratchAttention, ScratchLatent};
 use super::{BundleError, at_home, expand, scratch::scratch_config};
 use crate::{
     checks::positive,
@@ -46,6 +47,18 @@ pub struct ScratchModel {
     pub kv_heads: usize,
     /// Longest sequence, in tokens.
     pub context: usize,
+    /// The family by its `model_type`, such as `gemma3_text`; without it, `llama` or with latent attention `youtu`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+    /// What keys and values are made of.
+    #[serde(default, skip_serializing_if = "is_grouped")]
+    pub attention: ScratchAttention,
+    /// Widths of latent attention; without them they follow from `hidden_size / heads`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latent: Option<ScratchLatent>,
+    /// Tokens that a token sees in layers with a window, itself included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
     /// Layers that are mixtures of experts; without it all are dense.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experts: Option<ScratchExperts>,
@@ -113,6 +126,10 @@ impl ScratchExperts {
     }
 }
 
+fn is_grouped(attention: &ScratchAttention) -> bool {
+    *attention == ScratchAttention::Grouped
+}
+
 /// Where a pretrained model is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,7 +193,12 @@ impl ScratchModel {
             kv_heads,
             context,
             experts,
+            family: _,
+            attention: _,
+            latent: _,
+            window: _,
         } = self;
+        self.validate_family()?;
         if alphabet.is_empty() {
             return Err("model.alphabet is empty".to_owned());
         }
@@ -218,5 +240,78 @@ impl ScratchModel {
             .validate()
             .map_err(|e| format!("model: {e}"))?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        ModelConfig,
+        config::{Family, NormPlacement},
+    };
+
+    fn section(more: &str) -> ScratchModel {
+        let text = format!(
+            "alphabet = \"01\"\nhidden_size = 16\nintermediate_size = 24\nlayers = 4\nheads = 2\nkv_heads = 1\ncontext = 64\n{more}"
+        );
+        toml::from_str(&text).unwrap()
+    }
+
+    fn config(more: &str) -> ModelConfig {
+        let section = section(more);
+        section.validate().unwrap();
+        scratch_config(&section, 8)
+    }
+
+    #[test]
+    fn a_model_from_scratch_can_be_of_any_family() {
+        assert_eq!(config("").family, Family::Llama);
+        let latent = config("attention = \"latent\"");
+        assert_eq!(latent.family, Family::Youtu);
+        // Two heads wide, and what is rotated.
+        assert_eq!(latent.cached_values(), 4 * (16 + 4));
+        let widths = "{ kv_lora_rank = 6, qk_nope_head_dim = 5, qk_rope_head_dim = 2, v_head_dim = 3, q_lora_rank = 7 }";
+        let named = config(&format!(
+            "attention = \"latent\"\nfamily = \"deepseek_v3\"\nlatent = {widths}"
+        ));
+        assert_eq!((named.family, named.head_dim), (Family::DeepseekV3, 7));
+        let gemma = config("family = \"gemma3_text\"\nwindow = 8");
+        assert_eq!(gemma.variation.norms, NormPlacement::Around);
+        let layers = gemma.variation.window.clone().unwrap().layers;
+        assert_eq!(layers, [true, true, true, false]);
+        for config in [latent, named, gemma, config("family = \"granite\"")] {
+            let json = config.to_hf_json(None, &[1]);
+            assert_eq!(
+                ModelConfig::from_hf_json(&json, "config.json").unwrap(),
+                config
+            );
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_said() {
+        for (more, message) in [
+            (
+                "family = \"gpt2\"",
+                "model.family = \"gpt2\" is none of: llama",
+            ),
+            (
+                "family = \"youtu\"",
+                "model.family = \"youtu\" has latent attention",
+            ),
+            (
+                "attention = \"latent\"\nfamily = \"olmo2\"",
+                "model.family = \"olmo2\" has grouped attention",
+            ),
+            (
+                "window = 8",
+                "no layer of the family \"llama\" has a window",
+            ),
+            ("family = \"olmo3\"", "model.window is missing"),
+        ] {
+            let found = section(more).validate().unwrap_err();
+            assert!(found.contains(message), "{found}");
+        }
     }
 }

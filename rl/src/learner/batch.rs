@@ -183,11 +183,9 @@ pub fn activation_bytes_per_token(
     config: &ModelConfig,
     activations: Activations,
 ) -> (usize, usize) {
-    let heads = config.head_dim * (config.num_attention_heads + config.num_key_value_heads);
     let hidden = config.hidden_size;
-    // Input, middle, queries, mixed values (as many as queries), keys, values.
-    let norms = if config.qk_norm { heads } else { 0 };
-    let attention = 2 * hidden + 2 * heads + config.num_attention_heads + norms;
+    // Input, middle, what attention keeps.
+    let attention = 2 * hidden + config.attention_activations();
     // Gate and up of a dense layer, or of all experts that a token goes to, with its routes.
     let inner = |layer: usize| match &config.experts {
         Some(experts) if experts.mixes(layer) => {
@@ -209,7 +207,7 @@ pub fn activation_bytes_per_token(
         let (inner, routes) = inner(layer);
         let slots = config.experts.as_ref().filter(|_| routes > 0);
         let slots = slots.map_or(0, |experts| 3 * experts.router.chosen * hidden);
-        3 * hidden + 2 * heads + 3 * inner + slots
+        3 * hidden + config.attention_passing() + 3 * inner + slots
     });
     let passing = passing.max().unwrap_or(0);
     let widest = (0..layers).map(kept).max().unwrap_or(0);

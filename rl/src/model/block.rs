@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::{
-    attention::{Attention, AttentionKept, Place},
+    attention::{Attention, AttentionKept, Form, Place},
     build::Maker,
     feed_forward::{FeedForward, FeedForwardKept},
     gradients::Gradients,
@@ -15,7 +15,7 @@ use super::{
     plan::{LayerPlan, NormPlan},
     weights::HostTensor,
 };
-use crate::compute::{Compute, Heads, Qkv};
+use crate::compute::{Cached, Compute, Heads, Qkv};
 
 /// The norms of a block. The one before the feed-forward part is named after what comes before it,
 /// unless there is another norm with that name.
@@ -114,19 +114,26 @@ impl Block {
             attention_norms: Norms {
                 before: before_attention,
                 after: make.norm(after_attention, plan)?,
+                scale: plan.residual_scale,
             },
             attention,
             feed_forward_norms: Norms {
                 before,
                 after: make.norm(after, plan)?,
+                scale: plan.residual_scale,
             },
             feed_forward: FeedForward::build(&plan.feed_forward, make)?,
         })
     }
 
     /// How the rows of its attention are laid out.
-    pub(crate) fn heads(&self) -> Heads {
-        self.attention.heads()
+    pub(crate) fn heads(&self, form: Form) -> Heads {
+        self.attention.heads(form)
+    }
+
+    /// Shows what a cache stores of the rows of a pass to `f`.
+    pub(crate) fn cached<C: Compute>(&self, c: &C, kept: &Kept<C>, f: impl FnMut(Cached<C::Rows>)) {
+        self.attention.cached(c, &kept.attention, f);
     }
 
     /// The residual stream after the block, and what its gradient needs.
@@ -137,12 +144,13 @@ impl Block {
         &self,
         c: &C,
         x: C::Rows,
-        rotation: Option<&C::Rotation>,
+        (rotation, form): (Option<&C::Rotation>, Form),
         attend: impl FnOnce(&Qkv<C::Rows>) -> (C::Rows, C::Attended),
     ) -> (C::Rows, Kept<C>) {
         let norms = &self.attention_norms;
         let (normed, stream) = (norms.enter(c, &x), || norms.stream(c, &x));
-        let (y, attention) = self.attention.forward(c, normed, stream, rotation, attend);
+        let rotated = (rotation, form);
+        let (y, attention) = self.attention.forward(c, normed, stream, rotated, attend);
         let (middle, attention_out) = norms.leave(c, &x, y);
 
         let norms = &self.feed_forward_norms;

@@ -51,20 +51,33 @@ impl<E, F: FnMut(&str, &[usize]) -> Result<HostTensor, E>> Maker<'_, F> {
             Form::Norm(norm) => norm(plan, self.hidden)
                 .map(|(norm, width)| self.norm_named(name, norm, width))
                 .transpose(),
-            Form::Linear(_) => Ok(None),
+            Form::Linear(_) | Form::Optional(_) => Ok(None),
         }
     }
 
     /// The linear map of a module.
     ///
     /// # Panics
-    /// When the module is a norm.
+    /// When the plan has none there.
     pub(crate) fn linear<P>(&mut self, module: &Module<P>, plan: &P) -> Result<Linear, E> {
+        let map = module.map(plan, self.hidden);
+        let map = map.unwrap_or_else(|| panic!("{} is no linear map of this plan", module.name));
+        self.mapped(module, map)
+    }
+
+    /// The linear map of a module, if the plan has one.
+    pub(crate) fn optional<P>(
+        &mut self,
+        module: &Module<P>,
+        plan: &P,
+    ) -> Result<Option<Linear>, E> {
+        let map = module.map(plan, self.hidden);
+        map.map(|map| self.mapped(module, map)).transpose()
+    }
+
+    fn mapped<P>(&mut self, module: &Module<P>, map: Map) -> Result<Linear, E> {
         let name = format!("{}.{}", self.prefix, module.name);
-        let Form::Linear(map) = &module.form else {
-            panic!("{name} is a norm")
-        };
-        self.linear_named(name, map(plan, self.hidden))
+        self.linear_named(name, map)
     }
 
     /// A linear map called `name` in all.

@@ -85,7 +85,7 @@ impl Linear {
         })
     }
 
-    /// `sum + forward(x)`, or without a sum `forward(x)`, for a map without a bias.
+    /// `sum + forward(x)`, or without a sum `forward(x)`.
     pub(crate) fn forward_onto<C: Compute>(
         &self,
         c: &C,
@@ -97,7 +97,20 @@ impl Linear {
             Some(sum) => c.project_onto(sum, x, weight, 1.0),
             None => c.project(x, weight),
         };
+        let y = match &self.bias {
+            Some(bias) => c.add_bias(y, bias),
+            None => y,
+        };
         self.adapt(c, y, x)
+    }
+
+    /// The matrix that rows are multiplied by, its adapter included.
+    pub(crate) fn whole<C: Compute>(&self, c: &C) -> Tensor<2> {
+        let (weight, adapter) = self.parts();
+        match adapter {
+            Some(_) => self.merged(c).unwrap_or_else(|| weight.clone()),
+            None => weight.clone(),
+        }
     }
 
     /// The last part of its name, by which adapters are put on it.

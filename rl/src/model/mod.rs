@@ -5,7 +5,7 @@
 //! | [`config`] | the architecture as data, from a Hugging Face `config.json` or GGUF metadata |
 //! | [`transformer`] | the forward and the backward pass |
 //! | `plan` | what a model is made of, as data: a plan a layer |
-//! | `table` | the one table of names and shapes |
+//! | `table`, `stored` | the one table of names and shapes, and how checkpoints store these |
 //! | [`router`], [`routing`] | which experts a token goes to, and how busy they were |
 //! | `block` | a layer: `attention`, `feed_forward`, `norm`, `position` |
 //! | `module`, `linear`, `gradients`, `kept`, `build` | what the parts have in common |
@@ -32,6 +32,7 @@ mod precision;
 pub mod pretrained;
 pub mod router;
 pub mod routing;
+pub(crate) mod stored;
 pub(crate) mod table;
 pub mod transformer;
 pub mod weights;

@@ -166,7 +166,9 @@ impl Pretrained {
                 vocab_size,
             });
         }
-        self.weights.verify(&self.config.tensors())?;
+        let stored = self.config.stored_tensors();
+        self.weights
+            .verify_but(&stored, |name| self.config.skips(name))?;
         self.eos_token_ids = eos.into_iter().collect();
         Ok(self)
     }

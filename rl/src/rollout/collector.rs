@@ -157,7 +157,7 @@ impl RolloutCollector<'_> {
         model: &Transformer,
         sampling: &SamplingConfig,
     ) -> Result<Vec<Encoded>, PromptError> {
-        let context = model.config().max_position_embeddings;
+        let context = model.config().context();
         let prompt = |task: &Task| {
             let (text, prompt) = self.encoder.encode(&task.prompt)?;
             if prompt.len() + sampling.max_tokens > context {

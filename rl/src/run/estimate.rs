@@ -84,7 +84,7 @@ pub fn of_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     // A chunk of logits never needs more rows than a micro-batch has.
     let chunk = (memory.head_chunk_mib as u64) << 20;
     let logits = chunk.min(4 * budget * model.vocab_size as u64);
-    let kv = 2 * model.num_key_value_heads * model.head_dim * model.num_hidden_layers;
+    let kv = model.cached_values();
     // Each worker decodes its share of the completions, with places of its own.
     let rollouts = demands.iter().map(|d| d.rollouts).max().unwrap_or(0);
     let share = rollouts.div_ceil(memory.workers.max(1));

@@ -17,6 +17,7 @@ mod attention;
 mod by_expert;
 mod cache;
 mod distribution;
+mod latent;
 mod panel;
 mod products;
 mod rms_norm;
@@ -36,7 +37,8 @@ use self::{
     tape::HostTape,
 };
 use super::{
-    Absent, Attended, Compute, Direction, Frequencies, HeadOutput, HeadUpstream, Heads, Qkv,
+    Absent, Attended, Compute, Direction, Frequencies, HeadOutput, HeadUpstream, Heads,
+    LatentHeads, Qkv, Side,
     buffers::{Stored, Values, change},
     elementwise,
     packing::Packing,
@@ -64,6 +66,8 @@ pub(crate) struct Rotation {
     sin: Vec<f32>,
     /// Half of the values of a head that are rotated.
     half: usize,
+    /// Which these are.
+    side: Side,
 }
 
 impl Host {
@@ -158,7 +162,12 @@ impl Compute for Host {
     fn rotation(&self, frequencies: &Frequencies, positions: &[usize]) -> Rotation {
         let (cos, sin) = frequencies.angles(positions);
         let half = frequencies.pairs();
-        Rotation { cos, sin, half }
+        Rotation {
+            cos,
+            sin,
+            half,
+            side: frequencies.side(),
+        }
     }
 
     fn ids(&self, ids: &[u32]) -> Vec<u32> {
@@ -393,9 +402,63 @@ impl Compute for Host {
         (by_y, gate, up)
     }
 
+    fn geglu(&self, gate: &Rows, up: &Rows) -> Rows {
+        let mut out = Rows::stale(gate.rows(), gate.width());
+        self.by_rows(&mut out, |first, out| {
+            let range = first * gate.width()..first * gate.width() + out.len();
+            let (gate, up) = (&gate.data()[range.clone()], &up.data()[range]);
+            self.arch.dispatch(|| elementwise::geglu(out, gate, up));
+        });
+        out
+    }
+
+    fn geglu_backward(&self, mut gate: Rows, mut up: Rows, mut by_y: Rows) -> (Rows, Rows, Rows) {
+        let run = SHARED / 2;
+        let parts = gate
+            .data_mut()
+            .par_chunks_mut(run)
+            .zip(up.data_mut().par_chunks_mut(run))
+            .zip(by_y.data_mut().par_chunks_mut(run));
+        parts.for_each(|((gate, up), by_y)| {
+            self.arch
+                .dispatch(|| elementwise::geglu_backward(gate, up, by_y));
+        });
+        (by_y, gate, up)
+    }
+
+    fn scale(&self, mut x: Rows, factor: f32) -> Rows {
+        self.by_rows(&mut x, |_, part| part.iter_mut().for_each(|x| *x *= factor));
+        x
+    }
+
+    fn split(&self, x: &Rows, at: usize) -> (Rows, Rows) {
+        latent::split(x, at)
+    }
+
+    fn beside(&self, left: &Rows, right: &Rows) -> Rows {
+        latent::beside(left, right)
+    }
+
+    fn expand(&self, up: &Rows, rotated: &Rows, heads: LatentHeads) -> (Rows, Rows) {
+        latent::expand(up, rotated, heads)
+    }
+
+    fn expand_backward(&self, by_key: &Rows, by_value: &Rows, heads: LatentHeads) -> (Rows, Rows) {
+        latent::expand_backward(by_key, by_value, heads)
+    }
+
+    fn absorb(&self, query: &Rows, weight: &Tensor<2>, heads: LatentHeads) -> Rows {
+        latent::absorb(self.arch, query, weight, heads)
+    }
+
+    fn release(&self, mixed: &Rows, weight: &Tensor<2>, heads: LatentHeads) -> Rows {
+        latent::release(self.arch, mixed, weight, heads)
+    }
+
     fn rotate(&self, mut x: Rows, rotation: &Rotation, heads: usize, direction: Direction) -> Rows {
         let width = x.width();
         let (dim, half) = (width / heads, rotation.half);
+        let start = rotation.side.start(dim, 2 * half);
         let direction = match direction {
             Direction::Forward => 1.0,
             Direction::Backward => -1.0,
@@ -405,7 +468,7 @@ impl Compute for Host {
                 for (i, row) in part.chunks_exact_mut(width).enumerate() {
                     let angles = (first + i) * half..(first + i + 1) * half;
                     let (cos, sin) = (&rotation.cos[angles.clone()], &rotation.sin[angles]);
-                    elementwise::rotate(row, dim, cos, sin, direction);
+                    elementwise::rotate(row, (dim, start), cos, sin, direction);
                 }
             });
         });

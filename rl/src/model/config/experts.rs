@@ -100,17 +100,29 @@ impl ModelConfig {
             Some(experts) if experts.mixes(layer) => FeedForwardPlan::Experts(experts.plan()),
             _ => FeedForwardPlan::Gated(GatedPlan {
                 inner: self.intermediate_size,
+                activation: self.variation.activation,
             }),
         }
     }
 }
 
 impl Family {
-    /// Whether layers of the family are mixtures of experts.
+    /// Whether layers of the family may be mixtures of experts; in DeepSeek's they need not be.
     pub fn has_experts(self) -> bool {
-        match self {
-            Self::Llama | Self::Qwen2 | Self::Qwen3 => false,
-            Self::Qwen2Moe | Self::Qwen3Moe | Self::Mixtral | Self::Glm4Moe => true,
-        }
+        self.may_be_dense()
+            || matches!(
+                self,
+                Self::Qwen2Moe
+                    | Self::Qwen3Moe
+                    | Self::Mixtral
+                    | Self::Olmoe
+                    | Self::GraniteMoe
+                    | Self::Glm4Moe
+            )
+    }
+
+    /// Whether a family with experts may do without.
+    pub(super) fn may_be_dense(self) -> bool {
+        matches!(self, Self::DeepseekV2 | Self::DeepseekV3)
     }
 }

@@ -12,8 +12,9 @@ use crate::model::{
     Transformer,
     linear::{Adapter, Linear},
     parameters::from_host,
+    stored::{gathered, scattered},
     table::{EMBEDDING, HEAD},
-    weights::written_name,
+    weights::{HostTensor, written_name},
 };
 use description::Description;
 
@@ -125,6 +126,7 @@ pub fn save_adapter(dir: &Path, model: &Transformer, base: &str) -> Result<(), L
         .into_iter()
         .chain(replaced.take(lora.replaced.len()))
         .map(|(name, host)| {
+            let host = in_order(model, &name, host, scattered);
             let bytes = host.values.iter().flat_map(|x| x.to_le_bytes()).collect();
             let name = written_name(model.config().family, name);
             (std::format!("{PREFIX}{name}"), host.shape, bytes)
@@ -171,6 +173,7 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
         .map(|(name, view)| (name.strip_prefix(PREFIX).unwrap_or(&name).to_owned(), view))
         .collect();
     let device = model.device();
+    let ordered = model.clone();
     let mut take = |name: String, expected: [usize; 2]| {
         let view = tensors.remove(&name);
         let found = view
@@ -179,7 +182,12 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
         match view {
             Some(view) if found == expected => {
                 let values = floats(&path, &name, &view)?;
-                Ok(from_host::<2>(values, expected, &device))
+                let host = HostTensor {
+                    shape: expected.to_vec(),
+                    values,
+                };
+                let host = in_order(&ordered, &name, host, gathered);
+                Ok(from_host::<2>(host.values, expected, &device))
             }
             _ => Err(LoraError::OtherBase {
                 path: path.clone(),
@@ -264,6 +272,24 @@ fn no_place(path: &Path, name: &str) -> LoraError {
         );
     }
     format(path, &format_args!("{name} has no place in this model"))
+}
+
+/// The rows of B in the order of checkpoints, or back.
+fn in_order(
+    model: &Transformer,
+    name: &str,
+    host: HostTensor,
+    change: fn(&[f32], &[usize], usize) -> Vec<f32>,
+) -> HostTensor {
+    let module = name.strip_suffix(".lora_B.weight");
+    let order = module.and_then(|module| model.config().row_order(&format!("{module}.weight")));
+    match order {
+        Some(order) => HostTensor {
+            values: change(&host.values, &order, host.shape[1]),
+            shape: host.shape,
+        },
+        None => host,
+    }
 }
 
 /// Values of a tensor in f32, f16 or bf16.

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{WeightError, WeightSource, check_shape};
-use crate::model::config::Family;
+use crate::model::config::{Family, ModelConfig};
 
 /// Where a file keeps a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +127,52 @@ pub(crate) fn written_name(family: Family, name: String) -> String {
                 _ => name,
             }
         }
+        Family::GraniteMoe if rest == "gate.weight" => {
+            format!("{layer}.block_sparse_moe.router.layer.weight")
+        }
         _ => name,
+    }
+}
+
+/// Where an export has a tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Written {
+    /// The tensor there.
+    pub(super) name: String,
+    /// Its shape.
+    pub(super) shape: Vec<usize>,
+    /// The first of its rows that belong to this one.
+    pub(super) first: usize,
+}
+
+/// Where an export of `config` has the tensor that is called `name` here: Granite's experts are stacked.
+pub(super) fn written_place(config: &ModelConfig, name: String, shape: Vec<usize>) -> Written {
+    let experts = config
+        .experts
+        .as_ref()
+        .map(|experts| experts.router.experts);
+    let places = other_places(&name);
+    let stacked = places.into_iter().find(|place| {
+        let stack = [".input_linear.weight", ".output_linear.weight"];
+        config.family == Family::GraniteMoe && stack.iter().any(|end| place.name.ends_with(end))
+    });
+    match (stacked, experts) {
+        (
+            Some(Place {
+                name,
+                part: Some(part),
+            }),
+            Some(experts),
+        ) => Written {
+            name,
+            shape: vec![experts, part.pieces * shape[0], shape[1]],
+            first: part.rows(shape[0]).start,
+        },
+        _ => Written {
+            name: written_name(config.family, name),
+            shape,
+            first: 0,
+        },
     }
 }
 

@@ -167,7 +167,7 @@ impl WeightSource {
     /// Compares the checkpoint with the tensors of a model (see [`ModelConfig::tensors`]) without reading any data.
     ///
     /// A tensor that the model does not use is an error, too: a bias that was silently left out would make every answer
-    /// wrong. Tensors that repeat what the configuration says (`rotary_emb.inv_freq`, `rope_freqs.weight`), the copy
+    /// wrong. Tensors that repeat what the configuration says (`rotary_emb.inv_freq`, `rope_freqs.weight`, `rope_factors_*.weight`), the copy
     /// of a tied head and layers that predict further tokens are let through.
     ///
     /// [`ModelConfig::tensors`]: crate::model::config::ModelConfig::tensors
@@ -175,6 +175,15 @@ impl WeightSource {
     /// # Errors
     /// [`WeightError::MissingTensor`], [`WeightError::ShapeMismatch`] or [`WeightError::UnexpectedTensors`].
     pub fn verify(&self, expected: &[(String, Vec<usize>)]) -> Result<(), WeightError> {
+        self.verify_but(expected, |_| false)
+    }
+
+    /// The same, but tensors that `skips` says so of are let through.
+    pub(crate) fn verify_but(
+        &self,
+        expected: &[(String, Vec<usize>)],
+        skips: impl Fn(&str) -> bool,
+    ) -> Result<(), WeightError> {
         let known = experts::places(self, expected)?;
         let layers = expected.iter().filter_map(|(name, _)| {
             let (layer, _) = name.strip_prefix("model.layers.")?.split_once('.')?;
@@ -184,8 +193,13 @@ impl WeightSource {
         let harmless = |name: &str| {
             name == "lm_head.weight"
                 || name == "rope_freqs.weight"
+                || matches!(
+                    name,
+                    "rope_factors_long.weight" | "rope_factors_short.weight"
+                )
                 || name.ends_with("rotary_emb.inv_freq")
                 || experts::predicts_further(self, layers, name)
+                || skips(name)
         };
         let unexpected = self
             .names()

@@ -149,7 +149,27 @@ pub fn check_model(
 
 /// The numbers that weights depend on.
 pub(super) fn shape(config: &ModelConfig) -> BTreeMap<String, usize> {
-    let mut shape: BTreeMap<String, usize> = [
+    let latent = config.variation.latent;
+    let widths = latent.map(|latent| {
+        [
+            ("q_lora_rank", latent.q_lora_rank.unwrap_or(0)),
+            ("kv_lora_rank", latent.kv_lora_rank),
+            ("qk_rope_head_dim", latent.qk_rope_head_dim),
+            ("v_head_dim", latent.v_head_dim),
+        ]
+    });
+    let experts = config.experts.as_ref().map(|experts| {
+        [
+            ("experts", experts.router.experts),
+            ("experts_per_token", experts.router.chosen),
+            ("moe_intermediate_size", experts.intermediate_size),
+            (
+                "shared_expert_intermediate_size",
+                experts.shared_intermediate_size,
+            ),
+        ]
+    });
+    [
         ("vocab_size", config.vocab_size),
         ("hidden_size", config.hidden_size),
         ("intermediate_size", config.intermediate_size),
@@ -158,21 +178,9 @@ pub(super) fn shape(config: &ModelConfig) -> BTreeMap<String, usize> {
         ("num_key_value_heads", config.num_key_value_heads),
         ("head_dim", config.head_dim),
     ]
+    .into_iter()
+    .chain(widths.into_iter().flatten())
+    .chain(experts.into_iter().flatten())
     .map(|(key, value)| (key.to_owned(), value))
-    .into();
-    if let Some(experts) = &config.experts {
-        shape.extend(
-            [
-                ("experts", experts.router.experts),
-                ("experts_per_token", experts.router.chosen),
-                ("moe_intermediate_size", experts.intermediate_size),
-                (
-                    "shared_expert_intermediate_size",
-                    experts.shared_intermediate_size,
-                ),
-            ]
-            .map(|(key, value)| (key.to_owned(), value)),
-        );
-    }
-    shape
+    .collect()
 }

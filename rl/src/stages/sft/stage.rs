@@ -291,7 +291,7 @@ fn rehearse(
 
 /// The longest example of a stage.
 fn limit(config: &SftConfig, context: &Context) -> Limit {
-    let longest = context.learner.model.config().max_position_embeddings;
+    let longest = context.learner.model.config().context();
     Limit::of(config, longest, context.memory.token_budget)
 }
 

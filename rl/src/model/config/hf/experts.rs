@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{ConfigError, Family, Fields};
 use crate::model::{
-    config::ExpertsConfig,
+    config::{ExpertsConfig, ModelConfig},
     router::{GroupScore, Groups, Router, Scores},
 };
 
@@ -21,7 +21,15 @@ const SUM_EPSILON: f32 = 1e-20;
 pub(super) fn read(
     fields: &Fields<'_>,
     family: Family,
+    layers: usize,
 ) -> Result<Option<ExpertsConfig>, ConfigError> {
+    if family.may_be_dense() {
+        let none = fields.count("n_routed_experts")?.unwrap_or(0) == 0;
+        let dense = fields.count("first_k_dense_replace")?.unwrap_or(0);
+        if none || dense >= layers {
+            return Ok(None);
+        }
+    }
     if !family.has_experts() {
         let found = COUNTS.into_iter().find_map(|name| {
             let value = fields.get(name)?;
@@ -53,6 +61,22 @@ pub(super) fn read(
             };
             ExpertsConfig::new(router, fields.required_count("intermediate_size")?)
         }
+        Family::Olmoe => {
+            let normalized = fields.flag("norm_topk_prob")?.unwrap_or(false);
+            let router = Router {
+                normalized: normalized.then_some(0.0),
+                ..router
+            };
+            ExpertsConfig::new(router, fields.required_count("intermediate_size")?)
+        }
+        Family::GraniteMoe => {
+            let router = Router {
+                scores: Scores::SoftmaxOfChosen,
+                ..router
+            };
+            ExpertsConfig::new(router, fields.required_count("intermediate_size")?)
+        }
+        Family::DeepseekV2 => deepseek_v2(fields, router)?,
         _ => deepseek(fields, router)?,
     };
     Ok(Some(experts))
@@ -87,6 +111,38 @@ fn qwen(fields: &Fields<'_>, family: Family, router: Router) -> Result<ExpertsCo
     })
 }
 
+/// DeepSeek-V2: the best by softmax, perhaps of the best groups by their largest score.
+fn deepseek_v2(fields: &Fields<'_>, router: Router) -> Result<ExpertsConfig, ConfigError> {
+    let method = fields.text("topk_method")?.unwrap_or("greedy");
+    let limited = match method {
+        "greedy" => false,
+        "group_limited_greedy" => true,
+        other => {
+            let reason = "this model type has \"greedy\" or \"group_limited_greedy\"";
+            return Err(fields.unsupported("topk_method", &json!(other), reason));
+        }
+    };
+    if let Some(scores) = fields.text("scoring_func")?
+        && scores != "softmax"
+    {
+        let reason = "this model type has \"softmax\"";
+        return Err(fields.unsupported("scoring_func", &json!(scores), reason));
+    }
+    let groups = Groups {
+        count: fields.count("n_group")?.unwrap_or(1),
+        kept: fields.count("topk_group")?.unwrap_or(1),
+        score: GroupScore::Largest,
+        excluded: 0.0,
+    };
+    // `norm_topk_prob` is in the files, and changes nothing in transformers.
+    let router = Router {
+        groups: limited.then_some(groups),
+        scale: fields.number("routed_scaling_factor")?.unwrap_or(1.0) as f32,
+        ..router
+    };
+    of_deepseek(fields, router)
+}
+
 /// What DeepSeek-V3 has, and those that follow it: a corrected choice among groups by sigmoids.
 fn deepseek(fields: &Fields<'_>, router: Router) -> Result<ExpertsConfig, ConfigError> {
     for (name, supported) in [("topk_method", "noaux_tc"), ("scoring_func", "sigmoid")] {
@@ -113,6 +169,10 @@ fn deepseek(fields: &Fields<'_>, router: Router) -> Result<ExpertsConfig, Config
         scale: fields.number("routed_scaling_factor")?.unwrap_or(1.0) as f32,
         ..router
     };
+    of_deepseek(fields, router)
+}
+
+fn of_deepseek(fields: &Fields<'_>, router: Router) -> Result<ExpertsConfig, ConfigError> {
     let inner = fields.required_count("moe_intermediate_size")?;
     Ok(ExpertsConfig {
         shared_intermediate_size: inner * fields.count("n_shared_experts")?.unwrap_or(0),
@@ -153,7 +213,10 @@ fn dense_layers(fields: &Fields<'_>) -> Result<Vec<usize>, ConfigError> {
 }
 
 /// Writes what [`read`] reads.
-pub(super) fn write(config: &mut Value, family: Family, experts: &ExpertsConfig) {
+pub(super) fn write(model: &ModelConfig, config: &mut Value) {
+    let (family, Some(experts)) = (model.family, &model.experts) else {
+        return;
+    };
     let ExpertsConfig {
         router,
         intermediate_size,
@@ -176,10 +239,17 @@ pub(super) fn write(config: &mut Value, family: Family, experts: &ExpertsConfig)
                 config["shared_expert_intermediate_size"] = json!(shared_intermediate_size);
             }
         }
-        Family::Mixtral => {
+        Family::Mixtral | Family::GraniteMoe => {
             config["num_local_experts"] = json!(router.experts);
             config["intermediate_size"] = json!(intermediate_size);
-            config["sliding_window"] = Value::Null;
+            if family == Family::Mixtral {
+                config["sliding_window"] = Value::Null;
+            }
+        }
+        Family::Olmoe => {
+            config["num_experts"] = json!(router.experts);
+            config["intermediate_size"] = json!(intermediate_size);
+            config["norm_topk_prob"] = json!(router.normalized.is_some());
         }
         _ => {
             let groups = router.groups;
@@ -192,8 +262,13 @@ pub(super) fn write(config: &mut Value, family: Family, experts: &ExpertsConfig)
             config["n_group"] = json!(groups.map_or(1, |groups| groups.count));
             config["topk_group"] = json!(groups.map_or(1, |groups| groups.kept));
             config["num_nextn_predict_layers"] = json!(0);
-            config["topk_method"] = json!("noaux_tc");
-            config["scoring_func"] = json!("sigmoid");
+            let (method, scores) = match (family, groups) {
+                (Family::DeepseekV2, None) => ("greedy", "softmax"),
+                (Family::DeepseekV2, Some(_)) => ("group_limited_greedy", "softmax"),
+                _ => ("noaux_tc", "sigmoid"),
+            };
+            config["topk_method"] = json!(method);
+            config["scoring_func"] = json!(scores);
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::*;
 use crate::model::{
     ModelConfig,
-    config::Family,
+    config::{Family, Variation},
     weights::{HostTensor, WeightSource},
 };
 
@@ -28,6 +28,7 @@ fn model(hidden: usize, layers: usize) -> Transformer {
         attention_bias: false,
         qk_norm: false,
         experts: None,
+        variation: Variation::default(),
     };
     Transformer::build(config, &Device::flex(), |_, shape| {
         Ok::<_, std::convert::Infallible>(HostTensor {

@@ -20,26 +20,41 @@ const EXPERTS: [(&str, &str); 10] = [
     ("ffn_gate_inp_shexp.weight", "shared_expert_gate.weight"),
 ];
 
-/// The Hugging Face name of a GGUF tensor, or the name itself when there is none.
-pub(super) fn to_hf(gguf_name: &str) -> String {
+/// What modules below `blk.N` are called where an architecture has another name for them than others do: architecture, GGUF
+/// name, Hugging Face name.
+const OTHERWISE: [(&str, &str, &str); 3] = [
+    ("gemma3", "ffn_norm", "pre_feedforward_layernorm"),
+    ("phi3", "attn_qkv", "self_attn.qkv_proj"),
+    ("phi3", "ffn_up", "mlp.gate_up_proj"),
+];
+
+/// The Hugging Face name of a tensor of a GGUF file of this architecture, or the name itself when there is none.
+pub(super) fn to_hf(architecture: &str, gguf_name: &str) -> String {
     if let Some((_, hf)) = TOP_LEVEL.iter().find(|(gguf, _)| *gguf == gguf_name) {
         return (*hf).to_string();
     }
-    layer_name(gguf_name).unwrap_or_else(|| gguf_name.to_string())
+    layer_name(architecture, gguf_name).unwrap_or_else(|| gguf_name.to_string())
 }
 
-fn layer_name(gguf_name: &str) -> Option<String> {
+fn layer_name(architecture: &str, gguf_name: &str) -> Option<String> {
     let (layer, rest) = gguf_name.strip_prefix("blk.")?.split_once('.')?;
     let layer: usize = layer.parse().ok()?;
     if let Some((_, name)) = EXPERTS.iter().find(|(gguf, _)| *gguf == rest) {
         return Some(format!("{}.mlp.{name}", layer_prefix(layer)));
     }
     let (module, parameter) = rest.rsplit_once('.')?;
-    let entry = entries().into_iter().find(|entry| entry.gguf == module)?;
-    matches!(parameter, "weight" | "bias").then(|| {
-        let name = entry.name;
-        format!("{}.{name}.{parameter}", layer_prefix(layer))
-    })
+    let mut otherwise = OTHERWISE.iter();
+    let name = match otherwise.find(|(of, gguf, _)| *of == architecture && *gguf == module) {
+        Some((_, _, name)) => name,
+        None => {
+            entries()
+                .into_iter()
+                .find(|entry| entry.gguf == module)?
+                .name
+        }
+    };
+    matches!(parameter, "weight" | "bias")
+        .then(|| format!("{}.{name}.{parameter}", layer_prefix(layer)))
 }
 
 /// The GGUF name of a Hugging Face tensor, if it has one.
@@ -124,21 +139,40 @@ mod tests {
 
     #[test]
     fn names_are_mapped_and_unknown_ones_kept() {
-        assert_eq!(to_hf("token_embd.weight"), "model.embed_tokens.weight");
         assert_eq!(
-            to_hf("blk.12.attn_q_norm.weight"),
+            to_hf("llama", "token_embd.weight"),
+            "model.embed_tokens.weight"
+        );
+        assert_eq!(
+            to_hf("llama", "blk.12.attn_q_norm.weight"),
             "model.layers.12.self_attn.q_norm.weight"
         );
         assert_eq!(
-            to_hf("blk.0.attn_k.bias"),
+            to_hf("llama", "blk.0.attn_k.bias"),
             "model.layers.0.self_attn.k_proj.bias"
         );
-        assert_eq!(to_hf("rope_freqs.weight"), "rope_freqs.weight");
+        assert_eq!(to_hf("llama", "rope_freqs.weight"), "rope_freqs.weight");
         assert_eq!(
-            to_hf("blk.0.ffn_gate_exps.weight"),
+            to_hf("llama", "blk.0.ffn_gate_exps.weight"),
             "model.layers.0.mlp.experts.gate_proj.weight"
         );
-        assert_eq!(to_hf("blk.0.ffn_gate.0.weight"), "blk.0.ffn_gate.0.weight");
+        assert_eq!(
+            to_hf("llama", "blk.0.ffn_gate.0.weight"),
+            "blk.0.ffn_gate.0.weight"
+        );
+        let norm = "blk.3.ffn_norm.weight";
+        assert_eq!(
+            to_hf("llama", norm),
+            "model.layers.3.post_attention_layernorm.weight"
+        );
+        assert_eq!(
+            to_hf("gemma3", norm),
+            "model.layers.3.pre_feedforward_layernorm.weight"
+        );
+        assert_eq!(
+            to_hf("phi3", "blk.1.ffn_up.weight"),
+            "model.layers.1.mlp.gate_up_proj.weight"
+        );
     }
 
     #[test]
