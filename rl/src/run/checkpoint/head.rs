@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        bundle::{Bundle, ModelSection, ScratchModel},
+        bundle::{Bundle, ModelSection, ScratchAttention, ScratchModel},
         learner::{
             AdamW, AdamWConfig, Learner, Sequence, accumulate_scalar_gradients, pack_ends,
             scalar_values,
@@ -112,6 +112,10 @@ mod tests {
             kv_heads: 1,
             context: 32,
             experts: None,
+            family: None,
+            attention: ScratchAttention::Grouped,
+            latent: None,
+            window: None,
         });
         Bundle::from_section(&section, 1, &Device::flex()).unwrap()
     }

@@ -155,8 +155,8 @@ fn their_gradients_are_those_of_autodiff() {
         let (host, output) = gradients(&model, settings);
         let (tensors, _) = gradients(&model.clone().with_engine(Engine::Tensors), settings);
         let (ours, theirs) = (
-            difference(&expected, &host),
-            difference(&expected, &tensors),
+            expected.off(&host),
+            expected.off(&tensors),
         );
         eprintln!("{name}: slices {ours:e}, tensors {theirs:e} from autodiff");
         assert!(
@@ -195,8 +195,8 @@ fn their_adapters_have_the_gradients_of_autodiff() {
         merged.merge_adapters();
         let (merged, _) = gradients(&merged, GradientConfig::default());
         let (apart, merged) = (
-            difference(&expected, &apart),
-            difference(&expected, &merged),
+            expected.off(&apart),
+            expected.off(&merged),
         );
         eprintln!("{name}: adapters {apart:e}, merged {merged:e} from autodiff");
         assert!(

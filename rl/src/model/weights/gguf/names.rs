@@ -211,7 +211,7 @@ mod tests {
             "model.layers.0.self_attn.k_proj.bias",
             "model.layers.3.mlp.down_proj.weight",
         ] {
-            assert_eq!(to_hf(&to_gguf(name).unwrap()), name);
+            assert_eq!(to_hf("llama", &to_gguf(name).unwrap()), name);
         }
         assert_eq!(to_gguf("model.layers.0.mlp.experts.weight"), None);
     }
