@@ -75,63 +75,6 @@ fn generate_ends_where_nobody_reads_on() {
     assert!(!message.contains("panicked"), "{message}");
 }
 
-/// The same within a completion: it is not drawn to its end.
-#[test]
-fn a_completion_ends_where_nobody_reads_on() {
-    let dir = TempDir::new().unwrap();
-    let quickstart = config("quickstart.toml");
-    let quickstart = quickstart.to_str().unwrap();
-    let context = ["--set", "model.context=200000"];
-    succeeds(dir.path(), &train(quickstart, "run", &context));
-    let greedy = [
-        "generate",
-        "--device",
-        "flex",
-        "--model",
-        "run",
-        "--temperature",
-        "0",
-        "--max-tokens",
-    ];
-    // The likeliest token of a model that has learnt nothing is hardly ever the one that ends a completion.
-    let endless = (0..10).map(|digit| format!("{digit}+")).find(|prompt| {
-        let output = succeeds(
-            dir.path(),
-            &[&greedy[..], &["500", prompt.as_str()]].concat(),
-        );
-        String::from_utf8_lossy(&output.stderr).contains("cut off after 500 tokens")
-    });
-    let prompt = endless.expect("a prompt that is not soon completed");
-    let start = Instant::now();
-    succeeds(
-        dir.path(),
-        &[&greedy[..], &["8000", prompt.as_str()]].concat(),
-    );
-    let drawn = start.elapsed();
-    // A hundred thousand would take at least twelve times as long as eight thousand.
-    let mut child = Command::new(dunwu())
-        .args([&greedy[..], &["100000", prompt.as_str()]].concat())
-        .current_dir(dir.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut out = child.stdout.take().unwrap();
-    out.read_exact(&mut [0]).unwrap();
-    drop(out);
-    let closed = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if closed.elapsed() > 3 * drawn + Duration::from_secs(2) {
-            child.kill().unwrap();
-            panic!(
-                "it still draws, {:?} after its reader has gone",
-                closed.elapsed()
-            );
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn a_run_may_become_longer_and_its_budgets_others() {
     let dir = TempDir::new().unwrap();

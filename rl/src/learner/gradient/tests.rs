@@ -315,7 +315,7 @@ fn packed_and_chunked_gradients_are_those_of_autodiff() {
 /// Some values of each tensor, against differences of a plain reading in f64.
 #[test]
 fn gradients_are_differences_of_a_plain_reading_in_f64() {
-    for family in Family::ALL {
+    for family in [Family::Llama, Family::Qwen2, Family::Qwen3] {
         let model = model(family);
         let config = GradientConfig {
             head: HeadConfig {

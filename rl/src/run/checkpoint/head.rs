@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        bundle::{Bundle, ModelSection, ScratchAttention, ScratchModel},
+        bundle::{Bundle, ModelSection},
         learner::{
             AdamW, AdamWConfig, Learner, Sequence, accumulate_scalar_gradients, pack_ends,
             scalar_values,
@@ -102,21 +102,17 @@ mod tests {
     };
 
     fn bundle(hidden_size: usize) -> Bundle {
-        let section = ModelSection::Scratch(ScratchModel {
-            alphabet: "0123456789".to_owned(),
-            special_tokens: Vec::new(),
-            hidden_size,
-            intermediate_size: 16,
-            layers: 1,
-            heads: 2,
-            kv_heads: 1,
-            context: 32,
-            experts: None,
-            family: None,
-            attention: ScratchAttention::Grouped,
-            latent: None,
-            window: None,
-        });
+        let section: ModelSection = serde_json::from_value(serde_json::json!({
+            "source": "scratch",
+            "alphabet": "0123456789",
+            "hidden_size": hidden_size,
+            "intermediate_size": 16,
+            "layers": 1,
+            "heads": 2,
+            "kv_heads": 1,
+            "context": 32,
+        }))
+        .unwrap();
         Bundle::from_section(&section, 1, &Device::flex()).unwrap()
     }
 
