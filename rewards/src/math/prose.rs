@@ -476,10 +476,10 @@ fn without_reason(text: &str) -> &str {
             }
             b'(' | b'[' | b'{' => depth += 1,
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            b' ' | b',' | b';' | b'.' | 0xef if depth == 0 && !math && at > 0 => {
-                if reason_at(text, at).is_some() {
-                    return text[..at].trim_end_matches([' ', ',']);
-                }
+            b' ' | b',' | b';' | b'.' | 0xef
+                if depth == 0 && !math && at > 0 && reason_at(text, at).is_some() =>
+            {
+                return text[..at].trim_end_matches([' ', ',']);
             }
             _ => {}
         }
