@@ -167,11 +167,17 @@ pub(super) fn said(text: &str) -> Said<'_> {
         };
     }
     let alternative = alternative(&plain);
+    let corrected = corrects(&plain) || offers_a_bound(&plain);
     let head = match &plain {
         Cow::Borrowed(plain) => Cow::Borrowed(without_reason(plain)),
         Cow::Owned(plain) => Cow::Owned(without_reason(plain).to_owned()),
     };
     let hedge = hedged(&head).or_else(|| taken_back(&head));
+    let hedge = match (corrected, bare(text).starts_with('~')) {
+        (true, _) => Some(Hedge::Several),
+        (false, true) => hedge.or(Some(Hedge::Rough)),
+        _ => hedge,
+    };
     let claim = match head {
         Cow::Borrowed(head) => without_lead_in(head),
         Cow::Owned(head) => Cow::Owned(without_lead_in(&head).into_owned()),
@@ -181,6 +187,31 @@ pub(super) fn said(text: &str) -> Said<'_> {
         hedge,
         alternative,
     }
+}
+
+/// Whether a second value takes the place of the first: `12, no wait, 13`.
+fn corrects(plain: &str) -> bool {
+    #[rustfmt::skip]
+    const TURNS: [&str; 10] = [
+        "wait", "actually", "i mean", "i meant", "sorry", "correction", "scratch that", "oops", "or rather", "make that",
+    ];
+    let lower = plain.to_lowercase();
+    let digit = |text: &str| text.contains(|c: char| c.is_ascii_digit());
+    TURNS.iter().any(|turn| {
+        lower.split_once(turn).is_some_and(|(before, after)| {
+            digit(before) && digit(after) && !after.starts_with(|c: char| c.is_alphabetic())
+        })
+    })
+}
+
+/// `max 12`, which is no function of one number.
+fn offers_a_bound(plain: &str) -> bool {
+    ["max ", "min ", "max. ", "min. "].iter().any(|word| {
+        plain
+            .get(..word.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(word))
+            && plain[word.len()..].starts_with(|c: char| c.is_ascii_digit() || c == '$')
+    })
 }
 
 /// What follows the correction of a denied value: `D` of `not C, it is D`.
@@ -445,10 +476,10 @@ fn without_reason(text: &str) -> &str {
             }
             b'(' | b'[' | b'{' => depth += 1,
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            b' ' | b',' | b';' | b'.' | 0xef if depth == 0 && !math && at > 0 => {
-                if reason_at(text, at).is_some() {
-                    return text[..at].trim_end_matches([' ', ',']);
-                }
+            b' ' | b',' | b';' | b'.' | 0xef
+                if depth == 0 && !math && at > 0 && reason_at(text, at).is_some() =>
+            {
+                return text[..at].trim_end_matches([' ', ',']);
             }
             _ => {}
         }

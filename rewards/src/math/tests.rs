@@ -7,6 +7,7 @@ mod formulas;
 mod markers;
 mod meaning;
 mod notation;
+mod offers;
 mod sentences;
 
 use super::*;

@@ -43,7 +43,8 @@ impl Judge<'_> {
             return self.read_unmarked(pred);
         }
         let words = words_of_prose(pred);
-        let prose = words >= 3 || words_before_formula(pred) || pred.ends_with('!');
+        let bound = pred.starts_with(['m', 'M', '~']);
+        let prose = words >= 3 || words_before_formula(pred) || pred.ends_with('!') || bound;
         if !prose && pred.is_ascii() && !pred.contains('\n') {
             let whole = self.parse(pred, Commas::Thousands);
             if !matches!(
@@ -193,7 +194,12 @@ impl Judge<'_> {
                 ..Read::of(found, Err(ParseError::Empty))
             };
         }
-        if changed_by(&sentence[..at]) {
+        let ordinal = ["th", "st", "nd", "rd"].iter().any(|end| {
+            sentence[at + found.len()..]
+                .strip_prefix(end)
+                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+        });
+        if ordinal || changed_by(&sentence[..at]) {
             others.push(found.to_owned());
             return Read {
                 others,
@@ -217,9 +223,27 @@ fn changed_by(before: &str) -> bool {
     const CHANGING: &[&str] = &[
         "twice", "half", "double", "triple", "after", "before", "times", "divided", "root", "minus", "plus", "than", "without", "except",
         "cube", "square", "squared", "third", "quarter", "inverse", "reciprocal", "multiple", "factor", "divisor", "logarithm",
+        "divisible", "multiplied", "non",
+    ];
+    // Right before the number.
+    #[rustfmt::skip]
+    const BLOCKING: &[&str] = &[
+        "no", "from", "but", "over", "beyond", "past", "besides", "minimum", "maximum", "min", "max", "non-", "near", "toward", "towards", "outside",
+    ];
+    const PARTS: &[&str] = &[
+        "none", "one", "each", "any", "all", "some", "out", "most", "neither", "either", "many",
+        "few", "both", "short", "upwards",
     ];
     const NEAR: usize = 3;
     let words: Vec<&str> = before.split_whitespace().rev().take(NEAR).collect();
+    let lower = |at: usize| words.get(at).map(|word| word.to_ascii_lowercase());
+    let (last, earlier) = (lower(0).unwrap_or_default(), lower(1).unwrap_or_default());
+    if BLOCKING.contains(&last.as_str())
+        || last == "of" && PARTS.contains(&earlier.as_str())
+        || last == "to" && before.to_ascii_lowercase().contains("from ")
+    {
+        return true;
+    }
     words
         .iter()
         .take_while(|word| !word.ends_with([',', ':', '=', '.']))
