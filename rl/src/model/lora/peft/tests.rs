@@ -166,7 +166,7 @@ fn adapters_of_peft_compute_what_peft_computes() {
             let found = next_logprobs(model, &ids);
             let worst = found.iter().zip(&logprobs).map(|(a, b)| (a - b).abs());
             let worst = worst.fold(0f32, f32::max);
-            assert!(worst < 2e-5, "{name}, {what}: {worst} off");
+            assert!(worst < 1e-4, "{name}, {what}: {worst} off");
         };
         let mut model = base();
         let plain = next_logprobs(&model, &ids);

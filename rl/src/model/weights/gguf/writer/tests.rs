@@ -18,6 +18,15 @@ fn written(
         let path = entry.unwrap().path();
         std::fs::copy(&path, model.join(path.file_name().unwrap())).unwrap();
     }
+    // Files hold the frequencies that come of a context, not the context: that of Llama 3.1 is known.
+    let config = model.join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let known = text.replace(
+        "\"original_max_position_embeddings\": 128",
+        "\"original_max_position_embeddings\": 8192",
+    );
+    assert_eq!(known != text, name == "llama3_rope");
+    std::fs::write(config, known).unwrap();
     let special = ["<pad>", "<bos>", "<eos>", "<think>"];
     let tokenizer = Tokenizer::characters("0123456789+= \n", &special).unwrap();
     std::fs::write(model.join("tokenizer.json"), tokenizer.to_json().unwrap()).unwrap();
