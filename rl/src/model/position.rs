@@ -261,7 +261,11 @@ mod tests {
         // d(32) = 10.47…, d(1) = 22.5…: pairs up to 10 are kept, from 23 on divided.
         assert!(divisors[..=10].iter().all(|d| (d - 1.0).abs() < 1e-6));
         assert!(divisors[23..].iter().all(|d| (d - 40.0).abs() < 1e-4));
-        assert!(divisors.windows(2).all(|pair| pair[0] <= pair[1] + 1e-6));
+        assert!(
+            divisors
+                .windows(2)
+                .all(|pair| pair[0] <= pair[1] * 1.000_001)
+        );
         let whole = Yarn {
             truncate: false,
             ..deepseek()

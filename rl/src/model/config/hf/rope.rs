@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{
     super::{LocalRope, LongRope, ModelConfig, RopeScaling, Yarn},
     ConfigError, Family, Fields,
+    variation::nearest,
 };
 
 /// Rotary settings of all layers.
@@ -228,6 +229,7 @@ pub(super) fn write(config: &ModelConfig, json: &mut Value) {
         parameters
     };
     let mut parameters = with_theta(scaling.clone(), config.rope_theta);
+<<<<<<< ours
     // GLM's default is half a head.
     let rotated = match config.family {
         Family::Phi3 => config.variation.rotated,
@@ -236,6 +238,11 @@ pub(super) fn write(config: &ModelConfig, json: &mut Value) {
     };
     if let Some(rotated) = rotated {
         let factor = rotated as f64 / config.head_dim as f64;
+=======
+    if let (Family::Phi3, Some(rotated)) = (config.family, config.variation.rotated) {
+        let width = config.head_dim as f64;
+        let factor = nearest(rotated as f64 / width, |x| (width * x) as usize == rotated);
+>>>>>>> theirs
         parameters["partial_rotary_factor"] = json!(factor);
         json["partial_rotary_factor"] = json!(factor);
     }

@@ -259,7 +259,9 @@ pub(super) fn write(config: &ModelConfig, json: &mut Value) {
         Family::MiniCpm3 => {
             let depth = (config.num_hidden_layers as f64).sqrt();
             json["scale_emb"] = json!(scales.embedding);
-            json["scale_depth"] = json!(scales.residual * depth);
+            json["scale_depth"] = json!(nearest(scales.residual * depth, |x| {
+                x / depth == scales.residual
+            }));
             let base = config.hidden_size as f64 / scales.logits;
             // transformers reads nothing but whole numbers.
             json["dim_model_base"] = json!(base.round() as u64);
@@ -269,6 +271,12 @@ pub(super) fn write(config: &ModelConfig, json: &mut Value) {
     if let Some(latent) = &variation.latent {
         write_latent(config, latent, json);
     }
+}
+
+/// A number next to `x` that reads as what it was, or else `x`.
+pub(super) fn nearest(x: f64, same: impl Fn(f64) -> bool) -> f64 {
+    let near = [x, x.next_up(), x.next_down()];
+    near.into_iter().find(|&x| same(x)).unwrap_or(x)
 }
 
 fn write_latent(config: &ModelConfig, latent: &Latent, json: &mut Value) {
