@@ -154,10 +154,7 @@ fn their_gradients_are_those_of_autodiff() {
         let expected = by_autodiff(&model, 0.8);
         let (host, output) = gradients(&model, settings);
         let (tensors, _) = gradients(&model.clone().with_engine(Engine::Tensors), settings);
-        let (ours, theirs) = (
-            expected.off(&host),
-            expected.off(&tensors),
-        );
+        let (ours, theirs) = (expected.off(&host), expected.off(&tensors));
         eprintln!("{name}: slices {ours:e}, tensors {theirs:e} from autodiff");
         assert!(
             ours < BOUND && theirs < BOUND,
@@ -194,10 +191,7 @@ fn their_adapters_have_the_gradients_of_autodiff() {
         let mut merged = adapted.clone();
         merged.merge_adapters();
         let (merged, _) = gradients(&merged, GradientConfig::default());
-        let (apart, merged) = (
-            expected.off(&apart),
-            expected.off(&merged),
-        );
+        let (apart, merged) = (expected.off(&apart), expected.off(&merged));
         eprintln!("{name}: adapters {apart:e}, merged {merged:e} from autodiff");
         assert!(
             apart < BOUND && merged < BOUND,

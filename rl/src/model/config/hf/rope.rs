@@ -229,7 +229,6 @@ pub(super) fn write(config: &ModelConfig, json: &mut Value) {
         parameters
     };
     let mut parameters = with_theta(scaling.clone(), config.rope_theta);
-<<<<<<< ours
     // GLM's default is half a head.
     let rotated = match config.family {
         Family::Phi3 => config.variation.rotated,
@@ -237,12 +236,8 @@ pub(super) fn write(config: &ModelConfig, json: &mut Value) {
         _ => None,
     };
     if let Some(rotated) = rotated {
-        let factor = rotated as f64 / config.head_dim as f64;
-=======
-    if let (Family::Phi3, Some(rotated)) = (config.family, config.variation.rotated) {
         let width = config.head_dim as f64;
         let factor = nearest(rotated as f64 / width, |x| (width * x) as usize == rotated);
->>>>>>> theirs
         parameters["partial_rotary_factor"] = json!(factor);
         json["partial_rotary_factor"] = json!(factor);
     }

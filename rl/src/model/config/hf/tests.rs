@@ -1,12 +1,8 @@
 use super::*;
-<<<<<<< ours
 use crate::model::{
     config::{ExpertsConfig, RopeScaling, tests::smollm2_135m},
     router::{GroupScore, Groups, Router, Scores},
 };
-=======
-use crate::model::config::{RopeScaling, tests::smollm2_135m};
->>>>>>> theirs
 
 fn read(json: &Value) -> Result<ModelConfig, ConfigError> {
     ModelConfig::from_hf_json(json, "config.json")
