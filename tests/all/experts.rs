@@ -17,7 +17,7 @@ use crate::fixtures::{largest_difference, sampling, scratch_section};
 fn bundle() -> Bundle {
     let section = ScratchModel {
         layers: 3,
-        experts: Some(ScratchExperts {
+        experts: Some(Box::new(ScratchExperts {
             count: 12,
             active: 3,
             intermediate_size: 10,
@@ -26,7 +26,7 @@ fn bundle() -> Bundle {
             groups: 3,
             kept_groups: 2,
             scale: 1.5,
-        }),
+        })),
         ..scratch_section()
     };
     Bundle::from_section(&ModelSection::Scratch(section), 7, &Device::flex()).unwrap()
@@ -216,7 +216,7 @@ fn an_export_is_the_same_model() {
 #[test]
 fn adapters_of_experts_are_refused_by_name() {
     let section = ScratchModel {
-        experts: Some(ScratchExperts {
+        experts: Some(Box::new(ScratchExperts {
             count: 4,
             active: 2,
             intermediate_size: 10,
@@ -225,7 +225,7 @@ fn adapters_of_experts_are_refused_by_name() {
             groups: 1,
             kept_groups: 1,
             scale: 1.0,
-        }),
+        })),
         ..scratch_section()
     };
     let bundle = Bundle::from_section(&ModelSection::Scratch(section), 7, &Device::flex()).unwrap();

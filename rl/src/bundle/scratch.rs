@@ -91,7 +91,7 @@ pub(crate) fn scratch_config(scratch: &ScratchModel, vocab_size: usize) -> Model
         attention_bias: false,
         qk_norm: false,
         variation: Variation::default(),
-        experts: scratch.experts.as_ref().map(ScratchExperts::config),
+        experts: scratch.experts.as_deref().map(ScratchExperts::config),
     })
 }
 

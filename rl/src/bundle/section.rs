@@ -61,7 +61,7 @@ pub struct ScratchModel {
     pub window: Option<usize>,
     /// Layers that are mixtures of experts; without it all are dense.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub experts: Option<ScratchExperts>,
+    pub experts: Option<Box<ScratchExperts>>,
 }
 
 /// The mixtures of experts of a small transformer: those of DeepSeek-V3 (arXiv 2412.19437, section 2.1.2), with sigmoids, a

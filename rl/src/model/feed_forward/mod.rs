@@ -19,9 +19,9 @@ use crate::compute::Compute;
 #[derive(Debug, Clone)]
 pub(crate) enum FeedForward {
     /// One gated map.
-    Gated(Gated),
+    Gated(Box<Gated>),
     /// Several, of which a router chooses.
-    Experts(Experts),
+    Experts(Box<Experts>),
 }
 
 /// What its backward pass needs.
@@ -57,8 +57,12 @@ impl FeedForward {
         make: &mut Maker<impl FnMut(&str, &[usize]) -> Result<HostTensor, E>>,
     ) -> Result<Self, E> {
         match plan {
-            FeedForwardPlan::Gated(plan) => Gated::build(plan, make).map(Self::Gated),
-            FeedForwardPlan::Experts(plan) => Experts::build(plan, make).map(Self::Experts),
+            FeedForwardPlan::Gated(plan) => {
+                Gated::build(plan, make).map(|part| Self::Gated(Box::new(part)))
+            }
+            FeedForwardPlan::Experts(plan) => {
+                Experts::build(plan, make).map(|part| Self::Experts(Box::new(part)))
+            }
         }
     }
 

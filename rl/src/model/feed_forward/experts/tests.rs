@@ -336,7 +336,7 @@ fn the_sequence_wise_loss_has_its_gradient() {
             }
             f64::from(weight) * loss
         };
-        for place in 0..ours.len() {
+        for (place, ours) in ours.into_iter().enumerate() {
             let value = values["layer.mlp.gate.weight"].1[place];
             let mut at = |shift: f64| {
                 values.get_mut("layer.mlp.gate.weight").unwrap().1[place] = value + shift;
@@ -344,7 +344,7 @@ fn the_sequence_wise_loss_has_its_gradient() {
             };
             let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
             at(0.0);
-            let error = (f64::from(ours[place]) - slope).abs();
+            let error = (f64::from(ours) - slope).abs();
             assert!(
                 error < 2e-5 * (1.0 + slope.abs()),
                 "{name}[{place}]: {error:e}"
