@@ -75,8 +75,9 @@ MODELS = {
     "minicpm3": lambda: T.MiniCPM3ForCausalLM(T.MiniCPM3Config(
         **LATENT, q_lora_rank=9, scale_emb=12, scale_depth=1.4, dim_model_base=8, tie_word_embeddings=True,
         rope_parameters=longrope(4, 128))),
+    # transformers sets the row of a padding token to 0 when it reads a Youtu, in a tied head too: there is none here.
     "youtu": lambda: T.YoutuForCausalLM(T.YoutuConfig(
-        **LATENT, q_lora_rank=9, tie_word_embeddings=True, rope_parameters=yarn(mscale=1.0, mscale_all_dim=1.0))),
+        **{**LATENT, "pad_token_id": None}, q_lora_rank=9, tie_word_embeddings=True, rope_parameters=yarn(mscale=1.0, mscale_all_dim=1.0))),
     "youtu_halves": lambda: T.YoutuForCausalLM(T.YoutuConfig(
         **LATENT, q_lora_rank=9, rope_interleave=False, attention_bias=True, tie_word_embeddings=False, rope_parameters=rope())),
     "deepseek_v2": lambda: T.DeepseekV2ForCausalLM(T.DeepseekV2Config(

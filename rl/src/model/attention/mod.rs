@@ -17,9 +17,9 @@ use crate::compute::{Cached, Compute, Heads, Qkv};
 #[derive(Debug, Clone)]
 pub(crate) enum Attention {
     /// Keys and values of several query heads are shared.
-    Grouped(GroupedAttention),
+    Grouped(Box<GroupedAttention>),
     /// Keys and values are made of one latent a token.
-    Latent(LatentAttention),
+    Latent(Box<LatentAttention>),
 }
 
 /// Which keys and values a pass attends by, where there is a choice.
@@ -73,8 +73,12 @@ impl Attention {
         make: &mut Maker<impl FnMut(&str, &[usize]) -> Result<HostTensor, E>>,
     ) -> Result<Self, E> {
         match plan {
-            AttentionPlan::Grouped(plan) => GroupedAttention::build(plan, make).map(Self::Grouped),
-            AttentionPlan::Latent(plan) => LatentAttention::build(plan, make).map(Self::Latent),
+            AttentionPlan::Grouped(plan) => {
+                GroupedAttention::build(plan, make).map(|part| Self::Grouped(Box::new(part)))
+            }
+            AttentionPlan::Latent(plan) => {
+                LatentAttention::build(plan, make).map(|part| Self::Latent(Box::new(part)))
+            }
         }
     }
 

@@ -74,9 +74,9 @@ impl Plain {
         let mut x = x;
         for (position, row) in x.iter_mut().enumerate() {
             for head in row.chunks_mut(dim) {
-                for pair in 0..half {
+                for (pair, divisor) in divisors.iter().enumerate() {
                     let plain = plan.theta.powf(-((2 * pair) as f64) / plan.rotated as f64);
-                    let (sin, cos) = (position as f64 * plain / divisors[pair]).sin_cos();
+                    let (sin, cos) = (position as f64 * plain / divisor).sin_cos();
                     let (sin, cos) = (sin * magnitude, cos * magnitude);
                     let (first, second) = (start + pair, start + pair + half);
                     let (a, b) = (head[first], head[second]);
