@@ -212,7 +212,7 @@ impl Words {
         let agrees = |rule: &&Words| {
             usize::from(rule.ignores_merges == ignores) * 2 + usize::from(rule.composes == composes)
         };
-        let best = cuts_alike.iter().map(|rule| agrees(rule)).max()?;
+        let best = cuts_alike.iter().map(agrees).max()?;
         let rule = cuts_alike.into_iter().find(|rule| agrees(rule) == best)?;
         Some(rule.names[0])
     }
