@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(latent.cached_values(), 4 * (16 + 4));
         let widths = "{ kv_lora_rank = 6, qk_nope_head_dim = 5, qk_rope_head_dim = 2, v_head_dim = 3, q_lora_rank = 7 }";
         let named = config(&format!(
-            "attention = \"latent\"\nfamily = \"deepseek_v3\"\nlatent = {widths}"
+            "attention = \"latent\"\nfamily = \"deepseek_v3\"\nlatent = {widths}\nexperts = {{ count = 4, active = 2, intermediate_size = 8 }}"
         ));
         assert_eq!((named.family, named.head_dim), (Family::DeepseekV3, 7));
         let gemma = config("family = \"gemma3_text\"\nwindow = 8");

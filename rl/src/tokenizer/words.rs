@@ -284,7 +284,13 @@ mod tests {
                 "normalizer": rule.normalizer(),
                 "model": { "ignore_merges": rule.ignores_merges },
             });
-            assert_eq!(Words::of_json(&json), Some(rule.names[0]));
+            // Two rules may cut alike and differ in what a tokenizer.json does not say.
+            let found = Words::named(Words::of_json(&json).unwrap()).unwrap();
+            assert_eq!(found.json(), rule.json());
+            assert_eq!(
+                (found.ignores_merges, found.composes),
+                (rule.ignores_merges, rule.composes)
+            );
             assert_eq!(Words::named(rule.names[0]), Some(rule));
         }
         let other = json!({ "pre_tokenizer": { "type": "Whitespace" }, "model": {} });

@@ -118,7 +118,7 @@ fn the_reference_is_what_the_config_says() {
     let (again, _) = kl("path", &[LORA, &path].concat());
     assert!((again - first).abs() < 1e-6 * first, "{again} {first}");
     let second = ["--set", "stages.grpo.ref_model.path=second"];
-    let (apart, _) = kl("second", &second);
+    let (apart, _) = kl("apart", &second);
     assert!(apart > 1e-6, "{apart}");
 
     // A resumed run knows it again, and refuses another in its place.

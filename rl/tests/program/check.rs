@@ -293,7 +293,7 @@ fn what_cannot_be_rendered_or_judged_is_told() {
     )
     .unwrap();
     fails(
-        &[],
+        &["reward.rubric.components=[{kind=\"exact\", extraction=[\"last-number\"]}]"],
         0,
         &[
             "warning: evaluation.correct",

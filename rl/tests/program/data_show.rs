@@ -71,6 +71,8 @@ fn show_counts_what_is_too_long_for_the_run() {
         "stages.sft.max_length=52",
         "--set",
         "stages.sft.too_long=\"drop\"",
+        "--set",
+        "stages.sft.demonstrations=60",
     ];
     let arguments = [&["a.jsonl", "--sft", "--config", quickstart], &set[..]].concat();
     let report = shown(dir.path(), &arguments);
@@ -169,7 +171,7 @@ fn a_run_learns_from_a_list_and_finds_answers_by_dotted_names() {
     let examples = "[{\"prompt\": \"1+1=\", \"completion\": \"2\"}, {\"text\": \"1+2=3\"}]";
     fs::write(dir.path().join("examples.json"), examples).unwrap();
     fs::write(dir.path().join("run.toml"), RUN).unwrap();
-    let trained = succeeds(dir.path(), &train("run.toml", "run", &["--no-preflight"]));
+    let trained = succeeds(dir.path(), &train("run.toml", "run", &[]));
     let said = String::from_utf8_lossy(&trained.stderr).into_owned();
     assert!(
         said.contains("examples.json: `prompt` with `completion` or `text` to continue"),

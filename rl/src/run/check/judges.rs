@@ -297,8 +297,12 @@ mod tests {
         assert_eq!(shape[0].0, Level::Warning, "{shape:?}");
         let some = found(vec![exact()], "exact", &["", "2"]);
         assert!(some[0].1.contains("nothing to judge in 1 of 2"), "{some:?}");
+        let last_number = ExactConfig {
+            extraction: vec![dunwu_rewards::Extraction::LastNumber],
+            ..ExactConfig::default()
+        };
         let solutions = found(
-            vec![exact()],
+            vec![ComponentConfig::Exact(last_number)],
             "exact",
             &["3", "First 2 and then 3 make five of them"],
         );

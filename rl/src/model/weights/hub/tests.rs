@@ -132,6 +132,7 @@ fn what_cannot_be_fetched_is_named_with_the_way_out() {
     let without = |name: &str| {
         let mut files = files();
         files.remove(name);
+        let cache = tempfile::tempdir().unwrap();
         fetch_from(&serve(files).0, cache.path())
             .unwrap_err()
             .to_string()

@@ -42,10 +42,16 @@ fn every_key_of_a_line_is_explained() {
         reference_age: Some(0),
         correction_mean: Some(1.0),
         correction_clipped: Some(0.0),
+        expert_load: Some(1.0),
+        router_entropy: Some(1.0),
+        idle_experts: Some(0.0),
         ..GrpoMetrics::default()
     };
     let sft = SftMetrics {
         heldout_loss: Some(0.0),
+        expert_load: Some(1.0),
+        router_entropy: Some(1.0),
+        idle_experts: Some(0.0),
         ..SftMetrics::default()
     };
     let rejection = RejectionMetrics::default();

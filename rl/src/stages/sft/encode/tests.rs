@@ -189,7 +189,7 @@ fn raw_text_is_learnt_but_its_first_token() {
     assert_eq!(text(&encoded.sequence.prompt), "o");
     let followed: Vec<(u32, bool)> = encoded.sequence.marked().collect();
     let ids: Vec<u32> = followed.iter().map(|(id, _)| *id).collect();
-    assert_eq!(text(&ids), "nce<eos>");
+    assert_eq!(text(&ids), "nce<|im_end|>");
     assert!(followed.iter().all(|(_, learnt)| *learnt));
 }
 
