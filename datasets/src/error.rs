@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::place::Place;
 use crate::split::Split;
 
 /// Why tasks or demonstrations could not be had.
@@ -121,37 +122,71 @@ pub enum DatasetError {
         /// The file.
         path: PathBuf,
     },
-    /// A line is not a JSON object in UTF-8.
-    #[error("{}:{line}: {reason}", path.display())]
-    Line {
+    /// A file that holds no rows, or none that can be read.
+    #[error("{}: {reason}", path.display())]
+    File {
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
+        /// What it is instead, and what can be done.
+        reason: String,
+    },
+    /// The files of a data set cannot be told from what else there is.
+    #[error("{origin}: {reason}")]
+    Files {
+        /// The directory, or the name on the hub.
+        origin: String,
+        /// What is wrong, and what there is.
+        reason: String,
+    },
+    /// A row cannot be read: it is no JSON object in UTF-8, or no row of its table.
+    #[error("{place}: {reason}")]
+    Line {
+        /// Where it stands.
+        place: Place,
         /// What is wrong with it.
         reason: String,
     },
-    /// No known format has these fields, or the lines are of different formats.
+    /// No known format has these fields, or the rows are of different formats.
     #[error(
-        "{}:{line}: the fields {fields} fit none of the formats {known} that the lines before it leave; hint: name the format, or describe the fields in a config with [data.fields]", path.display()
+        "{place}: the fields {fields} fit none of the formats {known} that the lines before it leave; hint: name the format, or describe the fields in a config with [data.fields]"
     )]
     UnknownFormat {
-        /// The file.
-        path: PathBuf,
-        /// The first line that rules out the last format, counted from 1.
-        line: usize,
+        /// The first row that rules out the last format.
+        place: Place,
         /// Its fields.
         fields: String,
         /// The formats there are.
         known: String,
     },
+    /// The fields of a data set have none of the names that are known.
+    #[error("{place}: {what} with the fields {fields}; hint: {hint}")]
+    UnknownFields {
+        /// The first row.
+        place: Place,
+        /// What cannot be told.
+        what: &'static str,
+        /// Its fields.
+        fields: String,
+        /// What can be done.
+        hint: String,
+    },
+    /// A row has another form than those before it.
+    #[error("{place}: this {unit} is {form}, and those before it are {before}; it has the fields {fields}", unit = place.unit())]
+    FormChanges {
+        /// The first row that differs.
+        place: Place,
+        /// Its form.
+        form: String,
+        /// The form, or forms, of the first rows.
+        before: String,
+        /// Its fields.
+        fields: String,
+    },
     /// A field of a record is absent or not what it should be.
-    #[error("{}:{line}: field `{field}`: {reason}", path.display())]
+    #[error("{place}: field `{field}`: {reason}")]
     Field {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
+        /// Where the record stands.
+        place: Place,
         /// The field's name in the file.
         field: String,
         /// What is wrong with it.

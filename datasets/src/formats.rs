@@ -13,7 +13,6 @@
 //! The problem becomes the prompt as it stands; [`DataFormat::template`] puts it to a model. What else a line has becomes columns
 //! of the task, which judges read and a template may show.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
@@ -21,7 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::DatasetError;
-use crate::jsonl::lines::{Row, kind, read};
+use crate::jsonl::Ids;
+use crate::rows::{DataFiles, Part, Row, Rows, kind};
 use crate::task::PromptStyle;
 use crate::task::{Prompt, Task};
 use crate::template::TemplateConfig;
@@ -116,7 +116,7 @@ impl DataFormat {
         }
     }
 
-    /// Whether `fields`, one line of a file, could be of this format.
+    /// Whether `fields`, one row of a file, could be of this format.
     fn fits(self, fields: &Map<String, Value>) -> bool {
         let has = |names: &[&str]| names.iter().any(|name| fields.contains_key(*name));
         match self {
@@ -200,65 +200,108 @@ pub struct Benchmark {
     pub tasks: Vec<Task>,
 }
 
-/// Reads the benchmark in the JSON-lines file `path`. Without a `format` it is found by the fields of all lines.
+/// Reads the benchmark in `path`, a file or a directory of shards. Without a `format` it is found by the fields of all rows.
 ///
 /// # Errors
-/// [`DatasetError`] with the file, the line and the field; [`DatasetError::UnknownFormat`] if no format, or none for all lines,
+/// [`DatasetError`] with the file, the row and the field; [`DatasetError::UnknownFormat`] if no format, or none for all rows,
 /// fits.
 pub fn read_benchmark(path: &Path, format: Option<DataFormat>) -> Result<Benchmark, DatasetError> {
-    let rows = read(path, Ok)?;
+    let files = DataFiles::find(path, &Part::default())?;
     let format = match format {
         Some(format) => format,
-        None => detect(path, &rows)?,
+        None => detect(Rows::of(&files))?,
     };
-    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut lines: HashMap<String, usize> = HashMap::new();
-    let mut tasks = Vec::with_capacity(rows.len());
-    for mut row in rows {
-        let named = take_id(&mut row)?;
-        let (field, id) = match named {
-            Some((field, id)) => (field, id),
-            None => ("id", format!("{file_name}:{}", row.line)),
-        };
-        if let Some(first) = lines.insert(id.clone(), row.line) {
-            return Err(row.field_error(field, format!("{id:?} is on line {first} already")));
+    let tasks = Problems::of(&files, format).collect::<Result<_, _>>()?;
+    Ok(Benchmark { format, tasks })
+}
+
+/// The problems of a benchmark, made of one row after the other. It ends with the first error.
+pub struct Problems {
+    rows: Rows,
+    format: DataFormat,
+    ids: Ids,
+}
+
+impl Problems {
+    /// The problems of `files`, which are of `format`, in their order, before any is read.
+    pub fn of(files: &DataFiles, format: DataFormat) -> Self {
+        Self {
+            rows: Rows::of(files),
+            format,
+            ids: Ids::default(),
         }
-        let (problem, answer) = problem(&mut row, format)?;
-        tasks.push(Task {
+    }
+
+    fn task(&mut self, mut row: Row) -> Result<Task, DatasetError> {
+        let id = match take_id(&mut row)? {
+            Some((field, id)) => {
+                self.ids.give(&row, field, &id)?;
+                id
+            }
+            None => row.place.name(),
+        };
+        let (problem, answer) = problem(&mut row, self.format)?;
+        Ok(Task {
             id,
             prompt: Prompt::Text(problem),
             answer,
             columns: row.fields,
-        });
+        })
     }
-    Ok(Benchmark { format, tasks })
 }
 
-/// The one format that every line fits.
-fn detect(path: &Path, rows: &[Row<'_>]) -> Result<DataFormat, DatasetError> {
+impl Iterator for Problems {
+    type Item = Result<Task, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rows.next()?;
+        Some(row.and_then(|row| self.task(row)))
+    }
+}
+
+/// The first format that every row fits.
+fn detect(
+    rows: impl Iterator<Item = Result<Row, DatasetError>>,
+) -> Result<DataFormat, DatasetError> {
     let mut left = DataFormat::ALL.to_vec();
     for row in rows {
+        let row = row?;
         left.retain(|format| format.fits(&row.fields));
         if left.is_empty() {
             return Err(DatasetError::UnknownFormat {
-                path: path.to_owned(),
-                line: row.line,
-                fields: row.fields.keys().cloned().collect::<Vec<_>>().join(", "),
+                fields: row.names(),
+                place: row.place,
                 known: DataFormat::ALL.map(DataFormat::name).join(", "),
             });
         }
     }
+    Ok(preferred(left))
+}
+
+/// The one of `fitting` formats, of which there is at least one, that a file is taken to be of.
+fn preferred(mut fitting: Vec<DataFormat>) -> DataFormat {
     // A file of another format may be one of programs with tests as well.
-    if left.len() > 1 {
-        left.retain(|format| *format != DataFormat::Code);
+    if fitting.len() > 1 {
+        fitting.retain(|format| *format != DataFormat::Code);
     }
     // A file of integers from 0 to 999 is of both kinds; AIME's reader knows more of it.
-    let aime = left.iter().find(|format| **format == DataFormat::Aime);
-    Ok(*aime.unwrap_or(&left[0]))
+    let aime = fitting.iter().find(|format| **format == DataFormat::Aime);
+    *aime.unwrap_or(&fitting[0])
+}
+
+/// The format that all of `rows`, the first ones of a file, fit; whether they are the `whole` of it decides between a competition's
+/// few integers and many answers that happen to be small.
+pub(crate) fn fitting(rows: &[Row], whole: bool) -> Option<DataFormat> {
+    let mut left = DataFormat::ALL.to_vec();
+    left.retain(|format| rows.iter().all(|row| format.fits(&row.fields)));
+    if !whole {
+        left.retain(|format| *format != DataFormat::Aime);
+    }
+    (!left.is_empty()).then(|| preferred(left))
 }
 
 /// Takes the problem and its answer out of `row`. Tests stay in its columns.
-fn problem(row: &mut Row<'_>, format: DataFormat) -> Result<(String, String), DatasetError> {
+fn problem(row: &mut Row, format: DataFormat) -> Result<(String, String), DatasetError> {
     match format {
         DataFormat::Gsm8k => {
             let problem = row.take_text("question")?;
@@ -335,7 +378,7 @@ fn problem(row: &mut Row<'_>, format: DataFormat) -> Result<(String, String), Da
 }
 
 /// The first solution that a row has; nothing if it has none.
-fn solution(row: &Row<'_>) -> String {
+fn solution(row: &Row) -> String {
     for name in CODE_SOLUTION {
         let found = match row.fields.get(name) {
             Some(Value::String(text)) if name == "solutions" => {
@@ -354,7 +397,7 @@ fn solution(row: &Row<'_>) -> String {
 }
 
 /// The assertions of MBPP.
-fn assertions(row: &Row<'_>) -> Result<Vec<String>, DatasetError> {
+fn assertions(row: &Row) -> Result<Vec<String>, DatasetError> {
     let written = match row.fields.get("test_list") {
         Some(Value::String(text)) => serde_json::from_str(text).ok(),
         _ => None,
@@ -381,7 +424,7 @@ fn assertions(row: &Row<'_>) -> Result<Vec<String>, DatasetError> {
 }
 
 /// The text of a field that stays a column.
-fn column_text<'a>(row: &'a Row<'_>, field: &str) -> Result<&'a str, DatasetError> {
+fn column_text<'a>(row: &'a Row, field: &str) -> Result<&'a str, DatasetError> {
     match row.fields.get(field) {
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(text),
         Some(other) => {
@@ -393,19 +436,19 @@ fn column_text<'a>(row: &'a Row<'_>, field: &str) -> Result<&'a str, DatasetErro
 }
 
 /// The first of `names` that the row has; an error about the first if it has none.
-fn take_of<'n>(row: &mut Row<'_>, names: &[&'n str]) -> Result<(&'n str, Value), DatasetError> {
+fn take_of<'n>(row: &mut Row, names: &[&'n str]) -> Result<(&'n str, Value), DatasetError> {
     let present = names.iter().find(|name| row.fields.contains_key(**name));
     let name = *present.unwrap_or(&names[0]);
     Ok((name, row.take(name)?))
 }
 
-fn take_text_of(row: &mut Row<'_>, names: &[&str]) -> Result<String, DatasetError> {
+fn take_text_of(row: &mut Row, names: &[&str]) -> Result<String, DatasetError> {
     let (name, value) = take_of(row, names)?;
     row.text(name, value)
 }
 
 /// An answer that is a number or a text. Numbers lose a fraction of zeros: SVAMP writes `51.0`.
-fn number_or_text(row: &mut Row<'_>, field: &str) -> Result<String, DatasetError> {
+fn number_or_text(row: &mut Row, field: &str) -> Result<String, DatasetError> {
     match row.take(field)? {
         Value::Number(number) => {
             let text = number.to_string();
@@ -430,7 +473,7 @@ fn aime_answer(value: &Value) -> Option<u64> {
 }
 
 /// The name of a problem, where the file has one.
-fn take_id(row: &mut Row<'_>) -> Result<Option<(&'static str, String)>, DatasetError> {
+fn take_id(row: &mut Row) -> Result<Option<(&'static str, String)>, DatasetError> {
     const NAMES: [&str; 5] = ["task_id", "unique_id", "ID", "id", "Problem ID"];
     let Some(name) = NAMES
         .into_iter()

@@ -28,7 +28,11 @@
 //! - `split`: which problems are held out; `partition`: lists divided by it
 //! - `seed`: how every random draw gets its seed; `hash`: what that and the split rest on
 //! - `generators`: chain sums, two-operand addition with a curriculum, countdown, small programs, and the source over one
-//! - `jsonl`: strict readers for tasks and demonstrations, and the source over a file
+//! - `message`: a turn of a conversation; `place`: where a row stands
+//! - `rows`: files as rows, of JSON, CSV or Parquet, plain or compressed, in one piece or in shards
+//! - `list`: many tasks in little memory
+//! - `jsonl`: strict readers of tasks and demonstrations from rows, and the source over a file
+//! - `recognise`: what a data set is, told by its first rows
 //! - `formats`: files of well-known benchmarks, and how their problems are put to a model
 //! - `curriculum`: which problems of a file, or levels of a generator, are worth posing
 //! - `mixture`: several sources as one, in fixed proportions
@@ -42,8 +46,13 @@ mod formats;
 mod generators;
 mod hash;
 mod jsonl;
+mod list;
+mod message;
 mod mixture;
 mod partition;
+mod place;
+mod recognise;
+mod rows;
 mod seed;
 mod settings;
 mod source;
@@ -53,19 +62,26 @@ mod template;
 
 pub use curriculum::{Evidence, LevelSource, PassRateConfig, ProblemSource};
 pub use error::DatasetError;
-pub use formats::{Benchmark, DataFormat, read_benchmark};
+pub use formats::{Benchmark, DataFormat, Problems, read_benchmark};
 pub use generators::{
     Addition, AdditionConfig, ChainSum, ChainSumConfig, Countdown, CountdownConfig, Generator,
     GeneratorConfig, GeneratorSource, OperandRange, Program, ProgramConfig, ProgramOperations,
     ProgramStyle, TraceMix,
 };
-pub use jsonl::{AnswerFormat, JsonlConfig, JsonlSource, read_examples, read_tasks};
+pub use jsonl::{
+    AnswerFormat, ExampleForm, Examples, JsonlConfig, JsonlSource, Tasks, read_examples, read_tasks,
+};
+pub use list::TaskList;
+pub use message::{Message, Role};
 pub use mixture::{
     MIXTURE_COLUMN, MixtureEntry, MixtureSource, check_entries, mixture_shares, mixture_task,
 };
 pub use partition::{fingerprint, partition};
+pub use place::Place;
+pub use recognise::{TaskForm, recognise_examples, recognise_tasks};
+pub use rows::{DataFiles, Part, describe_file};
 pub use seed::{derive_seed, rng, shuffled};
 pub use source::{Cursor, TaskResult, TaskSource};
 pub use split::Split;
-pub use task::{Demonstration, Example, Message, Prompt, PromptStyle, Role, Task};
+pub use task::{Demonstration, Example, Prompt, PromptStyle, Task};
 pub use template::{Template, TemplateConfig, TemplateSource};

@@ -1,5 +1,7 @@
 //! Lists of tasks: divided into two sides, and told apart by a number.
 
+use std::borrow::Borrow;
+
 use crate::error::DatasetError;
 use crate::hash::{fnv1a, mix};
 use crate::settings::check_fraction;
@@ -23,8 +25,9 @@ pub fn partition(
 
 /// A number for a list of problems: their names, texts and answers, in this order. Two lists with the same number are the
 /// same list, so that verdicts on them may be compared problem by problem.
-pub fn fingerprint(tasks: &[Task]) -> u64 {
-    tasks.iter().fold(0, |state, task| {
+pub fn fingerprint<T: Borrow<Task>>(tasks: impl IntoIterator<Item = T>) -> u64 {
+    tasks.into_iter().fold(0, |state, task| {
+        let task = task.borrow();
         let parts = [&task.id, &task.prompt.problem_text(), &task.answer];
         parts.into_iter().fold(
             state,
@@ -54,10 +57,9 @@ mod tests {
             vec![task("a", "2"), task("b", "2")],
             vec![task("b", "2"), task("a", "2")],
         ];
-        let prints: std::collections::HashSet<u64> =
-            lists.iter().map(|list| fingerprint(list)).collect();
+        let prints: std::collections::HashSet<u64> = lists.iter().map(fingerprint).collect();
         assert_eq!(prints.len(), lists.len());
-        assert_eq!(fingerprint(&lists[4]), fingerprint(&lists[4].clone()));
+        assert_eq!(fingerprint(&lists[4]), fingerprint(lists[4].clone()));
     }
 
     #[test]

@@ -3,37 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Who speaks in a [`Message`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Instructions that hold for the whole conversation.
-    System,
-    /// The person who asks.
-    User,
-    /// The model.
-    Assistant,
-}
-
-/// One turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Message {
-    /// Who speaks.
-    pub role: Role,
-    /// What is said, without any of a chat template's markers.
-    pub content: String,
-}
-
-impl Message {
-    /// A message of `role` saying `content`.
-    pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self {
-            role,
-            content: content.into(),
-        }
-    }
-}
+use crate::message::{Message, Role};
 
 /// What the model is given. In JSON a string is raw text and a list is a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,9 +33,7 @@ impl Prompt {
         match self {
             Prompt::Text(text) => text.clone(),
             Prompt::Chat(messages) => {
-                let spoken = messages
-                    .iter()
-                    .filter(|message| message.role != Role::System);
+                let spoken = messages.iter().filter(|message| !message.role.instructs());
                 spoken
                     .map(|message| message.content.as_str())
                     .collect::<Vec<_>>()
@@ -145,16 +113,19 @@ pub struct Demonstration {
 pub enum Example {
     /// A prompt and what to say to it.
     Completion(Demonstration),
-    /// A conversation; what the assistant says in it is to be learnt.
+    /// A conversation; what the assistant says in it is to be learnt, but for what [`Message::is_learnt`] leaves out.
     Conversation(Vec<Message>),
+    /// Raw text, all of which is to be learnt, as in pretraining.
+    Text(String),
 }
 
 impl Example {
     /// The text that poses the problem, which decides on which side of a split the example is: that
-    /// of its prompt, or of a conversation up to the assistant's first word.
+    /// of its prompt, of a conversation up to the assistant's first word, or the raw text.
     pub fn problem_text(&self) -> String {
         match self {
             Self::Completion(demonstration) => demonstration.prompt.problem_text(),
+            Self::Text(text) => text.clone(),
             Self::Conversation(messages) => {
                 let before = messages.iter().take_while(|m| m.role != Role::Assistant);
                 Prompt::Chat(before.cloned().collect()).problem_text()

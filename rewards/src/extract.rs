@@ -447,6 +447,19 @@ mod tests {
     #[test]
     fn long_hostile_text_is_searched_in_one_pass() {
         // A quadratic search would take 10^11 steps here.
+        for line in [
+            "Answer:",
+            "\nQ:",
+            "not ",
+            "\nAnswer: - ",
+            "答案",
+            "$ answer is ",
+        ] {
+            let text = line.repeat(100_000);
+            let start = std::time::Instant::now();
+            let _ = extract(&text, &[AnswerPhrase, Bold, LastMath, LastNumber]);
+            assert!(start.elapsed().as_millis() < 3000, "{line:?}");
+        }
         let text = r"\boxed{".repeat(100_000);
         assert_eq!(
             extract(

@@ -5,9 +5,12 @@
 mod common;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use dunwu_datasets::{Prompt, Task};
-use dunwu_rewards::{Attempt, Code, CodeConfig, CodeExtraction, Reward, RewardError, Sample};
+use dunwu_rewards::{
+    Attempt, Code, CodeConfig, CodeExtraction, Fault, Reward, RewardError, Sample,
+};
 use serde_json::{Value, json};
 
 const HONEST: &str = "def add(a, b):\n    return a + b\n\nif __name__ == '__main__':\n    print(add(*map(int, input().split())))\n";
@@ -222,5 +225,53 @@ fn a_broken_test_is_no_verdict() {
     ];
     for columns in broken {
         assert_eq!(score(&code(false), &columns, HONEST), None, "{columns}");
+    }
+}
+
+#[test]
+fn a_judgement_that_nobody_waits_for_is_killed() {
+    if !common::python_is_there() {
+        return;
+    }
+    // One worker, and fuel and time for hours: only the attempt ends it.
+    let sandbox = std::sync::Arc::new(dunwu_sandbox::Sandbox::new(1).unwrap());
+    let config = CodeConfig {
+        extraction: CodeExtraction::Whole,
+        fuel: Some(u64::MAX / 4),
+        wall_time_s: 3600.0,
+        ..Default::default()
+    };
+    let code = Code::from_config(&config).unwrap().with_sandbox(sandbox);
+    let forms = forms();
+    for form in ["asserts", "check", "stdio"] {
+        let columns = &forms.iter().find(|(name, _)| *name == form).unwrap().1;
+        let task = Task::new("add", Prompt::Text("Write add(a, b).".to_owned()), "")
+            .with_columns(columns.as_object().unwrap().clone());
+        let hang = "def add(a, b):\n    while True:\n        pass\nif __name__ == '__main__':\n    add(1, 2)\n";
+        let judged = |program: &str, attempt: &Attempt| {
+            code.score_in_parts(&Sample::new(&task, program), attempt)
+        };
+        let start = Instant::now();
+        let late = judged(hang, &Attempt::within(Duration::from_secs(2))).unwrap_err();
+        assert_eq!(late.fault(), Fault::Host, "{form}: {late}");
+        assert!(late.to_string().contains("cancelled"), "{form}: {late}");
+
+        let attempt = Attempt::unlimited();
+        let canceller = attempt.clone();
+        let helper = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(2));
+            canceller.cancel();
+        });
+        let given_up = judged(hang, &attempt).unwrap_err();
+        helper.join().unwrap();
+        assert!(
+            given_up.to_string().contains("cancelled"),
+            "{form}: {given_up}"
+        );
+        assert!(start.elapsed() < Duration::from_secs(60), "{form}");
+
+        // The worker is free for the next one.
+        let honest = judged(HONEST, &Attempt::unlimited()).unwrap().unwrap();
+        assert_eq!(honest.value, 1.0, "{form}: {honest:?}");
     }
 }

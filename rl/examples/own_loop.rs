@@ -10,7 +10,7 @@ use dunwu::{
     config::RunConfig,
     device,
     learner::{AdamW, Learner},
-    rollout::{Judge, OneTurn},
+    rollout::Judge,
     stages::grpo::{Feed, GrpoConfig, Sampler, Trainer},
 };
 use dunwu_datasets::{Generator, GeneratorConfig, GeneratorSource, Split};
@@ -18,13 +18,14 @@ use dunwu_rewards::{ComponentConfig, Rubric, RubricConfig};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = RunConfig::from_toml(include_str!("../../configs/quickstart.toml"))?;
+    let (sampling, memory) = (&config.sampling, &config.memory);
     let device = device::choose(config.device)?.device;
     let Bundle { model, codec } = Bundle::from_section(&config.model, config.seed, &device)?;
+    let sums = Generator::from_config(&GeneratorConfig::ChainSum(Default::default()))?;
+    let tasks = GeneratorSource::new(sums, 1, Split::Train);
     let rubric = RubricConfig::new(vec![ComponentConfig::Format(Default::default())]);
-    let judge = Arc::new(Judge::new(
-        Rubric::from_config(&rubric)?,
-        Duration::from_secs(10),
-    )?);
+    let rubric = Rubric::from_config(&rubric)?;
+    let judge = Arc::new(Judge::new(rubric, Duration::from_secs(10))?);
     let grpo = GrpoConfig {
         steps: 4,
         prompts: 4,
@@ -33,40 +34,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Default::default()
     };
 
-    let sums = Generator::from_config(&GeneratorConfig::ChainSum(Default::default()))?;
     let sampler = Sampler {
-        config: grpo.clone(),
-        sampling: config.sampling.clone(),
-        memory: config.memory.clone(),
-        codec: Arc::new(codec),
-        judge: judge.clone(),
-        environment: Arc::new(OneTurn),
+        sampling: sampling.clone(),
+        memory: memory.clone(),
         correct: "format".to_owned(),
-        seed: 1,
-        recorded_tokens: 0,
+        ..Sampler::new(grpo.clone(), Arc::new(codec), judge.clone())
     };
-    let mut feed = Feed::in_turn(
-        sampler,
-        Box::new(GeneratorSource::new(sums, 1, Split::Train)),
-    );
-    let trainer = Trainer {
-        config: &grpo,
-        sampling: &config.sampling,
-        judge: &judge,
-        reference: None,
-        scoring: config.memory.scoring(&config.sampling),
-        workers: config.memory.workers,
-        activations: config.memory.activations(),
-        objective: None,
-    };
+    let mut feed = Feed::in_turn(sampler, Box::new(tasks));
+    let trainer = Trainer::new(&grpo, sampling, &judge, memory);
     let mut learner = Learner::new(model, AdamW::new(grpo.optimizer), 0);
     for step in 0..grpo.steps {
-        let outcome = trainer.step(&mut learner, &mut feed, step)?;
-        println!(
-            "step {}: reward {:.3}",
-            step + 1,
-            outcome.metrics.reward_mean
-        );
+        let metrics = trainer.step(&mut learner, &mut feed, step)?.metrics;
+        println!("step {}: reward {:.3}", step + 1, metrics.reward_mean);
     }
     Ok(())
 }

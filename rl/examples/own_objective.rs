@@ -13,11 +13,9 @@ use dunwu::{
 fn reinforce(tokens: &CompletionTokens) -> TokenLosses {
     let pairs = tokens.logprobs.iter().zip(tokens.advantages);
     let value = pairs.map(|(logprob, advantage)| f64::from(logprob * advantage));
-    let by_logprobs = tokens
-        .advantages
-        .iter()
-        .map(|a| -(tokens.weight as f32) * a);
-    TokenLosses::of_logprobs(-tokens.weight * value.sum::<f64>(), by_logprobs.collect())
+    let slope = |advantage: &f32| -(tokens.weight as f32) * advantage;
+    let by_logprobs = tokens.advantages.iter().map(slope).collect();
+    TokenLosses::of_logprobs(-tokens.weight * value.sum::<f64>(), by_logprobs)
 }
 
 const CONFIG: &str = r#"

@@ -40,7 +40,6 @@ name = "counting"
 device = "flex"
 model = { source = "scratch", alphabet = "0123456789+=,", hidden_size = 32, intermediate_size = 64, layers = 2, heads = 2, kv_heads = 1, context = 64 }
 sampling = { max_tokens = 8 }
-evaluation = { problems = 9 }
 reward = { rubric = { components = [{ kind = "exact", extraction = ["whole"] }] } }
 stages = [{ kind = "grpo", steps = 4, prompts = 4, group = 8, learning_rate = 1e-3 }]
 "#;
@@ -52,11 +51,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .tasks(|_seed| Box::new(Counting(0)), (0..9).map(task).collect())
         .preflight(false) // an untrained model seldom ends a completion
         .observer(|event: &Event| {
-            if let Event::Step { line, .. } = event {
-                println!(
-                    "step {}: pass rate {}",
-                    line.step, line.metrics["pass_rate"]
-                );
+            if let Event::Step { metrics, .. } = event {
+                println!("{}", metrics.line());
             }
         })
         .train()?;

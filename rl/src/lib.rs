@@ -32,11 +32,12 @@
 //! - [`generation`]: batched decoding with a key-value cache
 //! - [`bundle`], [`model`], [`tokenizer`]: a model with its text, the transformer, text and ids
 //! - [`compute`]: the arithmetic, on slices of the CPU and on tensors of any device
-//! - [`alarms`], [`analysis`], [`mod@bench`], [`device`], [`glossary`], [`machine`], [`seeds`], [`statistics`]
+//! - [`alarms`], [`analysis`], [`mod@bench`], [`device`], [`glossary`], [`hub`], [`machine`], [`seeds`], [`statistics`]
 //!
 //! # Features
 //! - `flex`, `wgpu`: the CPU and GPUs; both by default
-//! - `cli`: the program; `code`, `http`: rewards that run programs, or stand behind a server; `plot`: curves as SVG. All by default
+//! - `cli`: the program; `code`, `http`: rewards that run programs, or stand behind a server; `plot`: curves as SVG;
+//!   `parquet`: data sets in Parquet files. All by default
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod alarms;
@@ -51,6 +52,7 @@ pub mod eval;
 pub mod formats;
 pub mod generation;
 pub mod glossary;
+pub mod hub;
 pub mod learner;
 pub mod machine;
 pub mod model;

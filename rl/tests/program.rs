@@ -12,14 +12,22 @@ use tempfile::TempDir;
 
 #[path = "program/alarms.rs"]
 mod alarms;
+#[path = "program/bases.rs"]
+mod bases;
+#[path = "program/check.rs"]
+mod check;
 #[path = "program/curve.rs"]
 mod curve;
 #[path = "program/data.rs"]
 mod data;
+#[path = "program/data_show.rs"]
+mod data_show;
 #[path = "program/eval.rs"]
 mod eval;
 #[path = "program/exactness.rs"]
 mod exactness;
+#[path = "program/habits.rs"]
+mod habits;
 #[path = "program/refusals.rs"]
 mod refusals;
 #[path = "program/reward.rs"]
@@ -192,6 +200,24 @@ fn a_run_leaves_what_it_promises_and_is_exact_when_resumed() {
         .stdout
     };
     assert_eq!(score("whole"), score("exported"));
+    let gguf = [
+        "export",
+        "--run",
+        "whole",
+        "--to",
+        "whole.gguf",
+        "--gguf",
+        "f32",
+    ];
+    succeeds(dir.path(), &gguf);
+    assert_eq!(score("whole"), score("whole.gguf"));
+    fails(dir.path(), &gguf, 1, &["whole.gguf", "already exists"]);
+    // The card says what is known and what is not.
+    let card = fs::read_to_string(dir.path().join("exported/README.md")).unwrap();
+    for part in ["base_model: none", "95 % interval", "alphabet = "] {
+        assert!(card.contains(part), "{part} in {card}");
+    }
+    assert!(whole.join("provenance.json").is_file());
     let scored: Value = serde_json::from_slice(&score("whole")).unwrap();
     assert_eq!(
         scored["token_ids"].as_array().unwrap().len(),

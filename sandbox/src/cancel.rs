@@ -9,16 +9,43 @@ use std::time::Instant;
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<State>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     cancelled: AtomicBool,
     started: OnceLock<Instant>,
+    given_up: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("cancelled", &self.cancelled)
+            .field("started", &self.started)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Cancel {
     /// Work that goes on until somebody says otherwise.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Work that is given up as soon as `given_up` says so, or as [`Cancel::cancel`] is called. It is asked some hundred times a second
+    /// while the work waits or runs, from several threads, and must not take long.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let deadline = Instant::now() + Duration::from_secs(5);
+    /// let cancel = dunwu_sandbox::Cancel::when(move || Instant::now() >= deadline);
+    /// assert!(!cancel.is_cancelled());
+    /// ```
+    pub fn when(given_up: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(State {
+            given_up: Some(Box::new(given_up)),
+            ..State::default()
+        }))
     }
 
     /// Gives the work up: a guest that runs for it is killed, one that waits for a worker does not start, and the call fails with
@@ -29,7 +56,8 @@ impl Cancel {
 
     /// Whether the work was given up.
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::Acquire)
+        let given_up = || self.0.given_up.as_ref().is_some_and(|ask| ask());
+        self.0.cancelled.load(Ordering::Acquire) || given_up()
     }
 
     /// When a worker first took the work up: time before that was spent in the queue, and is not the guest's.

@@ -50,7 +50,7 @@ mod wasi;
 pub mod worker;
 
 pub use cache::ModuleCache;
-pub use calibrate::{Calibration, calibrate};
+pub use calibrate::{Calibration, calibrate, fuel_of_a_second, prepare};
 pub use cancel::Cancel;
 pub use engine::Engine;
 pub use error::SandboxError;

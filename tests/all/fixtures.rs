@@ -8,10 +8,14 @@ use std::{
 
 use burn::tensor::Device;
 use dunwu::{
-    bundle::{Bundle, ModelSection, ScratchModel},
+    bundle::{Bundle, ModelSection, ScratchAttention, ScratchModel},
     generation::SamplingConfig,
     learner::{AdamW, HeadConfig, Learner, MemorySection, Scoring},
-    model::{ModelConfig, Transformer, config::Family, weights::HostTensor},
+    model::{
+        ModelConfig, Transformer,
+        config::{Family, Variation},
+        weights::HostTensor,
+    },
     rollout::{Judge, OneTurn, RolloutCollector},
     stages::grpo::{Feed, GrpoConfig, GrpoMetrics, Sampler, Trainer, trainer::Reference},
 };
@@ -41,6 +45,11 @@ pub fn scratch_section() -> ScratchModel {
         heads: 4,
         kv_heads: 2,
         context: 96,
+        experts: None,
+        family: None,
+        attention: ScratchAttention::Grouped,
+        latent: None,
+        window: None,
     }
 }
 
@@ -67,6 +76,8 @@ pub fn wide(device: &Device) -> Transformer {
         tie_word_embeddings: true,
         attention_bias: false,
         qk_norm: false,
+        experts: None,
+        variation: Variation::default(),
     };
     let mut seed = 0.0f64;
     let model = Transformer::build(config, device, |_, shape| {
@@ -132,6 +143,7 @@ pub fn two_grpo_steps(
         judge: judge.clone(),
         environment: Arc::new(OneTurn),
         correct: "exact".to_owned(),
+        prompts: Default::default(),
         seed: 5,
         recorded_tokens: 0,
     };

@@ -5,6 +5,7 @@
 //! | `references` | numbers of transformers |
 //! | `objectives` | losses, gradients and advantages by TRL and verl |
 //! | `consistency` | the same thing computed two ways |
+//! | `experts` | mixtures of experts from sampling to an update |
 //! | `turns` | completions of several turns, from the session to a gradient step |
 //! | `own_objective` | an objective handed in as a function |
 //! | `configs` | every shipped config loads |
@@ -14,6 +15,8 @@
 
 mod configs;
 mod consistency;
+mod experts;
+mod families;
 mod fixtures;
 mod layers;
 mod objectives;

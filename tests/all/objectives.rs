@@ -54,9 +54,10 @@ fn relative(ours: &[f64], theirs: &[f64]) -> f64 {
         .zip(theirs)
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, f64::max);
-    match difference == 0.0 {
-        true => 0.0,
-        false => difference / largest,
+    if difference == 0.0 {
+        0.0
+    } else {
+        difference / largest
     }
 }
 

@@ -36,10 +36,10 @@ fn wgpu_scores_as_flex_does() {
             HeadConfig::default(),
         )
         .unwrap();
-        let of = |field: fn(&dunwu::learner::TokenScores) -> &Vec<f32>| -> Vec<f32> {
+        let all = |field: fn(&dunwu::learner::TokenScores) -> &Vec<f32>| -> Vec<f32> {
             scores.iter().flat_map(|s| field(s).clone()).collect()
         };
-        (of(|s| &s.logprobs), of(|s| &s.entropy))
+        (all(|s| &s.logprobs), all(|s| &s.entropy))
     };
     let (ours, flex) = (score(&device), score(&Device::flex()));
     let difference = largest_difference(&ours.0, &flex.0).max(largest_difference(&ours.1, &flex.1));

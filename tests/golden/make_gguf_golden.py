@@ -20,7 +20,8 @@ BLOCKS = 3
 # Where in a block the float16 scales lie, by byte offset.
 SCALES = {
     Type.Q4_0: [0], Type.Q4_1: [0, 2], Type.Q5_0: [0], Type.Q5_1: [0, 2], Type.Q8_0: [0],
-    Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208],
+    Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208], Type.Q2_K: [80, 82], Type.Q3_K: [108], Type.IQ4_NL: [0],
+    Type.IQ4_XS: [0], Type.MXFP4: [],
 }
 PLAIN = {Type.F32: np.dtype("<f4"), Type.F16: np.dtype("<f2"), Type.BF16: None}
 
@@ -31,6 +32,8 @@ def main():
     for kind, offsets in SCALES.items():
         block_size, type_size = GGML_QUANT_SIZES[kind]
         blocks = random.integers(0, 256, (BLOCKS, type_size), dtype=np.uint8)
+        if kind == Type.MXFP4:
+            blocks[:, 0] = random.integers(110, 140, BLOCKS)
         for offset in offsets:
             scale = (random.normal(size=BLOCKS) * 0.02).astype("<f2")
             blocks[:, offset : offset + 2] = scale.view(np.uint8).reshape(BLOCKS, 2)

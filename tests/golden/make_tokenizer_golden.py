@@ -17,6 +17,16 @@ HERE = Path(__file__).parent
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
           r"|\s+(?!\S)|\s+")
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+QWEN35 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+"
+          r"|\s+(?!\S)|\s+")
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+TEKKEN = (rf"[^\r\n\p{{L}}\p{{N}}]?{UPPER}*{LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{UPPER}+{LOWER}*|\p{{N}}"
+          r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+SHORT = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+GPT4O = (rf"[^\r\n\p{{L}}\p{{N}}]?{UPPER}*{LOWER}+{SHORT}|[^\r\n\p{{L}}\p{{N}}]?{UPPER}+{LOWER}*{SHORT}|\p{{N}}{{1,3}}"
+         r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+DEEPSEEK_V3 = (r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"
+               r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
 def byte_level(use_regex):
@@ -27,12 +37,26 @@ def split(expression):
     return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(expression), "isolated"), byte_level(False)])
 
 
+def steps(*expressions, last=()):
+    cut = [pre_tokenizers.Split(Regex(expression), "isolated") for expression in expressions]
+    return pre_tokenizers.Sequence(cut + list(last) + [byte_level(False)])
+
+
 # rule: (pre-tokenizer, normalizer, whether words that are tokens skip the merges)
 RULES = {
     "gpt-2": (byte_level(True), None, False),
     "smollm": (pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level(True)]), None, False),
     "llama-bpe": (split(LLAMA3), None, True),
     "qwen2": (split(QWEN2), normalizers.NFC(), False),
+    "qwen35": (split(QWEN35), normalizers.NFC(), False),
+    "tekken": (split(TEKKEN), None, True),
+    "gpt-4o": (split(GPT4O), None, False),
+    "smaug-bpe": (split(LLAMA3), None, False),
+    "deepseek-v3": (steps(r"\p{N}{1,3}", r"[一-龥\u3040-ゟ゠-ヿ]+", DEEPSEEK_V3), None, False),
+    "deepseek-coder": (steps(r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", r"[一-龥\u0800-一가-\ud7ff]+",
+                             last=[pre_tokenizers.Digits(individual_digits=True)]), None, False),
+    "falcon": (pre_tokenizers.Sequence([pre_tokenizers.Punctuation("contiguous"), byte_level(True),
+                                        pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated")]), None, False),
 }
 # Training on these makes merges across every boundary that the rules treat differently.
 CORPUS = ["  12 + 345 = 357\n\n  return x;\n", "I'm WE'LL it's 'tis don't", "\t\tif (a == b) {\r\n\t}\r\n", "12 345 6789 1000 2024",

@@ -1,9 +1,8 @@
 //! A curriculum over the problems of a file.
 
-use std::sync::Arc;
-
 use super::{Curriculum, PassRateConfig};
 use crate::error::DatasetError;
+use crate::list::TaskList;
 use crate::seed::shuffled;
 use crate::source::{Cursor, TaskResult, TaskSource};
 use crate::task::Task;
@@ -15,7 +14,7 @@ const KIND: &str = "a file with a curriculum";
 /// larger than the set. Tasks are introduced in a seeded order.
 #[derive(Clone, Debug)]
 pub struct ProblemSource {
-    tasks: Arc<[Task]>,
+    tasks: TaskList,
     curriculum: Curriculum,
 }
 
@@ -25,12 +24,15 @@ impl ProblemSource {
     /// # Errors
     /// [`DatasetError::InvalidSetting`] if there is no task, two have one id, or a setting is out of range.
     pub fn new(
-        tasks: impl Into<Arc<[Task]>>,
+        tasks: impl Into<TaskList>,
         config: &PassRateConfig,
         seed: u64,
     ) -> Result<Self, DatasetError> {
         let tasks = tasks.into();
-        let names = tasks.iter().map(|task| task.id.clone()).collect();
+        let names = tasks
+            .iter()
+            .map(|task| Ok(task?.id))
+            .collect::<Result<_, DatasetError>>()?;
         let order = shuffled(tasks.len(), seed, 0);
         let curriculum = Curriculum::new(config.clone(), seed, names, order)?;
         Ok(Self { tasks, curriculum })
@@ -43,7 +45,8 @@ impl TaskSource for ProblemSource {
         for _ in 0..count {
             let item = self.curriculum.draw();
             self.curriculum.take(item);
-            batch.push(self.tasks[item].clone());
+            // Every task could be put when the list was made.
+            batch.push(self.tasks.get(item)?);
         }
         self.curriculum.release();
         Ok(batch)

@@ -1,14 +1,13 @@
-//! Strict readers of JSON-lines files: one JSON object per line, UTF-8.
+//! From rows to tasks and demonstrations, strictly.
 //!
-//! A byte order mark at the beginning is skipped, and so are blank lines. Everything else that is
-//! not as expected is an error that names the file, the line and the field.
+//! Everything that is not as expected is an error that names the file, the row and the field.
 
-mod digits;
 mod examples;
-pub(crate) mod lines;
+mod ids;
 mod records;
 mod source;
 
-pub use examples::read_examples;
-pub use records::{AnswerFormat, JsonlConfig, read_tasks};
+pub use examples::{ExampleForm, Examples, read_examples};
+pub(crate) use ids::Ids;
+pub use records::{AnswerFormat, JsonlConfig, Tasks, read_tasks};
 pub use source::JsonlSource;

@@ -1,4 +1,4 @@
-//! From JSON objects to tasks and demonstrations.
+//! From rows to tasks and demonstrations.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,10 +6,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
-use super::lines::{Row, kind, read};
+use super::Ids;
 use crate::error::DatasetError;
+use crate::message::{self, Message, Role};
+use crate::rows::{DataFiles, Part, Row, Rows, kind};
 use crate::settings::expect_setting;
-use crate::task::{Demonstration, Message, Prompt, PromptStyle, Role, Task};
+use crate::task::{Demonstration, Prompt, PromptStyle, Task};
 
 /// Integers from here on are not all exact as floating-point numbers: 2⁵³.
 const FIRST_INEXACT: f64 = 9_007_199_254_740_992.0;
@@ -25,7 +27,8 @@ pub enum AnswerFormat {
     AfterHashes,
 }
 
-/// Which fields of a record make a task, and how.
+/// Which fields of a record make a task, and how. A dotted name leads into a nested field, as `reward_model.ground_truth` does,
+/// which stays in the task's columns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JsonlConfig {
@@ -100,24 +103,47 @@ impl JsonlConfig {
     }
 }
 
-/// Reads the tasks in `path`, in the file's order. Fields that the config does not name become
+/// Reads the tasks in `path`, a file or a directory of shards, in their order. Fields that the config does not name become
 /// columns.
 ///
 /// # Errors
-/// [`DatasetError`] with the file, the line and the field; [`DatasetError::Empty`] if there is no
+/// [`DatasetError`] with the file, the row and the field; [`DatasetError::Empty`] if there is no
 /// task.
 pub fn read_tasks(path: &Path, config: &JsonlConfig) -> Result<Vec<Task>, DatasetError> {
-    config.validate()?;
-    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut lines: HashMap<String, usize> = HashMap::new();
-    read(path, |mut row| {
+    Tasks::of(&DataFiles::find(path, &Part::default())?, config)?.collect()
+}
+
+/// The tasks of a data set, made of one row after the other. It ends with the first error.
+pub struct Tasks {
+    rows: Rows,
+    config: JsonlConfig,
+    ids: Ids,
+}
+
+impl Tasks {
+    /// The tasks of `files`, in their order, before any is read.
+    ///
+    /// # Errors
+    /// As for [`JsonlConfig::validate`].
+    pub fn of(files: &DataFiles, config: &JsonlConfig) -> Result<Self, DatasetError> {
+        config.validate()?;
+        Ok(Self {
+            rows: Rows::of(files),
+            config: config.clone(),
+            ids: Ids::default(),
+        })
+    }
+
+    fn task(&mut self, mut row: Row) -> Result<Task, DatasetError> {
+        let config = &self.config;
         let id = match &config.id_field {
-            Some(field) => id(&mut row, field)?,
-            None => format!("{file_name}:{}", row.line),
+            Some(field) => {
+                let id = id(&mut row, field)?;
+                self.ids.give(&row, field, &id)?;
+                id
+            }
+            None => row.place.name(),
         };
-        if let (Some(first), Some(field)) = (lines.insert(id.clone(), row.line), &config.id_field) {
-            return Err(row.field_error(field, format!("{id:?} is on line {first} already")));
-        }
         let context = match &config.context_field {
             Some(field) => Some(row.take_text(field)?),
             None => None,
@@ -130,11 +156,20 @@ pub fn read_tasks(path: &Path, config: &JsonlConfig) -> Result<Vec<Task>, Datase
             answer,
             columns: row.fields,
         })
-    })
+    }
+}
+
+impl Iterator for Tasks {
+    type Item = Result<Task, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rows.next()?;
+        Some(row.and_then(|row| self.task(row)))
+    }
 }
 
 /// A row with `prompt`, a string (raw text) or a list of messages, and `completion`, a string.
-pub(super) fn demonstration(row: &mut Row<'_>) -> Result<Demonstration, DatasetError> {
+pub(super) fn demonstration(row: &mut Row) -> Result<Demonstration, DatasetError> {
     let config = JsonlConfig {
         prompt_style: PromptStyle::Text,
         ..Default::default()
@@ -149,7 +184,7 @@ pub(super) fn demonstration(row: &mut Row<'_>) -> Result<Demonstration, DatasetE
     })
 }
 
-fn id(row: &mut Row<'_>, field: &str) -> Result<String, DatasetError> {
+fn id(row: &mut Row, field: &str) -> Result<String, DatasetError> {
     match row.take(field)? {
         Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
         Value::Number(_) => Err(row.field_error(field, "expected a string or an integer")),
@@ -158,7 +193,7 @@ fn id(row: &mut Row<'_>, field: &str) -> Result<String, DatasetError> {
 }
 
 fn prompt(
-    row: &mut Row<'_>,
+    row: &mut Row,
     config: &JsonlConfig,
     context: Option<String>,
 ) -> Result<Prompt, DatasetError> {
@@ -193,12 +228,11 @@ fn prompt(
     }
 }
 
-/// A conversation that a model can answer: not empty, and the last word is not the model's.
-fn messages(row: &Row<'_>, field: &str, list: Value) -> Result<Vec<Message>, DatasetError> {
-    let messages: Vec<Message> =
-        serde_json::from_value(list).map_err(|error| row.field_error(field, error.to_string()))?;
+/// A conversation that a model can answer: not empty, and the last word is the user's or a tool's.
+pub(super) fn messages(row: &Row, field: &str, list: Value) -> Result<Vec<Message>, DatasetError> {
+    let messages = message::messages(list).map_err(|error| row.field_error(field, error))?;
     match messages.last().map(|message| message.role) {
-        Some(Role::User) => Ok(messages),
+        Some(Role::User | Role::Tool) => Ok(messages),
         Some(role) => {
             let reason = format!("ends with a message of role {role:?}, expected one of the user");
             Err(row.field_error(field, reason))
@@ -207,7 +241,7 @@ fn messages(row: &Row<'_>, field: &str, list: Value) -> Result<Vec<Message>, Dat
     }
 }
 
-fn answer(row: &mut Row<'_>, config: &JsonlConfig) -> Result<String, DatasetError> {
+fn answer(row: &mut Row, config: &JsonlConfig) -> Result<String, DatasetError> {
     let field = &config.answer_field;
     let text = match row.take(field)? {
         Value::Number(number) => number_text(row, field, &number)?,
@@ -228,7 +262,7 @@ fn answer(row: &mut Row<'_>, config: &JsonlConfig) -> Result<String, DatasetErro
 }
 
 /// The digits of a number, unless reading it has already cost some of them.
-fn number_text(row: &Row<'_>, field: &str, number: &Number) -> Result<String, DatasetError> {
+fn number_text(row: &Row, field: &str, number: &Number) -> Result<String, DatasetError> {
     let inexact = number.is_f64()
         && number
             .as_f64()

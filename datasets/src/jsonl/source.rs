@@ -1,10 +1,10 @@
 //! The tasks of a file, shuffled anew in every epoch.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::records::{JsonlConfig, read_tasks};
 use crate::error::DatasetError;
+use crate::list::TaskList;
 use crate::seed::shuffled;
 use crate::settings::expect_setting;
 use crate::source::{Cursor, TaskSource};
@@ -17,7 +17,7 @@ const KIND: &str = "a file";
 /// a function of the seed and the epoch's number. A batch may reach over the end of an epoch.
 #[derive(Clone, Debug)]
 pub struct JsonlSource {
-    tasks: Arc<[Task]>,
+    tasks: TaskList,
     seed: u64,
     cursor: Cursor,
     /// The order of epoch `cursor.epoch`: positions in `tasks`.
@@ -37,7 +37,7 @@ impl JsonlSource {
     ///
     /// # Errors
     /// [`DatasetError::InvalidSetting`] if there is no task.
-    pub fn new(tasks: impl Into<Arc<[Task]>>, seed: u64) -> Result<Self, DatasetError> {
+    pub fn new(tasks: impl Into<TaskList>, seed: u64) -> Result<Self, DatasetError> {
         let tasks = tasks.into();
         expect_setting(!tasks.is_empty(), "the number of tasks", 0, "at least one")?;
         let order = shuffled(tasks.len(), seed, 0);
@@ -50,7 +50,7 @@ impl JsonlSource {
     }
 
     /// The tasks, in the file's order.
-    pub fn tasks(&self) -> &[Task] {
+    pub fn tasks(&self) -> &TaskList {
         &self.tasks
     }
 
@@ -65,9 +65,16 @@ impl JsonlSource {
 
 impl TaskSource for JsonlSource {
     fn next_batch(&mut self, count: usize, _progress: f64) -> Result<Vec<Task>, DatasetError> {
+        let before = self.cursor.clone();
         let mut batch = Vec::with_capacity(count);
         for _ in 0..count {
-            batch.push(self.tasks[self.order[self.cursor.index as usize]].clone());
+            match self.tasks.get(self.order[self.cursor.index as usize]) {
+                Ok(task) => batch.push(task),
+                Err(error) => {
+                    self.restore(&before)?;
+                    return Err(error);
+                }
+            }
             self.advance();
         }
         Ok(batch)

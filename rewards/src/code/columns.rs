@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::tests_of::{StdioCase, Suite, Tests, TestsError, wrong};
+use super::suite::{StdioCase, Suite, Tests, TestsError, wrong};
 use dunwu_sandbox::python::Case;
 
 /// An input and its output.

@@ -5,7 +5,7 @@
 //! instance of their own (see `dunwu_sandbox::python`).
 //!
 //! - `extract`: the program in a completion; `blocks`, `choose`: its blocks, and which of them are the program
-//! - `tests_of`: the tests in a task's columns; `columns`: those of inputs and outputs
+//! - `suite`: the tests of a task; `tests_of`: how they stand in a task's columns, `columns`: those of inputs and outputs
 //! - `output`: whether a program wrote what was expected
 //! - `verify`: runs the tests
 //! - this file: the reward
@@ -15,14 +15,16 @@ mod choose;
 mod columns;
 mod extract;
 mod output;
+mod suite;
 mod tests_of;
 mod verify;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use dunwu_sandbox::python::FUEL_OF_A_SECOND;
 use dunwu_sandbox::python::install::{self, Stage};
-use dunwu_sandbox::{Limits, Sandbox, SandboxError};
+use dunwu_sandbox::{Cancel, Limits, Sandbox, SandboxError};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Attempt;
@@ -33,7 +35,8 @@ use crate::sample::Sample;
 
 pub use extract::{CodeExtraction, extract_code, extract_program};
 pub use output::{OutputCheck, same_output};
-pub use tests_of::{StdioCase, TEST_COLUMNS, Tests, TestsError, tests_of};
+pub use suite::{StdioCase, Tests, TestsError};
+pub use tests_of::{TEST_COLUMNS, tests_of};
 pub use verify::{CodeError, CodeVerdict};
 
 /// Settings of [`Code`].
@@ -59,8 +62,9 @@ pub struct CodeConfig {
     pub output_check: OutputCheck,
     /// Tests that are run at most, the first ones; 0 for all. Default: 0.
     pub max_tests: usize,
-    /// Time of each test, in seconds that CPython would need for it on the machine of `sandbox/results`: it is counted in fuel (see
-    /// [`dunwu_sandbox::python::FUEL_OF_A_SECOND`]), so that it decides the same on every machine. Default: 4.
+    /// Time of each test, in seconds that this machine's CPython would need for it, as they were measured when the Python runtime was
+    /// made. It is counted in fuel (see [`dunwu_sandbox::fuel_of_a_second`]), so that it decides the same however busy the machine is, and
+    /// at every repetition; for the same on every machine, say `fuel`. Default: 4.
     pub cpython_s: f64,
     /// Fuel of each test, instead of `cpython_s`; see `dunwu_sandbox::Limits`. Default: what `cpython_s` says.
     pub fuel: Option<u64>,
@@ -107,9 +111,10 @@ impl Default for CodeConfig {
 }
 
 impl CodeConfig {
-    fn limits(&self) -> Limits {
+    /// The limits of a test where a second of CPython is worth this much fuel.
+    fn limits(&self, fuel_of_a_second: u64) -> Limits {
         // The saturating conversion of `as`: NaN is no fuel, which `Limits` refuses.
-        let fuel = (self.cpython_s * dunwu_sandbox::python::FUEL_OF_A_SECOND as f64) as u64;
+        let fuel = (self.cpython_s * fuel_of_a_second as f64) as u64;
         Limits {
             fuel: self.fuel.unwrap_or(fuel),
             wall_time: Duration::try_from_secs_f64(self.wall_time_s).unwrap_or(Duration::ZERO),
@@ -125,7 +130,8 @@ impl CodeConfig {
 /// Parts: `passed`, `failed` and `unverified`, numbers of tests; `extracted`, 1 if there was a program.
 pub struct Code {
     config: CodeConfig,
-    limits: Limits,
+    /// Known once the first program is run: by then the runtime has been made, and a second measured.
+    limits: OnceLock<Limits>,
     sandbox: Arc<SharedSandbox>,
 }
 
@@ -167,7 +173,7 @@ impl Code {
         if config.memory_mib < 64 || config.memory_mib > 4096 {
             return invalid("memory_mib", config.memory_mib.to_string(), "64 to 4096");
         }
-        let limits = config.limits();
+        let limits = config.limits(FUEL_OF_A_SECOND);
         if let Err(error) = limits.validate() {
             return invalid(
                 "limits",
@@ -177,7 +183,7 @@ impl Code {
         }
         Ok(Self {
             config: config.clone(),
-            limits,
+            limits: OnceLock::new(),
             sandbox: Arc::default(),
         })
     }
@@ -197,13 +203,31 @@ impl Code {
     /// # Errors
     /// [`CodeError`]: the host failed or was too busy, or a test is broken.
     pub fn verify(&self, program: &str, tests: &Tests) -> Result<CodeVerdict, CodeError> {
+        self.verify_within(program, tests, &Attempt::unlimited())
+    }
+
+    /// As [`Code::verify`], for as long as `attempt` goes on: what runs in the sandbox after that is killed.
+    ///
+    /// # Errors
+    /// As for [`Code::verify`], and [`SandboxError::Cancelled`] where the attempt was over first.
+    pub fn verify_within(
+        &self,
+        program: &str,
+        tests: &Tests,
+        attempt: &Attempt,
+    ) -> Result<CodeVerdict, CodeError> {
+        let attempt = attempt.clone();
         let sandbox = self.sandbox.get()?;
+        let limits = self
+            .limits
+            .get_or_init(|| self.config.limits(dunwu_sandbox::fuel_of_a_second()));
         let run = verify::Verification {
             sandbox: &sandbox,
-            limits: self.limits,
+            limits: *limits,
             output_check: self.config.output_check,
             stop_at_failure: !self.config.partial_credit,
             count: self.count(tests),
+            cancel: Cancel::when(move || attempt.is_over()),
         };
         run.run(program, tests)
     }
@@ -267,13 +291,15 @@ impl Reward for Code {
             }));
         };
         let program = tests.complete(sample.task, &program, self.config.extraction);
-        let verdict = self.verify(&program, &tests).map_err(|error| {
-            let fault = match &error {
-                CodeError::Sandbox(_) => Fault::Host,
-                CodeError::BrokenTest { .. } => Fault::Task,
-            };
-            failed(fault, error.to_string())
-        })?;
+        let verdict = self
+            .verify_within(&program, &tests, attempt)
+            .map_err(|error| {
+                let fault = match &error {
+                    CodeError::Sandbox(_) => Fault::Host,
+                    CodeError::BrokenTest { .. } => Fault::Task,
+                };
+                failed(fault, error.to_string())
+            })?;
         if verdict.unverified > 0 && self.config.unverified == Unverified::Error {
             let reason = verdict.reason.unwrap_or_default();
             return Err(failed(Fault::Completion, format!("unverified: {reason}")));
@@ -301,7 +327,7 @@ impl Reward for Code {
                 stages.len(),
             ));
         };
-        dunwu_sandbox::python::prepare(&mut said)
+        dunwu_sandbox::prepare(&mut said)
             .map_err(|error| PrepareError::new(&self.config.name, error.to_string()))
     }
 

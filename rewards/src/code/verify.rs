@@ -1,10 +1,10 @@
 //! Runs a program against a task's tests.
 
 use dunwu_sandbox::python::{CaseOutcome, TestRequest, Verdict};
-use dunwu_sandbox::{Execution, Exit, Limits, Program, Sandbox, SandboxError};
+use dunwu_sandbox::{Cancel, Execution, Exit, Limits, Program, Sandbox, SandboxError};
 
 use super::OutputCheck;
-use super::tests_of::{StdioCase, Suite, Tests};
+use super::suite::{StdioCase, Suite, Tests};
 
 /// Times that a test is run whose verdict is a fault.
 const ATTEMPTS: usize = 2;
@@ -46,6 +46,8 @@ pub(super) struct Verification<'a> {
     pub(super) stop_at_failure: bool,
     /// Tests that are run at most, the first ones.
     pub(super) count: usize,
+    /// Until when anybody waits for the verdict.
+    pub(super) cancel: Cancel,
 }
 
 impl Verification<'_> {
@@ -75,7 +77,12 @@ impl Verification<'_> {
         };
         let mut run = None;
         for _ in 0..ATTEMPTS {
-            let execution = self.sandbox.run(&source, case.input.as_bytes(), &limits)?;
+            let execution = self.sandbox.run_cancellable(
+                &source,
+                case.input.as_bytes(),
+                &limits,
+                &self.cancel,
+            )?;
             let fault = execution.exit.is_fault();
             run = Some(execution);
             if !fault {
@@ -116,7 +123,9 @@ impl Verification<'_> {
         };
         let mut fault = String::new();
         for _ in 0..ATTEMPTS {
-            let outcomes = self.sandbox.test(&request, &self.limits)?;
+            let outcomes = self
+                .sandbox
+                .test_cancellable(&request, &self.limits, &self.cancel)?;
             match counted(&outcomes)? {
                 Ok(verdict) => return Ok(verdict),
                 Err(reason) => fault = reason,

@@ -51,9 +51,12 @@ const RIGHT: [&str; 4] = [
 
 /// What follows the last "answer is" and its kin.
 pub(super) fn answer_phrase(text: &str) -> Option<&str> {
+    // Each may be followed by a long line that says nothing.
+    const MOST: usize = 64;
     let mut end = text.len();
     // From the end: each marker until one says something.
-    while let Some(at) = rfind_marker(text, end) {
+    for _ in 0..MOST {
+        let at = rfind_marker(text, end)?;
         if let Some(found) = after_marker(text, at) {
             return Some(found);
         }
@@ -151,6 +154,13 @@ fn introduced(rest: &str) -> Option<&str> {
         .find(|cut| below.is_char_boundary(*cut))?;
     let paragraph = below[..cut].split("\n\n").next().unwrap_or_default();
     let announced = sentence.trim_end().is_empty() || sentence.trim_end().ends_with(':');
+    // The mark of a list with one item is no minus.
+    let item = ["- ", "* ", "• "]
+        .iter()
+        .find_map(|mark| paragraph.strip_prefix(mark));
+    let paragraph = item
+        .filter(|item| !item.contains('\n'))
+        .unwrap_or(paragraph);
     (announced && says_something(paragraph)).then_some(paragraph)
 }
 
@@ -224,9 +234,10 @@ fn chosen_letter(rest: &str) -> Option<&str> {
         near = near.strip_prefix(word).unwrap_or(near);
     }
     let letter = near.trim_start_matches(['(', '*', '[']);
-    let first = letter.as_bytes().first()?;
-    let alone = !letter[1.min(letter.len())..].starts_with(|c: char| c.is_alphanumeric());
-    if !((b'A'..=b'J').contains(first) && alone) {
+    let mut characters = letter.chars();
+    let first = characters.next()?;
+    let alone = !characters.next().is_some_and(char::is_alphanumeric);
+    if !(('A'..='J').contains(&first) && alone) {
         return None;
     }
     Some(first_sentence(near))
@@ -349,6 +360,9 @@ mod tests {
             ("I choose B.", Some("B.")),
             ("We select option (C) here", Some("(C) here")),
             ("I choose a number", None),
+            ("所以选项C正确", None),
+            ("选é", None),
+            ("The answer is:\n- 18", Some("18")),
             ("Option B is correct.", Some("B")),
             ("**(D)** is the right one", Some("D")),
             ("Anna is correct.", None),

@@ -45,16 +45,23 @@ pub(super) fn own_turn(text: &str) -> &str {
         end = end.min(at);
     }
     let own = &text[..end];
+    let Some(answered) = first_answer(own) else {
+        return own;
+    };
     let next = own
         .match_indices('\n')
         .map(|(at, _)| at)
-        .find(|at| begins(*at, &NEXT_PROBLEMS) && has_answered(&own[..*at]));
+        .find(|at| *at > answered && begins(*at, &NEXT_PROBLEMS));
     &own[..next.unwrap_or(own.len())]
 }
 
-/// Whether an answer is marked somewhere in `text`.
-fn has_answered(text: &str) -> bool {
-    [
+/// Where the first answer is marked in `text`.
+fn first_answer(text: &str) -> Option<usize> {
+    // Only texts of several lines have a next problem.
+    if !text.contains('\n') {
+        return None;
+    }
+    let marks = [
         "nswer is",
         "nswer:",
         "####",
@@ -62,9 +69,8 @@ fn has_answered(text: &str) -> bool {
         "</answer>",
         "\nA:",
         "答案",
-    ]
-    .iter()
-    .any(|mark| text.contains(mark))
+    ];
+    marks.iter().filter_map(|mark| text.find(mark)).min()
 }
 
 #[cfg(test)]

@@ -46,7 +46,66 @@ const HEDGES: &[(&str, Hedge)] = &[
     ("至多", Hedge::Bounded), ("不超过", Hedge::Bounded), ("不少于", Hedge::Bounded), ("mindestens", Hedge::Bounded),
     ("höchstens", Hedge::Bounded), ("al menos", Hedge::Bounded), ("au moins", Hedge::Bounded),
     ("about", Hedge::Rough), ("approximately", Hedge::Rough), ("around", Hedge::Rough), ("roughly", Hedge::Rough),
+    ("different from", Hedge::Denied), ("differs from", Hedge::Denied), ("except", Hedge::Denied), ("everything but", Hedge::Denied),
+    ("all but", Hedge::Denied), ("other than", Hedge::Denied), ("far from", Hedge::Denied), ("excluding", Hedge::Denied), ("no longer", Hedge::Denied),
+    ("不等于", Hedge::Denied), ("不为", Hedge::Denied), ("não é", Hedge::Denied), ("non è", Hedge::Denied), ("не", Hedge::Denied),
+    ("weniger als", Hedge::Bounded), ("mehr als", Hedge::Bounded), ("größer als", Hedge::Bounded), ("kleiner als", Hedge::Bounded),
+    ("menor que", Hedge::Bounded), ("mayor que", Hedge::Bounded), ("maior que", Hedge::Bounded), ("menos de", Hedge::Bounded),
+    ("más de", Hedge::Bounded), ("mais de", Hedge::Bounded), ("como máximo", Hedge::Bounded), ("no máximo", Hedge::Bounded),
+    ("pelo menos", Hedge::Bounded), ("inférieur à", Hedge::Bounded), ("inférieure à", Hedge::Bounded), ("supérieur à", Hedge::Bounded),
+    ("supérieure à", Hedge::Bounded), ("moins de", Hedge::Bounded), ("plus de", Hedge::Bounded), ("au plus", Hedge::Bounded),
+    ("minore di", Hedge::Bounded), ("maggiore di", Hedge::Bounded), ("meno di", Hedge::Bounded), ("più di", Hedge::Bounded),
+    ("almeno", Hedge::Bounded), ("al massimo", Hedge::Bounded), ("меньше", Hedge::Bounded), ("больше", Hedge::Bounded), ("介于", Hedge::Bounded),
+    ("不到", Hedge::Bounded), ("超过", Hedge::Bounded), ("少于", Hedge::Bounded), ("多于", Hedge::Bounded),
+    ("potrebbe essere", Hedge::Several), ("forse", Hedge::Several), ("talvez", Hedge::Several), ("возможно", Hedge::Several),
+    ("approximativement", Hedge::Rough), ("environ", Hedge::Rough), ("ungefähr", Hedge::Rough), ("etwa", Hedge::Rough),
+    ("aproximadamente", Hedge::Rough), ("circa", Hedge::Rough), ("примерно", Hedge::Rough),
     ("nearly", Hedge::Rough), ("almost", Hedge::Rough), ("大约", Hedge::Rough), ("大概", Hedge::Rough), ("约为", Hedge::Rough),
+];
+
+/// Words after a value that take it back or make it a bound.
+#[rustfmt::skip]
+const TAKEN_BACK: &[(&str, Hedge)] = &[
+    (" is wrong", Hedge::Denied), (" is not right", Hedge::Denied), (" is incorrect", Hedge::Denied), (" is not correct", Hedge::Denied),
+    (" is not the", Hedge::Denied), (" isn't the", Hedge::Denied), (" isn’t the", Hedge::Denied), (" is the wrong", Hedge::Denied),
+    (" is not it", Hedge::Denied), (" was wrong", Hedge::Denied), (" is impossible", Hedge::Denied), (" cannot be", Hedge::Denied),
+    (" would be wrong", Hedge::Denied), (" is too ", Hedge::Denied), (" is not an answer", Hedge::Denied), (" is not a solution", Hedge::Denied),
+    (" is the incorrect", Hedge::Denied), (" is ruled out", Hedge::Denied), (" ist falsch", Hedge::Denied), (" ist nicht", Hedge::Denied),
+    (" es incorrect", Hedge::Denied), (" no es ", Hedge::Denied), (" est faux", Hedge::Denied), (" est incorrect", Hedge::Denied),
+    (" n'est pas", Hedge::Denied), ("ではない", Hedge::Denied), ("ではありません", Hedge::Denied), ("じゃない", Hedge::Denied), ("아니", Hedge::Denied),
+    ("不对", Hedge::Denied), ("是错", Hedge::Denied), ("不正确", Hedge::Denied), ("неверн", Hedge::Denied), ("неправильн", Hedge::Denied),
+    (" or more", Hedge::Bounded), (" or less", Hedge::Bounded), (" or fewer", Hedge::Bounded), (" or so", Hedge::Rough), ("以上", Hedge::Bounded),
+    ("以下", Hedge::Bounded), ("以内", Hedge::Bounded), ("之间", Hedge::Bounded), ("未満", Hedge::Bounded), ("正しくない", Hedge::Denied), ("間違", Hedge::Denied), ("より", Hedge::Bounded), ("左右", Hedge::Rough),
+];
+
+/// Words before a marked answer by which the sentence does not claim it.
+const DOUBTS: [&str; 26] = [
+    "doubt",
+    "don't think",
+    "do not think",
+    "don’t think",
+    "don't believe",
+    "do not believe",
+    "don’t believe",
+    "not sure",
+    "unsure",
+    "unlikely that",
+    "if the answer",
+    "suppose the answer",
+    "assume the answer",
+    "assuming the answer",
+    "wrong answer",
+    "incorrect answer",
+    "not true that",
+    "false that",
+    "not the case",
+    "glaube nicht",
+    "bezweifle",
+    "no creo",
+    "dudo",
+    "ne pense pas",
+    "不认为",
+    "怀疑",
 ];
 
 /// What begins a reason, a remark or a condition after an answer.
@@ -57,6 +116,7 @@ const REASONS: &[&str] = &[
     " for each ", " for some ", " with equality", "; ", " — ", " – ", " - ", ", hence", ", therefore", ", thus", ". ",
     "，因为", "，不是", "，而不是", "，所以", "，其中", " weil ", ", weil", " parce que", ", car ", " porque", " （", "（",
     ", i.e.", ", that is", ", namely", " as required", " as desired", ", given ", " in total", ", the ", ", it ", ", we ", ", a ",
+    " for integer", " for natural", " for positive", " for nonnegative", " for non-negative", " for real", " for arbitrary",
     ", this ", ", there ", ", after ", ", when ", " when ", ", if ", " if ", ", for ", ", by ", ", using ", ", assuming ", ", obtained ",
 ];
 
@@ -77,21 +137,195 @@ pub(super) struct Said<'a> {
     pub(super) claim: Cow<'a, str>,
     /// Why nothing is claimed.
     pub(super) hedge: Option<Hedge>,
+    /// What a remark in brackets offers in its place: `7` of `6 (or 7)`.
+    pub(super) alternative: Option<String>,
 }
+
+/// As much of a text is read for reasons, remarks and hedges, in bytes: nobody says an answer at greater length.
+const LONGEST_CLAIM: usize = 1200;
 
 /// The claim of a phrase or sentence in which an answer stands.
 pub(super) fn said(text: &str) -> Said<'_> {
     let plain = flat(text);
+    if plain.len() > LONGEST_CLAIM {
+        let end = (0..=LONGEST_CLAIM)
+            .rev()
+            .find(|end| plain.is_char_boundary(*end))
+            .unwrap_or(0);
+        return Said {
+            hedge: hedged(without_reason(&plain[..end])),
+            claim: plain,
+            alternative: None,
+        };
+    }
+    if let Some(rest) = after_denial(&plain) {
+        let Said { claim, hedge, .. } = said(rest);
+        return Said {
+            claim: Cow::Owned(claim.into_owned()),
+            hedge,
+            alternative: None,
+        };
+    }
+    let alternative = alternative(&plain);
+    let corrected = corrects(&plain) || offers_a_bound(&plain);
     let head = match &plain {
         Cow::Borrowed(plain) => Cow::Borrowed(without_reason(plain)),
         Cow::Owned(plain) => Cow::Owned(without_reason(plain).to_owned()),
     };
-    let hedge = hedged(&head);
+    let hedge = hedged(&head).or_else(|| taken_back(&head));
+    let hedge = match (corrected, bare(text).starts_with('~')) {
+        (true, _) => Some(Hedge::Several),
+        (false, true) => hedge.or(Some(Hedge::Rough)),
+        _ => hedge,
+    };
     let claim = match head {
         Cow::Borrowed(head) => without_lead_in(head),
         Cow::Owned(head) => Cow::Owned(without_lead_in(&head).into_owned()),
     };
-    Said { claim, hedge }
+    Said {
+        claim,
+        hedge,
+        alternative,
+    }
+}
+
+/// Whether a second value takes the place of the first: `12, no wait, 13`.
+fn corrects(plain: &str) -> bool {
+    #[rustfmt::skip]
+    const TURNS: [&str; 10] = [
+        "wait", "actually", "i mean", "i meant", "sorry", "correction", "scratch that", "oops", "or rather", "make that",
+    ];
+    let lower = plain.to_lowercase();
+    let digit = |text: &str| text.contains(|c: char| c.is_ascii_digit());
+    TURNS.iter().any(|turn| {
+        lower.split_once(turn).is_some_and(|(before, after)| {
+            digit(before) && digit(after) && !after.starts_with(|c: char| c.is_alphabetic())
+        })
+    })
+}
+
+/// `max 12`, which is no function of one number.
+fn offers_a_bound(plain: &str) -> bool {
+    ["max ", "min ", "max. ", "min. "].iter().any(|word| {
+        plain
+            .get(..word.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(word))
+            && plain[word.len()..].starts_with(|c: char| c.is_ascii_digit() || c == '$')
+    })
+}
+
+/// What follows the correction of a denied value: `D` of `not C, it is D`.
+fn after_denial(plain: &str) -> Option<&str> {
+    let lower = plain.to_ascii_lowercase();
+    if !lower.starts_with("not ") {
+        return None;
+    }
+    [
+        " but rather ",
+        " but ",
+        " it is ",
+        " it's ",
+        " rather ",
+        "而是",
+    ]
+    .iter()
+    .filter_map(|turn| lower.find(turn).map(|at| at + turn.len()))
+    .min()
+    .filter(|at| value_follows(&lower[*at..], 1))
+    .map(|at| &plain[at..])
+}
+
+/// What a remark in brackets offers instead of the value before it: `7` of `6 (or 7)`.
+fn alternative(plain: &str) -> Option<String> {
+    let lower = plain.to_lowercase();
+    let lower = lower.replace('（', " (");
+    let at = lower.find(" (")?;
+    let inside = lower[at + 2..]
+        .split([')', '）'])
+        .next()
+        .unwrap_or_default();
+    let offered = [
+        "or ",
+        "oder ",
+        "ou ",
+        "o ",
+        "或者",
+        "或",
+        "if you prefer, ",
+        "maybe ",
+        "perhaps ",
+        "possibly ",
+    ]
+    .iter()
+    .find_map(|joint| inside.trim_start().strip_prefix(joint))?;
+    // The same said otherwise.
+    let same = [
+        "about",
+        "approx",
+        "roughly",
+        "equivalent",
+        "in other",
+        "simply",
+        "≈",
+        "nearly",
+        "around",
+        "in ",
+        "as ",
+    ]
+    .iter()
+    .any(|word| offered.trim_start().starts_with(word));
+    let offered = offered.strip_prefix("maybe ").unwrap_or(offered);
+    (!same && value_follows(offered, 2)).then(|| offered.trim().to_owned())
+}
+
+/// Whether the words after a value take it back: `8 is wrong`, `8以上`.
+pub(super) fn taken_back(plain: &str) -> Option<Hedge> {
+    let lower = plain.to_lowercase();
+    TAKEN_BACK.iter().find_map(|(words, hedge)| {
+        let at = lower.find(words)?;
+        let before = lower[..at].trim_end_matches(['$', ')', '}', ' ', '*']);
+        // Something short stands before it: a value or a letter.
+        let value = before.ends_with(|c: char| c.is_ascii_digit())
+            || before.split_whitespace().count() == 1 && before.chars().count() <= 3;
+        // What comes after it may be the answer.
+        let last = !lower[at + words.len()..].contains(|c: char| c.is_ascii_digit());
+        (value && last).then_some(*hedge)
+    })
+}
+
+/// Whether the words of a sentence before its answer leave open if it is one: `I doubt the answer is`.
+pub(super) fn doubted(before: &str) -> bool {
+    let lower = before.to_lowercase();
+    DOUBTS.iter().any(|words| lower.contains(words))
+}
+
+/// Whether what follows an answer offers another: ` or 18`, `. Or 18`.
+pub(super) fn goes_on(after: &str) -> bool {
+    const NEAR: usize = 40;
+    let end = (0..=NEAR.min(after.len()))
+        .rev()
+        .find(|end| after.is_char_boundary(*end))
+        .unwrap_or(0);
+    let near = after[..end].trim_start_matches(['}', '$', ')', ']', '\\', '.', ',', ' ', '*', '!']);
+    let lower = near.to_lowercase();
+    let offered = ["or ", "oder ", "或者", "或"]
+        .iter()
+        .find_map(|joint| lower.strip_prefix(joint));
+    offered.is_some_and(|offered| {
+        let same = [
+            "equivalent",
+            "about",
+            "approx",
+            "roughly",
+            "in ",
+            "≈",
+            "as ",
+            "simply",
+        ]
+        .iter()
+        .any(|word| offered.starts_with(word));
+        !same && value_follows(offered, 2)
+    })
 }
 
 /// A text without what only concerns looks around it: bold type, quotation marks, ticks, full stops.
@@ -242,11 +476,10 @@ fn without_reason(text: &str) -> &str {
             }
             b'(' | b'[' | b'{' => depth += 1,
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            b' ' | b',' | b';' | b'.' | 0xef if depth == 0 && !math && at > 0 => {
-                if let Some(reason) = reason_at(text, at) {
-                    let _ = reason;
-                    return text[..at].trim_end_matches([' ', ',']);
-                }
+            b' ' | b',' | b';' | b'.' | 0xef
+                if depth == 0 && !math && at > 0 && reason_at(text, at).is_some() =>
+            {
+                return text[..at].trim_end_matches([' ', ',']);
             }
             _ => {}
         }
@@ -280,6 +513,14 @@ fn reason_at(text: &str, at: usize) -> Option<&'static str> {
         // `It costs $4 and $6, so $10`: the answer comes after it.
         return None;
     }
+    if *found == " if "
+        && rest[4..]
+            .trim_end_matches(['.', '}'])
+            .chars()
+            .all(|c| c.is_ascii_digit())
+    {
+        return None;
+    }
     if *found == ". " && rest[2..].starts_with(|c: char| !c.is_uppercase()) {
         return None;
     }
@@ -309,11 +550,7 @@ fn is_remark(text: &str, at: usize) -> bool {
 
 /// Why `head` claims no single answer: by a word before its first value, or by a further one after it.
 fn hedged(head: &str) -> Option<Hedge> {
-    let lower = head.to_lowercase();
-    if let Some(hedge) = hedge_word(&lower) {
-        return Some(hedge);
-    }
-    None
+    hedge_word(&head.to_lowercase())
 }
 
 /// The first hedging word that a value follows.
@@ -326,14 +563,26 @@ fn hedge_word(lower: &str) -> Option<Hedge> {
             let whole = !word.is_ascii()
                 || (boundary(lower[..start].chars().next_back())
                     && boundary(lower[end..].chars().next()));
-            let near = if *hedge == Hedge::Denied { 2 } else { 4 };
+            let near = match *hedge {
+                Hedge::Denied if is_link(&lower[end..]) => 4,
+                Hedge::Denied => 2,
+                _ => 4,
+            };
             let corrected = *hedge == Hedge::Denied
                 && [" but ", " it's ", " it is ", "而是"].iter().any(|turn| {
                     lower[end..]
                         .split_once(turn)
                         .is_some_and(|(_, after)| value_follows(after, 2))
                 });
-            if whole && !corrected && value_follows(&lower[end..], near) {
+            let mut rest = &lower[end..];
+            if *hedge == Hedge::Denied
+                && let Some(at) = rest.find([':', ';'])
+                && !rest[..at].trim().is_empty()
+            {
+                // `not hard: 6`
+                rest = &rest[..at];
+            }
+            if whole && !corrected && value_follows(rest, near) {
                 return Some(*hedge);
             }
             from = end;
@@ -343,6 +592,17 @@ fn hedge_word(lower: &str) -> Option<Hedge> {
         .iter()
         .any(|sign| lower.starts_with(sign));
     rough.then_some(Hedge::Rough)
+}
+
+/// Whether only words that keep a denial going stand before the next value: `equal to`, `the number`.
+fn is_link(rest: &str) -> bool {
+    #[rustfmt::skip]
+    const LINKS: [&str; 14] = [
+        "equal", "to", "the", "be", "exactly", "number", "value", "answer", "really", "actually", "quite", "simply", "gleich", "igual",
+    ];
+    rest.split_whitespace()
+        .next()
+        .is_some_and(|word| LINKS.contains(&word))
 }
 
 /// Whether a number, a formula or a letter of a choice is among the first `near` words of `rest`.
@@ -377,7 +637,11 @@ pub(super) fn hedge_before(before: &str) -> Option<Hedge> {
     let mut lower: &str = &before.to_lowercase();
     loop {
         let trimmed = lower.trim_end_matches([' ', '$', '*', '(', '"', '\\']);
-        let trimmed = ["the", "exactly", "only", "a", "just"]
+        let trimmed = trimmed
+            .strip_suffix('是')
+            .filter(|rest| !rest.ends_with('不'))
+            .unwrap_or(trimmed);
+        let trimmed = ["the", "exactly", "only", "a", "just", "to", "equal"]
             .iter()
             .find_map(|word| {
                 trimmed
@@ -535,7 +799,16 @@ pub(super) fn harmless(rest: &str) -> bool {
         "more", "fewer", "out", "through", "until", "point", "th", "st", "nd", "rd", "by", "raised", "percent", "或", "到", "至", "oder", "ou",
     ];
     let first: String = lower.chars().take_while(|c| c.is_alphabetic()).collect();
-    if first.is_empty() || CHANGING.contains(&first.as_str()) {
+    let conditional = first == "if" && lower[2..].trim().bytes().all(|b| b.is_ascii_digit());
+    // `5 m 6 m`
+    let measures = rest.contains(|c: char| c.is_ascii_digit())
+        && !rest
+            .split(|c: char| !c.is_alphabetic())
+            .any(|word| word.chars().count() >= 3);
+    // `10C3`
+    let glued = rest.starts_with(|c: char| c.is_alphabetic())
+        && lower[first.len()..].starts_with(|c: char| c.is_ascii_digit());
+    if glued || conditional || measures || first.is_empty() || CHANGING.contains(&first.as_str()) {
         return false;
     }
     // A second value that is joined to the first, or corrects it.

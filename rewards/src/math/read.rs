@@ -10,7 +10,7 @@ use super::budget::{Budget, Doubt, MAX_ANSWER_BYTES};
 use super::compare::set_in_words;
 use super::expression::Expression;
 use super::parse::{ParseError, parse_with};
-use super::prose::{Hedge, bare, flat, hedge_before, said};
+use super::prose::{Hedge, bare, doubted, flat, goes_on, hedge_before, said};
 use super::quick::same_number;
 use super::text::{
     is_letters_only, is_wordy, lettered, number_word, plain_words, same_text, single_letter,
@@ -106,7 +106,7 @@ pub(super) fn decide(gold: &str, pred: &str, options: &MathOptions, budget: &Bud
 /// The answer within a gold text, which is mostly all of it.
 fn gold_answer(gold: &str) -> &str {
     let gold = tidy(gold);
-    if gold.len() < 8 {
+    if gold.len() < 8 && !gold.starts_with("####") {
         return gold;
     }
     if gold.contains("\\boxed") || gold.contains("\\fbox") {
@@ -141,6 +141,8 @@ pub(super) struct Found<'a> {
     before: &'a str,
     /// The sentence in which it stands.
     sentence: &'a str,
+    /// What follows it.
+    after: &'a str,
 }
 
 impl Found<'_> {
@@ -160,6 +162,12 @@ impl Found<'_> {
 
     /// Why the words right before it take it back.
     fn hedge(&self) -> Option<Hedge> {
+        if goes_on(self.after) {
+            return Some(Hedge::Several);
+        }
+        if self.by != Some(Extraction::Boxed) && doubted(self.before) {
+            return Some(Hedge::Denied);
+        }
         let hedge = hedge_before(self.before)?;
         match self.by {
             Some(Extraction::LastNumber | Extraction::LastMath | Extraction::Bold) => Some(hedge),
@@ -175,6 +183,7 @@ pub(super) fn predicted<'a>(pred: &'a str, options: &MathOptions) -> Option<Foun
     let bare = match options.form {
         Form::Answer => true,
         // A completion may be an answer and nothing else too.
+        Form::Completion if is_named_choice(whole) => !options.truncated,
         Form::Completion => {
             !options.truncated
                 && whole.len() <= MAX_BARE_COMPLETION
@@ -190,6 +199,7 @@ pub(super) fn predicted<'a>(pred: &'a str, options: &MathOptions) -> Option<Foun
             by: None,
             before: "",
             sentence: whole,
+            after: "",
         });
     }
     let (found, by) = find(pred, options)?;
@@ -200,7 +210,16 @@ pub(super) fn predicted<'a>(pred: &'a str, options: &MathOptions) -> Option<Foun
         by: Some(by),
         before: &pred[start..at],
         sentence: &pred[start..end],
+        after: &pred[at + found.len()..],
     })
+}
+
+/// Whether a text is `Option (C)` and nothing else.
+fn is_named_choice(text: &str) -> bool {
+    let letter = ["Option ", "Choice ", "option ", "choice "]
+        .iter()
+        .find_map(|name| text.strip_prefix(name));
+    letter.is_some_and(|letter| letter.len() <= 4 && single_letter(letter).is_some())
 }
 
 /// Where the sentence begins and ends in which `from..to` stands: at a line break, or a full stop before white space.
@@ -367,7 +386,8 @@ impl Judge<'_> {
             (Some((gold, value)), None) => {
                 let claim = said(pred);
                 if let Some(letter) = single_letter(&claim.claim) {
-                    return decided(letter == gold && claim.hedge.is_none());
+                    let claimed = claim.hedge.is_none() && claim.alternative.is_none();
+                    return decided(letter == gold && claimed);
                 }
                 Some(self.instead(value).run(pred))
             }
@@ -400,6 +420,12 @@ impl Judge<'_> {
             || gold.starts_with('(')
             || pred.starts_with('(');
         if plain_words(gold).trim_matches(['(', ')']).len() == 1 {
+            if gold.ends_with('!') != pred.ends_with('!')
+                && gold.bytes().any(|b| b.is_ascii_lowercase())
+            {
+                // A factorial.
+                return false;
+            }
             // `r` and `R` are two variables; `(C)` and `c` are one choice.
             let same_case = gold.bytes().find(u8::is_ascii_alphabetic)
                 == pred.bytes().find(u8::is_ascii_alphabetic);
@@ -444,6 +470,20 @@ impl Judge<'_> {
         let (verdict, why): (Verdict, &'static str) = match (&left, &read.expression) {
             (Ok(left), Ok(right)) => self.compare(left, right, &read.text),
             (left, right) => self.unreadable(left, right, &read.text),
+        };
+        // What is offered besides has to be the same.
+        let (verdict, why) = match &read.alternative {
+            Some(other) if verdict == Verdict::Equal => {
+                let same = self.parse(other, Commas::Thousands).is_ok_and(|other| {
+                    left.as_ref()
+                        .is_ok_and(|left| self.compare(left, &other, pred).0 == Verdict::Equal)
+                });
+                match same {
+                    true => (verdict, why),
+                    false => (Verdict::Different, Hedge::Several.why()),
+                }
+            }
+            _ => (verdict, why),
         };
         let weak = verdict == Verdict::Different
             && read.others.iter().any(|other| {

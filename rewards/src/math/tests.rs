@@ -1,10 +1,13 @@
 //! A table of our own answers, by kind; and what a decision may never do.
 
+mod claims;
 mod completions;
 mod elsewhere;
+mod formulas;
 mod markers;
 mod meaning;
 mod notation;
+mod offers;
 mod sentences;
 
 use super::*;

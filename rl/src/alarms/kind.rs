@@ -10,7 +10,7 @@ use super::{AlarmAction, AlarmsSection};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmKind {
-    /// The loss or the gradient is no number.
+    /// The loss or the gradient is NaN or infinite.
     NotFinite,
     /// Rewards do not differ.
     ConstantReward,
@@ -26,11 +26,13 @@ pub enum AlarmKind {
     KlExplosion,
     /// Sampler and trainer disagree.
     Mismatch,
+    /// Experts get no tokens.
+    IdleExperts,
 }
 
 impl AlarmKind {
     /// All of them, the gravest first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotFinite,
         Self::ConstantReward,
         Self::FailedJudges,
@@ -39,6 +41,7 @@ impl AlarmKind {
         Self::RewardCollapse,
         Self::KlExplosion,
         Self::Mismatch,
+        Self::IdleExperts,
     ];
 
     /// Its name in a config below `[alarms]`, and in the log.
@@ -52,6 +55,7 @@ impl AlarmKind {
             Self::RewardCollapse => "reward_collapse",
             Self::KlExplosion => "kl_explosion",
             Self::Mismatch => "mismatch",
+            Self::IdleExperts => "idle_experts",
         }
     }
 
@@ -66,6 +70,7 @@ impl AlarmKind {
             Self::RewardCollapse => config.reward_collapse.action,
             Self::KlExplosion => config.kl_explosion.action,
             Self::Mismatch => config.mismatch.action,
+            Self::IdleExperts => config.idle_experts.action,
         }
     }
 
@@ -73,7 +78,7 @@ impl AlarmKind {
     pub fn condition(self) -> &'static str {
         match self {
             Self::NotFinite => {
-                "the loss or the gradient norm of a step is no number. Nothing is updated by it, so that going on skips its batch; `in_a_row` such steps stop the run whatever `action` says"
+                "the loss or the gradient norm of a step is NaN or infinite. Nothing is updated by it, so that going on skips its batch; `in_a_row` such steps stop the run whatever `action` says"
             }
             Self::ConstantReward => {
                 "`zero_variance_groups` is 1 and `pass_rate` below `alarms.solved`, `steps` in a row: nothing is learnt and time is spent"
@@ -93,6 +98,9 @@ impl AlarmKind {
             Self::KlExplosion => "`kl` or `kl_reward` is above `above`, `steps` in a row",
             Self::Mismatch => {
                 "`mismatch_mean` is above `above` though `staleness_max` is 0, `steps` in a row"
+            }
+            Self::IdleExperts => {
+                "at least `share` of the experts got no token, `steps` in a row: the routers have forgotten them"
             }
         }
     }
@@ -121,6 +129,9 @@ impl AlarmKind {
             Self::KlExplosion => "lower the learning rate, or raise the weight of the KL penalty",
             Self::Mismatch => {
                 "sampling and training compute different things: compare with --device flex and report it"
+            }
+            Self::IdleExperts => {
+                "balance in a supervised stage (stages.balance.rate), with larger batches; in GRPO set freeze_router"
             }
         }
     }

@@ -34,6 +34,8 @@ pub struct Vitals {
     pub update: Option<UpdateVitals>,
     /// What was sampled, if anything was.
     pub rollouts: Option<RolloutVitals>,
+    /// Share of the experts that no token went to, in a model that has any.
+    pub idle_experts: Option<f64>,
 }
 
 /// An update.
@@ -120,6 +122,7 @@ impl Monitor {
         if let Some(UpdateVitals { loss, grad_norm }) = vitals.update {
             self.finite(config, loss, grad_norm, &mut alarms);
         }
+        self.idle(config, vitals.idle_experts, &mut alarms);
         if let Some(rollouts) = &vitals.rollouts {
             self.streaks_of(config, rollouts, &mut alarms);
             if let Some(figures) = Figures::of(rollouts) {
@@ -131,7 +134,7 @@ impl Monitor {
         alarms
     }
 
-    /// A loss or gradient that is no number; too many in a row stop the run whatever the config says
+    /// A loss or gradient that is NaN or infinite; too many in a row stop the run whatever the config says
     /// of one.
     fn finite(
         &mut self,
@@ -163,6 +166,32 @@ impl Monitor {
         });
         if *streak >= config.not_finite.in_a_row {
             *streak = 0;
+        }
+    }
+
+    /// Experts that get no tokens for some steps in a row.
+    fn idle(&mut self, config: &AlarmsSection, share: Option<f64>, alarms: &mut Vec<Alarm>) {
+        let Some(share) = share.filter(|share| share.is_finite()) else {
+            return;
+        };
+        let (kind, limits) = (AlarmKind::IdleExperts, config.idle_experts);
+        let streak = self.streaks.entry(kind).or_default();
+        *streak = if share >= limits.share {
+            *streak + 1
+        } else {
+            0
+        };
+        if *streak >= limits.steps {
+            *streak = 0;
+            alarms.push(Alarm {
+                kind,
+                message: format!(
+                    "{:.0} % of the experts got no token, {} steps in a row",
+                    100.0 * share,
+                    limits.steps
+                ),
+                stops: limits.action == AlarmAction::Stop,
+            });
         }
     }
 

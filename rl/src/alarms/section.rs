@@ -1,6 +1,6 @@
 //! `[alarms]`: when a run goes bad, and what is done about it.
 //!
-//! Stopping is the default where going on cannot be right: a loss that is no number, rewards that
+//! Stopping is the default where going on cannot be right: a loss that is NaN, rewards that
 //! have not differed for many steps, a judge that fails. The others are signs that a person should
 //! read, since a curriculum, a hard data set or a short run can look the same: they warn.
 
@@ -12,11 +12,11 @@ use crate::checks::{above_zero, positive};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlarmAction {
-    /// It is told and logged, the run is saved, and ends with exit code 1.
+    /// It is shown and logged, the run is saved, and ends with exit code 1.
     Stop,
-    /// It is told and logged.
+    /// It is shown and logged.
     Warn,
-    /// Nobody looks.
+    /// Disabled.
     Off,
 }
 
@@ -46,7 +46,7 @@ macro_rules! alarm {
 }
 
 alarm! {
-    /// The loss or the gradient norm is no number: the step changes nothing.
+    /// The loss or the gradient norm is NaN or infinite: the step changes nothing.
     NotFinite: Stop {
         /// So many such steps in a row stop the run whatever `action` says.
         in_a_row: u64 = 5,
@@ -121,6 +121,16 @@ alarm! {
     }
 }
 
+alarm! {
+    /// Experts get no tokens.
+    IdleExperts: Warn {
+        /// Share of all experts.
+        share: f64 = 0.25,
+        /// Steps in a row.
+        steps: u64 = 20,
+    }
+}
+
 /// When a run goes bad. Averages are over `window` steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -129,7 +139,7 @@ pub struct AlarmsSection {
     pub window: usize,
     /// Share of right completions from which on equal rewards are success, not failure.
     pub solved: f64,
-    /// A loss or gradient that is no number.
+    /// A loss or gradient that is NaN or infinite.
     pub not_finite: NotFinite,
     /// Rewards that do not differ.
     pub constant_reward: ConstantReward,
@@ -145,6 +155,8 @@ pub struct AlarmsSection {
     pub kl_explosion: KlExplosion,
     /// A sampler that disagrees with the trainer.
     pub mismatch: Mismatch,
+    /// Experts without tokens.
+    pub idle_experts: IdleExperts,
 }
 
 impl Default for AlarmsSection {
@@ -160,6 +172,7 @@ impl Default for AlarmsSection {
             reward_collapse: RewardCollapse::default(),
             kl_explosion: KlExplosion::default(),
             mismatch: Mismatch::default(),
+            idle_experts: IdleExperts::default(),
         }
     }
 }
@@ -184,6 +197,7 @@ impl AlarmsSection {
             ("entropy_collapse.steps", self.entropy_collapse.steps),
             ("kl_explosion.steps", self.kl_explosion.steps),
             ("mismatch.steps", self.mismatch.steps),
+            ("idle_experts.steps", self.idle_experts.steps),
         ] {
             positive(&format!("alarms.{name}"), steps as usize)?;
         }
@@ -196,6 +210,7 @@ impl AlarmsSection {
             ),
             ("runaway_length.truncated", self.runaway_length.truncated),
             ("reward_collapse.lost", self.reward_collapse.lost),
+            ("idle_experts.share", self.idle_experts.share),
         ] {
             if !(share > 0.0 && share <= 1.0) {
                 return Err(format!(
@@ -206,12 +221,13 @@ impl AlarmsSection {
         above_zero("alarms.entropy_collapse.below", self.entropy_collapse.below)?;
         above_zero("alarms.kl_explosion.above", self.kl_explosion.above)?;
         above_zero("alarms.mismatch.above", self.mismatch.above)?;
-        match self.runaway_length.growth > 1.0 && self.runaway_length.growth.is_finite() {
-            true => Ok(()),
-            false => Err(format!(
+        if self.runaway_length.growth > 1.0 && self.runaway_length.growth.is_finite() {
+            Ok(())
+        } else {
+            Err(format!(
                 "alarms.runaway_length.growth = {} must be above 1",
                 self.runaway_length.growth
-            )),
+            ))
         }
     }
 }

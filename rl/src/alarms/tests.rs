@@ -303,3 +303,22 @@ fn thresholds_are_checked() {
     );
     refused(|c| c.mismatch.steps = 0, "alarms.mismatch.steps = 0");
 }
+
+#[test]
+fn experts_without_tokens_are_told() {
+    let idle = |share| move |_: usize, m: &mut GrpoMetrics| m.idle_experts = Some(share);
+    assert_eq!(
+        steps_of(AlarmKind::IdleExperts, &run(50, idle(0.3))),
+        [20, 40]
+    );
+    assert_eq!(steps_of(AlarmKind::IdleExperts, &run(50, idle(0.2))), NEVER);
+    let now_and_then = run(50, |index, m| {
+        m.idle_experts = Some((index % 15) as f64 / 15.0)
+    });
+    assert_eq!(steps_of(AlarmKind::IdleExperts, &now_and_then), NEVER);
+    let supervised = SftMetrics {
+        idle_experts: Some(1.0),
+        ..SftMetrics::default()
+    };
+    assert_eq!(supervised.vitals().idle_experts, Some(1.0));
+}

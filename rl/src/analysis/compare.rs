@@ -175,11 +175,16 @@ fn differences(first: &Source, other: &Source) -> Vec<Difference> {
     if let (Some(a), Some(b)) = (&first.measured, &other.measured) {
         let same = pairing(a, b);
         for figure in [Figure::Greedy, Figure::Sampled] {
-            let of = |measured: &Measured| match figure {
+            let answers = |measured: &Measured| match figure {
                 Figure::Sampled => measured.sampled.clone(),
                 _ => measured.greedy.clone(),
             };
-            found.extend(accuracy_difference(figure, &of(a), &of(b), same.as_deref()));
+            found.extend(accuracy_difference(
+                figure,
+                &answers(a),
+                &answers(b),
+                same.as_deref(),
+            ));
         }
     }
     let (a, b) = (last_rewards(first), last_rewards(other));

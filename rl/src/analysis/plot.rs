@@ -98,9 +98,10 @@ pub fn plot(sources: &[Source], options: &PlotOptions, path: &Path) -> Result<()
 
 fn panels(sources: &[Source], options: &PlotOptions) -> Result<Vec<Panel>, PlotError> {
     let asked = !options.keys.is_empty();
-    let keys: Vec<String> = match asked {
-        true => options.keys.clone(),
-        false => DEFAULT_KEYS.map(str::to_owned).to_vec(),
+    let keys: Vec<String> = if asked {
+        options.keys.clone()
+    } else {
+        DEFAULT_KEYS.map(str::to_owned).to_vec()
     };
     let mut panels = Vec::new();
     for key in &keys {
@@ -110,26 +111,25 @@ fn panels(sources: &[Source], options: &PlotOptions) -> Result<Vec<Panel>, PlotE
             .map(|(source, color)| curve(source, key, *color, options.smooth))
             .filter(|curve| !curve.points.is_empty())
             .collect();
-        match curves.is_empty() {
-            true if asked => {
-                return Err(PlotError::NoSuchKey {
-                    key: key.clone(),
-                    present: present(sources),
-                });
-            }
-            true => {}
-            false => panels.push(Panel {
+        if !curves.is_empty() {
+            panels.push(Panel {
                 key: key.clone(),
                 curves,
-            }),
+            });
+        } else if asked {
+            return Err(PlotError::NoSuchKey {
+                key: key.clone(),
+                present: present(sources),
+            });
         }
     }
-    match panels.is_empty() {
-        true => Err(PlotError::Nothing {
+    if panels.is_empty() {
+        Err(PlotError::Nothing {
             keys: keys.join(", "),
             present: present(sources),
-        }),
-        false => Ok(panels),
+        })
+    } else {
+        Ok(panels)
     }
 }
 
@@ -156,13 +156,14 @@ fn curve(source: &Source, key: &str, color: RGBColor, smooth: Option<usize>) -> 
         _ => Vec::new(),
     };
     let is_measured = !measured.is_empty();
-    let points = match is_measured {
-        true => measured,
-        false => source
+    let points = if is_measured {
+        measured
+    } else {
+        source
             .series(key)
             .into_iter()
             .map(|(step, value)| (step as f64, value))
-            .collect(),
+            .collect()
     };
     let window = match (is_measured || key == HELDOUT, smooth) {
         (true, _) => 1,
@@ -171,9 +172,10 @@ fn curve(source: &Source, key: &str, color: RGBColor, smooth: Option<usize>) -> 
     };
     Curve {
         color,
-        smoothed: match window > 1 {
-            true => smoothed(&points, window),
-            false => Vec::new(),
+        smoothed: if window > 1 {
+            smoothed(&points, window)
+        } else {
+            Vec::new()
         },
         points,
         intervals,
@@ -267,9 +269,10 @@ fn draw_panel<'a>(
             let bar = vec![(*step, *low), (*step, *high)];
             chart.draw_series([PathElement::new(bar, color.mix(0.45).stroke_width(2))])?;
         }
-        let (faint, strong) = match smoothed.is_empty() {
-            true => (None, points),
-            false => (Some(points), smoothed),
+        let (faint, strong) = if smoothed.is_empty() {
+            (None, points)
+        } else {
+            (Some(points), smoothed)
         };
         if let Some(faint) = faint {
             chart.draw_series(LineSeries::new(faint.clone(), color.mix(0.25)))?;
@@ -291,10 +294,11 @@ fn range(values: impl Iterator<Item = f64>, room: f64) -> (f64, f64) {
             (low.min(value), high.max(value))
         });
     let width = high - low;
-    match width > 0.0 {
-        true => (low - room * width, high + room * width),
+    if width > 0.0 {
+        (low - room * width, high + room * width)
+    } else {
         // One value only: some room, or it would have no place.
-        false => (low - 0.5, high + 0.5),
+        (low - 0.5, high + 0.5)
     }
 }
 

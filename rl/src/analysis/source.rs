@@ -151,9 +151,10 @@ impl Source {
             Ok(fields) => fields.contains_key("id") && fields.contains_key("greedy"),
             Err(_) => false,
         };
-        let (kind, measured) = match first.is_some_and(is_details) {
-            true => (Kind::Details, Measured::of_details(&lines(path)?)),
-            false => (Kind::Report, Measured::of_report(path, &whole)?),
+        let (kind, measured) = if first.is_some_and(is_details) {
+            (Kind::Details, Measured::of_details(&lines(path)?))
+        } else {
+            (Kind::Report, Measured::of_report(path, &whole)?)
         };
         Ok(Self {
             name: path.display().to_string(),
@@ -233,9 +234,10 @@ impl Measured {
             step: None,
             asked: Asked::Problems(details.iter().map(problem).collect()),
             greedy: greedy.items(),
-            sampled: match has_samples {
-                true => details.iter().map(sampled).collect(),
-                false => Vec::new(),
+            sampled: if has_samples {
+                details.iter().map(sampled).collect()
+            } else {
+                Vec::new()
             },
         }
     }

@@ -70,14 +70,15 @@ fn letter(index: usize) -> String {
 
 fn shown(estimate: &Estimate, percent: bool) -> String {
     let Estimate { value, interval } = estimate;
-    match percent {
-        true => format!(
+    if percent {
+        format!(
             "{:.1} % ({:.1} to {:.1})",
             100.0 * value,
             100.0 * interval.low,
             100.0 * interval.high
-        ),
-        false => format!("{value:.3} ({:.3} to {:.3})", interval.low, interval.high),
+        )
+    } else {
+        format!("{value:.3} ({:.3} to {:.3})", interval.low, interval.high)
     }
 }
 
@@ -112,9 +113,10 @@ fn described(difference: &Difference) -> String {
     if let (Some(first), Some(second), Some(p)) = (only_first, only_second, p_value) {
         text += &format!(": {first} right in A only, {second} here only, p = {p:.2e}");
     }
-    text += match beyond_noise {
-        true => ": more than noise",
-        false => ": may be noise",
+    text += if *beyond_noise {
+        ": more than noise"
+    } else {
+        ": may be noise"
     };
     text
 }

@@ -144,16 +144,7 @@ impl Bench {
             recorded_tokens: self.memory.recorded_tokens(config.at_once()),
             ..RolloutCollector::new(&self.codec.encoder, &self.judge, eos)
         };
-        let trainer = Trainer {
-            config: &config,
-            sampling: &sampling,
-            judge: &self.judge,
-            reference: None,
-            objective: None,
-            scoring: self.memory.scoring(&sampling),
-            workers: self.memory.workers,
-            activations: self.memory.activations(),
-        };
+        let trainer = Trainer::new(&config, &sampling, &self.judge, &self.memory);
         let model = &self.learner.model;
         let tasks = tasks(shape, self.codec.encoder.template.is_some(), step);
         let watch = Watch::new();

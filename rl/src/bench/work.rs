@@ -31,11 +31,25 @@ impl Work {
         let matrices = tensors
             .iter()
             .filter(|(name, shape)| shape.len() == 2 && name.contains("layers"))
-            .map(|(_, shape)| shape.iter().product::<usize>() as f64);
+            .map(|(name, shape)| {
+                let values = shape.iter().product::<usize>() as f64;
+                // Of experts, a token meets those that it is sent to.
+                match config
+                    .experts
+                    .as_ref()
+                    .filter(|_| name.contains(".mlp.experts."))
+                {
+                    Some(experts) => {
+                        let router = &experts.router;
+                        values * router.chosen as f64 / router.experts as f64
+                    }
+                    None => values,
+                }
+            });
         let body = 2.0 * matrices.sum::<f64>();
         let head = 2.0 * (config.vocab_size * config.hidden_size) as f64;
-        let width = config.num_attention_heads * config.head_dim * config.num_hidden_layers;
-        let pair = 4.0 * width as f64; // a key and a value
+        // A key and a value.
+        let pair = 2.0 * (config.attended_values() * config.num_hidden_layers) as f64;
         let adapters = lora.map_or(0.0, |lora| 2.0 * lora.parameter_count(&tensors) as f64);
 
         let (mut all, mut again) = (Amount::default(), Amount::default());

@@ -1,12 +1,13 @@
-//! A model as a Hugging Face directory.
+//! A model as a Hugging Face directory, or as a GGUF file.
 
 use std::path::Path;
 
 use super::Codec;
+pub use crate::formats::gguf::Stored;
 use crate::model::{
     Transformer,
     weights::{
-        HostTensor, WeightError,
+        HostTensor, WeightError, gguf,
         writer::{DEFAULT_SHARD_BYTES, Export, save_pretrained},
     },
 };
@@ -29,13 +30,30 @@ pub fn save_tensors(
     codec: &Codec,
     tensors: impl IntoIterator<Item = (String, HostTensor)>,
 ) -> Result<(), WeightError> {
-    let export = Export {
+    save_pretrained(dir, &export(model, codec), tensors)
+}
+
+/// Writes the model as a GGUF file, matrices as `stored`.
+///
+/// # Errors
+/// See [`gguf::save_gguf`].
+pub fn save_gguf(
+    path: &Path,
+    model: &Transformer,
+    codec: &Codec,
+    stored: Stored,
+) -> Result<(), WeightError> {
+    let tensors = model.host_tensors();
+    gguf::save_gguf(path, &export(model, codec), stored, tensors)
+}
+
+fn export<'a>(model: &'a Transformer, codec: &'a Codec) -> Export<'a> {
+    Export {
         config: model.config(),
         tokenizer: &codec.encoder.tokenizer,
         template: codec.encoder.template.as_ref(),
         special: &codec.special,
         eos_token_ids: &codec.eos,
         max_shard_bytes: DEFAULT_SHARD_BYTES,
-    };
-    save_pretrained(dir, &export, tensors)
+    }
 }

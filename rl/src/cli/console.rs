@@ -22,6 +22,8 @@ pub(crate) struct Console {
     name: &'static str,
     /// Of the measurement under way.
     answers: Option<Bar>,
+    /// Whether only alarms are shown.
+    quiet: bool,
 }
 
 /// The bar of something counted; it goes when it is dropped.
@@ -30,6 +32,9 @@ pub(crate) struct Bar(ProgressBar);
 
 impl Observer for Console {
     fn observe(&mut self, event: &Event) -> Result<(), Box<dyn Error + Send + Sync>> {
+        if self.quiet && !matches!(event, Event::Alarm { .. }) {
+            return Ok(());
+        }
         match event {
             Event::Note { topic, text } => self.line(&format!("{topic:8} {text}")),
             Event::StageBegan {
@@ -73,6 +78,14 @@ impl Observer for Console {
 }
 
 impl Console {
+    /// One that shows everything, or only alarms.
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self {
+            quiet,
+            ..Self::default()
+        }
+    }
+
     /// A line, above the bar if there is one.
     fn line(&self, text: &str) {
         match self.answers.as_ref().or(self.steps.as_ref()) {

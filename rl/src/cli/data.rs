@@ -1,5 +1,8 @@
 //! `dunwu data`.
 
+mod report;
+mod show;
+
 use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -47,6 +50,7 @@ pub(crate) struct Data {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    Show(show::Show),
     Check(DataCheck),
 }
 
@@ -58,8 +62,10 @@ enum Side {
 
 impl Data {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        if let Some(Action::Check(check)) = self.action {
-            return check.run();
+        match self.action {
+            Some(Action::Show(show)) => return show.run(),
+            Some(Action::Check(check)) => return check.run(),
+            None => {}
         }
         match self
             .generator

@@ -3,28 +3,60 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use dunwu::{
-    bundle::{Bundle, checkpoints, save::save_model},
+    bundle::{
+        Bundle, checkpoints,
+        save::{Stored, save_gguf, save_model},
+    },
     device,
     model::lora,
+    run::card::model_card,
 };
 
 use super::{Failure, terminal::tell};
 
-/// Write a run's model as a Hugging Face directory, which transformers loads, or its low-rank
-/// adapters as a directory that PEFT loads.
+/// Write a run's model as a Hugging Face directory, which transformers loads, or as a GGUF file, which
+/// llama.cpp loads, or its low-rank adapters as a directory that PEFT loads.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// The run's directory; its newest checkpoint is taken
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// Where to write; must not exist, or be empty
+    /// Where to write: a directory that does not exist, or is empty; with --gguf a file that does not exist
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     /// Write the adapters alone, in PEFT's format; without it they are added to the weights
     #[arg(long)]
     adapter: bool,
+    /// Write one GGUF file, which llama.cpp loads, with its matrices in this type
+    #[arg(long, value_name = "TYPE", conflicts_with = "adapter")]
+    gguf: Option<GgufType>,
+}
+
+/// How the matrices of a GGUF file are written.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum GgufType {
+    /// 32 bits
+    F32,
+    /// 16 bits, with the range of half precision
+    F16,
+    /// 16 bits, with the range of f32
+    Bf16,
+    /// 8 bits, and a scale for 32 values
+    #[value(name = "q8_0")]
+    Q8_0,
+}
+
+impl From<GgufType> for Stored {
+    fn from(kind: GgufType) -> Self {
+        match kind {
+            GgufType::F32 => Self::F32,
+            GgufType::F16 => Self::F16,
+            GgufType::Bf16 => Self::Bf16,
+            GgufType::Q8_0 => Self::Q8_0,
+        }
+    }
 }
 
 impl Export {
@@ -43,8 +75,22 @@ impl Export {
             &newest.join(checkpoints::MODEL).display().to_string(),
             &chosen.device,
         )?;
-        save_model(&self.to, &bundle.model, &bundle.codec)?;
+        match self.gguf {
+            Some(kind) => save_gguf(&self.to, &bundle.model, &bundle.codec, kind.into())?,
+            None => {
+                save_model(&self.to, &bundle.model, &bundle.codec)?;
+                self.write_card()?;
+            }
+        }
         tell!("wrote {} from {}", self.to.display(), newest.display());
+        Ok(())
+    }
+
+    /// Writes the model's card beside it.
+    fn write_card(&self) -> Result<(), Failure> {
+        let card = self.to.join("README.md");
+        std::fs::write(&card, model_card(&self.run)?)
+            .with_context(|| card.display().to_string())?;
         Ok(())
     }
 
@@ -66,6 +112,7 @@ impl Export {
             std::fs::copy(from.join(name), &target)
                 .with_context(|| target.display().to_string())?;
         }
+        self.write_card()?;
         tell!("wrote {} from {}", self.to.display(), from.display());
         Ok(())
     }

@@ -120,7 +120,7 @@ fn stream(
 ) -> Result<String, Failure> {
     let tokenizer = &bundle.codec.encoder.tokenizer;
     let (_, ids) = bundle.codec.encoder.encode(prompt)?;
-    let context = bundle.model.config().max_position_embeddings;
+    let context = bundle.model.config().context();
     if ids.len() >= context {
         let length = ids.len();
         return Err(anyhow::anyhow!(

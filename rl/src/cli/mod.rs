@@ -6,6 +6,7 @@ pub(crate) mod allocator;
 mod bench;
 mod check;
 mod compare;
+mod completions;
 mod console;
 mod data;
 mod data_check;
@@ -13,6 +14,7 @@ mod eval;
 mod exec;
 mod export;
 mod generate;
+mod init;
 mod metrics;
 mod model;
 mod reward;
@@ -52,11 +54,13 @@ enum Command {
     Reward(reward::Reward),
     Data(data::Data),
     Check(check::Check),
+    Init(init::Init),
     Metrics(metrics::Metrics),
     Export(export::Export),
     Bench(bench::BenchCommand),
     Exec(exec::Exec),
     Sandbox(sandbox::SandboxCommand),
+    Completions(completions::Completions),
 }
 
 /// What went wrong, by exit code.
@@ -100,11 +104,13 @@ pub(crate) fn main() -> ExitCode {
         Command::Reward(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Init(command) => command.run(),
         Command::Metrics(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Exec(command) => command.run(),
         Command::Sandbox(command) => command.run(),
+        Command::Completions(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

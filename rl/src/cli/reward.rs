@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Failure;
+use super::{Failure, terminal::tell};
 
 /// Lines that are judged between two writes.
 const CHUNK: usize = 1024;
@@ -31,7 +31,7 @@ const CHUNK: usize = 1024;
 ///                           the config is read.
 ///
 /// Both read JSON lines and write one line for each, in their order. A line that cannot be read becomes {"error": …}, the
-/// others are judged all the same, and the exit status is 1.
+/// others are judged all the same, and the exit status is 1. It is 1 too where no line of a rubric's has a total.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -206,7 +206,8 @@ impl Reward {
         let seen = Seen::default();
         let result = for_each_line(&self.input, |row: Row| judged(&rubric, &seen, row));
         seen.warn(&rubric);
-        result
+        result?;
+        seen.expect_one()
     }
 }
 
@@ -215,11 +216,25 @@ impl Reward {
 struct Seen {
     lines: AtomicUsize,
     without_answer: AtomicUsize,
+    /// Lines without a total, because judges failed or none applies.
+    failed: AtomicUsize,
     /// Components that had something to say, or failed, on a line.
     spoke: Mutex<HashSet<String>>,
 }
 
 impl Seen {
+    /// Fails where no line has a total: whoever pipes this on has nothing.
+    fn expect_one(&self) -> Result<(), Failure> {
+        let lines = self.lines.load(Ordering::Relaxed);
+        if lines == 0 || self.failed.load(Ordering::Relaxed) < lines {
+            return Ok(());
+        }
+        let message = format!(
+            "none of {lines} lines has a total; hint: their \"error\" and \"components\" say why"
+        );
+        Err(anyhow::anyhow!(message).into())
+    }
+
     /// Says on standard error what is most likely missing in the lines.
     fn warn(&self, rubric: &Rubric) {
         let lines = self.lines.load(Ordering::Relaxed);
@@ -228,14 +243,14 @@ impl Seen {
         }
         let missing = self.without_answer.load(Ordering::Relaxed);
         if missing > 0 {
-            eprintln!(
+            tell!(
                 "warning: {missing} of {lines} lines have no \"answer\": judges that compare answers do not apply to them"
             );
         }
         let spoke = self.spoke.lock().unwrap_or_else(PoisonError::into_inner);
         for name in rubric.component_names() {
             if !spoke.contains(name) {
-                eprintln!(
+                tell!(
                     "warning: the component {name} applies to none of {lines} lines; hint: does a column that it reads miss?"
                 );
             }
@@ -385,6 +400,8 @@ fn judged(rubric: &Rubric, seen: &Seen, row: Row) -> Judged {
         Some(Err(error)) => judged.note_error(&error),
         None => {}
     }
+    let failed = usize::from(judged.total.is_none());
+    seen.failed.fetch_add(failed, Ordering::Relaxed);
     judged
 }
 

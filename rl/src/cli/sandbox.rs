@@ -2,9 +2,8 @@
 
 use clap::{Args, Subcommand};
 use dunwu_rewards::{Rubric, RubricConfig};
-use dunwu_sandbox::Sandbox;
+use dunwu_sandbox::fuel_of_a_second;
 use dunwu_sandbox::python::install::{self, Stage};
-use dunwu_sandbox::{calibrate, python::FUEL_OF_A_SECOND};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, terminal::tell};
@@ -20,8 +19,8 @@ pub(crate) struct SandboxCommand {
 enum Action {
     /// Make the Python runtime and compile it, unless that has been done; print where it is, and what fuel a second of CPython is worth
     ///
-    /// `cpython_s` of the code reward counts seconds by `fuel_of_a_second`, a constant, so that verdicts are the same everywhere;
-    /// `fuel_of_a_second_here` is what the CPython of this machine needs for an ordinary program.
+    /// `cpython_s` of the code reward counts seconds by `fuel_of_a_second`: what this machine's CPython needs for an ordinary program,
+    /// measured once and kept beside the runtime, so that verdicts stay what they are. `fuel` is the same on every machine.
     /// It needs python3 with venv and pip, and PyPI. Other commands do this by themselves when they
     /// first need it.
     Install,
@@ -33,11 +32,9 @@ impl SandboxCommand {
             Action::Install => {
                 prepare_python()?;
                 let path = install::component_path()?;
-                let measured = calibrate(&Sandbox::new(1)?)?;
                 super::model::print_json(&serde_json::json!({
                     "runtime": path,
-                    "fuel_of_a_second": FUEL_OF_A_SECOND,
-                    "fuel_of_a_second_here": measured.fuel_of_a_second().round(),
+                    "fuel_of_a_second": fuel_of_a_second(),
                 }))
             }
         }
@@ -46,6 +43,10 @@ impl SandboxCommand {
 
 /// Makes what `rubric` needs, so that no judge has to wait for it.
 pub(crate) fn prepare_for(rubric: &RubricConfig) -> Result<(), Failure> {
+    // A run that learns from examples alone has no judges.
+    if rubric.components.is_empty() {
+        return Ok(());
+    }
     let mut bar = Bar::default();
     let rubric = Rubric::from_config(rubric)?;
     let result = rubric.prepare(&mut |done| bar.show(&done.what, done.step, done.steps));
@@ -56,7 +57,7 @@ pub(crate) fn prepare_for(rubric: &RubricConfig) -> Result<(), Failure> {
 /// Makes the Python runtime if it is not there, with a progress bar on standard error.
 pub(crate) fn prepare_python() -> Result<(), Failure> {
     let mut bar = Bar::default();
-    let result = dunwu_sandbox::python::prepare(&mut |stage| {
+    let result = dunwu_sandbox::prepare(&mut |stage| {
         let step = Stage::ALL.iter().position(|other| *other == stage);
         bar.show(&stage.to_string(), step.unwrap_or(0), Stage::ALL.len());
     });

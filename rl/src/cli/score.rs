@@ -15,9 +15,10 @@ use super::{
 
 /// Log-probabilities of given completions.
 ///
-/// Reads JSON lines {"prompt", "completion"}: raw text, no template, no special tokens added; the
-/// two are tokenised apart and joined. Writes a line {"token_ids", "logprobs"} for each, of the
-/// completion's tokens, in nats.
+/// Reads JSON lines {"prompt", "completion"}: raw text, no template. The text begins with what the
+/// tokenizer puts before a raw text, such as BOS. The prompt has the tokens that it has alone, and the
+/// completion those that it has behind it. Writes a line {"token_ids", "logprobs"} for each, of
+/// the completion's tokens, in nats.
 #[derive(Debug, Args)]
 pub(crate) struct Score {
     #[command(flatten)]
@@ -28,6 +29,9 @@ pub(crate) struct Score {
     /// Logits are divided by this
     #[arg(long, default_value_t = 1.0)]
     temperature: f64,
+    /// Put no BOS before the prompts
+    #[arg(long)]
+    no_special_tokens: bool,
     /// Tokens in a batch, padding included
     #[arg(long, default_value_t = 2048)]
     token_budget: usize,
@@ -59,11 +63,14 @@ impl Score {
         }
         let rows = json_lines::<Row>(&self.input)?;
         let bundle = self.model.open()?;
-        let tokenizer = &bundle.codec.encoder.tokenizer;
+        let mut tokenizer = bundle.codec.encoder.tokenizer.clone();
+        if self.no_special_tokens {
+            tokenizer = tokenizer.without_special_tokens();
+        }
         let mut sequences = Vec::with_capacity(rows.len());
         for (line, row) in &rows {
-            let prompt = tokenizer.encode(&row.prompt)?;
-            let sequence = Sequence::new(prompt, tokenizer.encode(&row.completion)?);
+            let (prompt, completion) = tokenizer.encode_raw_pair(&row.prompt, &row.completion)?;
+            let sequence = Sequence::new(prompt, completion);
             if sequence.prompt.is_empty() {
                 return Err(anyhow::anyhow!(
                     "line {line}: the prompt is empty, so nothing predicts the first token"

@@ -14,7 +14,8 @@ use super::{Failure, console::Console, terminal::say};
 /// Run the stages of a config: supervised fine-tuning, GRPO, …
 ///
 /// Files go to runs/<name>/: config.toml (resolved), metrics.jsonl (a line a step),
-/// completions.jsonl, checkpoints/, summary.json. Ctrl-C finishes the step, saves and exits.
+/// completions.jsonl, checkpoints/, summary.json. Ctrl-C finishes the step, saves and exits; SIGUSR1 saves after the step
+/// and goes on.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     /// The run's config, a TOML file
@@ -37,6 +38,9 @@ pub(crate) struct Train {
     /// Log alarms and tell them, but never stop because of one
     #[arg(long)]
     ignore_alarms: bool,
+    /// Show no progress: only alarms and what stops the run
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 impl Train {
@@ -48,12 +52,13 @@ impl Train {
         }
         let controls = Controls::default();
         stop_on_signals(controls.clone())?;
+        save_on_signal(controls.clone())?;
         let mut run = Run::builder(config)
             .resume(self.resume)
             .preflight(!self.no_preflight)
             .ignore_alarms(self.ignore_alarms)
             .controls(controls)
-            .observer(Console::default());
+            .observer(Console::new(self.quiet));
         if let Some(directory) = self.run_dir {
             run = run.directory(directory);
         }
@@ -74,4 +79,23 @@ fn stop_on_signals(controls: Controls) -> Result<(), ctrlc::Error> {
         }
         say("\ninterrupted: finishing the step and saving; press Ctrl-C again to exit at once");
     })
+}
+
+/// From now on SIGUSR1 asks for a checkpoint after the step under way, as batch systems send it before they end a job.
+#[cfg(unix)]
+fn save_on_signal(controls: Controls) -> std::io::Result<()> {
+    use signal_hook::{consts::SIGUSR1, iterator::Signals};
+    let mut signals = Signals::new([SIGUSR1])?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            controls.save();
+            say("SIGUSR1: saving after this step");
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn save_on_signal(_controls: Controls) -> std::io::Result<()> {
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     Compute,
-    heads::{Heads, Qkv},
+    heads::{Cached, Heads, Qkv},
 };
 
 /// How much a cache has to hold.
@@ -31,7 +31,7 @@ pub(crate) trait Cache<C: Compute> {
     /// A prompt of so many tokens, of which no layer is known yet.
     fn prefix(tokens: usize) -> Self::Prefix;
     /// Adds the next layer of a prompt: `rows` of these keys and values.
-    fn extend(prefix: &mut Self::Prefix, qkv: &Qkv<C::Rows>, rows: Range<usize>);
+    fn extend(prefix: &mut Self::Prefix, cached: Cached<C::Rows>, rows: Range<usize>);
     /// Puts a new completion of a prompt into a slot.
     fn admit(&mut self, slot: usize, prefix: &Arc<Self::Prefix>);
     /// Drops what a slot holds.

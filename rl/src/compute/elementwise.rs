@@ -140,13 +140,54 @@ pub(crate) fn swiglu_backward(gate: &mut [f32], up: &mut [f32], by_out: &mut [f3
     }
 }
 
-/// Rotates the halves of every head of a row by the angles of its position; `direction` is 1, or
+/// `√(2/π)` and the factor of the cube in [`gelu_gate`].
+const GELU: (f32, f32) = (0.797_884_6, 0.044_715);
+
+/// `σ(2u)` with `u = √(2/π) (x + 0.044715 x³)`: `gelu(x) = x σ(2u)` is the approximation by tanh
+/// (arXiv 1606.08415, section 2), since `1 + tanh u = 2 σ(2u)`.
+#[inline(always)]
+fn gelu_gate(x: f32) -> f32 {
+    let (root, cube) = GELU;
+    1.0 / (1.0 + exp(-2.0 * root * (x + cube * x * x * x)))
+}
+
+/// `gelu(gate) ⊙ up`.
+#[inline(always)]
+pub(crate) fn geglu(out: &mut [f32], gate: &[f32], up: &[f32]) {
+    for ((out, &g), &u) in out.iter_mut().zip(gate).zip(up) {
+        *out = g * gelu_gate(g) * u;
+    }
+}
+
+/// Turns `gate` and `up` into their gradients, and `by_out` into what [`geglu`] gave.
+#[inline(always)]
+pub(crate) fn geglu_backward(gate: &mut [f32], up: &mut [f32], by_out: &mut [f32]) {
+    let (root, cube) = GELU;
+    for ((g, u), d) in gate.iter_mut().zip(up).zip(by_out) {
+        let open = gelu_gate(*g);
+        let slope = 2.0 * root * (1.0 + 3.0 * cube * *g * *g);
+        let gelu = *g * open;
+        let value = gelu * *u;
+        let by_gate = *d * *u * (open + gelu * (1.0 - open) * slope);
+        *u = *d * gelu;
+        *g = by_gate;
+        *d = value;
+    }
+}
+
+/// Rotates pairs of every head of a row, from `start` on, by the angles of its position; `direction` is 1, or
 /// −1 for the rotation back, which is also the gradient.
 #[inline(always)]
-pub(crate) fn rotate(row: &mut [f32], dim: usize, cos: &[f32], sin: &[f32], direction: f32) {
+pub(crate) fn rotate(
+    row: &mut [f32],
+    (dim, start): (usize, usize),
+    cos: &[f32],
+    sin: &[f32],
+    direction: f32,
+) {
     let half = cos.len();
     for head in row.chunks_exact_mut(dim) {
-        let (first, second) = head[..2 * half].split_at_mut(half);
+        let (first, second) = head[start..start + 2 * half].split_at_mut(half);
         let angles = cos.iter().zip(sin);
         for ((a, b), (&cos, &sin)) in first.iter_mut().zip(second).zip(angles) {
             let sin = sin * direction;

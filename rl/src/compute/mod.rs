@@ -33,9 +33,9 @@ pub use engine::Engine;
 pub use operations::HeadUpstream;
 
 pub(crate) use engine::with_compute;
-pub(crate) use heads::{Heads, Qkv};
+pub(crate) use heads::{Cached, Heads, LatentHeads, Qkv};
 pub(crate) use operations::{Attended, Compute, HeadOutput};
-pub(crate) use position::{Direction, Frequencies};
+pub(crate) use position::{Direction, Frequencies, Side};
 
 /// What an implementation of the arithmetic lacks: there is no value of it.
 #[derive(Debug, Clone, Copy)]

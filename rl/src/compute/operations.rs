@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::{
     cache::Cache,
     draw::Burst,
-    heads::{Heads, Qkv},
+    heads::{Heads, LatentHeads, Qkv},
     packing::Packing,
     position::{Direction, Frequencies},
     tape::Tape,
@@ -164,6 +164,35 @@ pub(crate) trait Compute: Sized + Sync + Clone + 'static {
     /// `sum + Σ_rows ∂y`.
     fn column_sums_onto(&self, sum: Tensor<1>, by_y: &Self::Rows) -> Tensor<1>;
 
+    /// What `f` makes of each item, in their order, at the same time where `work` multiplications in all pay for that.
+    fn each<I: Send, T: Send>(
+        &self,
+        items: Vec<I>,
+        work: usize,
+        f: impl Fn(I) -> T + Send + Sync,
+    ) -> Vec<T>;
+    /// The same values in rows of `width`.
+    fn fold(&self, x: Self::Rows, width: usize) -> Self::Rows;
+    /// Rows of several matrices of one width, each by its matrix and its row there.
+    fn gather(&self, parts: &[Self::Rows], places: &[(usize, usize)], width: usize) -> Self::Rows;
+    /// To each of `count` rows of `sum`, or of zeros, the rows of its share of `places`, in their order, times their
+    /// weights where there are some.
+    ///
+    /// # Shapes
+    /// - places and weights: `[count, any]`, sum and output: `[count, width of the parts]`
+    fn add_gathered(
+        &self,
+        sum: Option<Self::Rows>,
+        parts: &[Self::Rows],
+        places: &[(usize, usize)],
+        weights: Option<&[f32]>,
+        count: usize,
+    ) -> Self::Rows;
+    /// Each row times a number.
+    fn scale_rows(&self, x: Self::Rows, factors: &[f32]) -> Self::Rows;
+    /// `⟨a_i, b_i⟩` of each row: `[rows, 1]`.
+    fn row_dots(&self, a: &Self::Rows, b: &Self::Rows) -> Self::Rows;
+
     /// Root-mean-square normalisation of each run of `weight.len()` values
     /// (arXiv 1910.07467, eq. 4).
     fn rms_norm(&self, x: &Self::Rows, weight: &Tensor<1>, epsilon: f64) -> Self::Rows;
@@ -187,6 +216,42 @@ pub(crate) trait Compute: Sized + Sync + Clone + 'static {
         up: Self::Rows,
         by_y: Self::Rows,
     ) -> (Self::Rows, Self::Rows, Self::Rows);
+    /// `gelu(gate) ⊙ up` with gelu by tanh (arXiv 2002.05202, eq. 6).
+    fn geglu(&self, gate: &Self::Rows, up: &Self::Rows) -> Self::Rows;
+    /// The same as [`Self::swiglu_backward`], of [`Self::geglu`].
+    fn geglu_backward(
+        &self,
+        gate: Self::Rows,
+        up: Self::Rows,
+        by_y: Self::Rows,
+    ) -> (Self::Rows, Self::Rows, Self::Rows);
+    /// `factor · x`.
+    fn scale(&self, x: Self::Rows, factor: f32) -> Self::Rows;
+    /// The first `at` columns, and the others.
+    fn split(&self, x: &Self::Rows, at: usize) -> (Self::Rows, Self::Rows);
+    /// The columns of both, one row beside the other.
+    fn beside(&self, left: &Self::Rows, right: &Self::Rows) -> Self::Rows;
+    /// Keys and values of every head out of `[rows, heads * (plain + value)]` and the rotated part of keys,
+    /// `[rows, rotated]`, which all heads get a copy of.
+    fn expand(
+        &self,
+        up: &Self::Rows,
+        rotated: &Self::Rows,
+        heads: LatentHeads,
+    ) -> (Self::Rows, Self::Rows);
+    /// The gradients by both of what [`Self::expand`] was given.
+    fn expand_backward(
+        &self,
+        by_key: &Self::Rows,
+        by_value: &Self::Rows,
+        heads: LatentHeads,
+    ) -> (Self::Rows, Self::Rows);
+    /// Queries against latents: with `[heads * (plain + value), latent]`, `W_hᵀ q_h` of each head's plain rows and
+    /// query, then the rotated part as it is: `[rows, heads * (latent + rotated)]`.
+    fn absorb(&self, query: &Self::Rows, weight: &Tensor<2>, heads: LatentHeads) -> Self::Rows;
+    /// Values out of mixed latents, `[rows, heads * latent]`: `W_h c_h` with each head's value rows,
+    /// `[rows, heads * value]`.
+    fn release(&self, mixed: &Self::Rows, weight: &Tensor<2>, heads: LatentHeads) -> Self::Rows;
     /// Rotary positions on every head (arXiv 2104.09864, eq. 34); what a head has beyond the rotation's
     /// pairs stays.
     fn rotate(

@@ -7,7 +7,11 @@ use regex::Regex;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::RunConfig;
+use super::{
+    RunConfig,
+    hints::{unknown_key, with_hint},
+    strings::settle,
+};
 
 /// What is wrong with a config.
 #[derive(Debug, thiserror::Error)]
@@ -47,18 +51,29 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<RunConfig, ConfigError>
         path: path.to_owned(),
         source,
     })?;
-    let mut config: RunConfig = parse(&text, path)?;
-    if !overrides.is_empty() {
-        let mut table: Table = parse(&text, path)?;
-        for given in overrides {
-            apply(&mut table, given)?;
-            config = Value::Table(table.clone())
-                .try_into()
-                .map_err(|e: toml::de::Error| ConfigError::Override {
-                    given: given.clone(),
-                    message: with_hint(e.message()),
-                })?;
-        }
+    // As it stands, so that what is wrong can be told by its line.
+    let written: Result<RunConfig, ConfigError> = parse(&text, path);
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let mut table: Table = parse(&text, path)?;
+    let changed = settle_in(&mut table.clone(), dir, path)?;
+    let mut config = match written {
+        Ok(config) if !changed => config,
+        // What is a variable in the file may be a number of another kind, or a name, when it is replaced.
+        Err(error) if !changed || !text.contains("${") => return Err(error),
+        _ => settled(&table, dir, path, |message| ConfigError::Invalid {
+            place: match unknown_key(message).and_then(|key| line_of_key(&text, &key)) {
+                Some(line) => format!("{}:{line}", path.display()),
+                None => path.display().to_string(),
+            },
+            message: with_hint(message),
+        })?,
+    };
+    for given in overrides {
+        apply(&mut table, given)?;
+        config = settled(&table, dir, path, |message| ConfigError::Override {
+            given: given.clone(),
+            message: with_hint(message),
+        })?;
     }
     stand_beside(&mut config.reward.rubric, path);
     config.validate().map_err(|message| ConfigError::Invalid {
@@ -66,6 +81,26 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<RunConfig, ConfigError>
         message,
     })?;
     Ok(config.resolved())
+}
+
+/// The config of a table, once what stands for something else in its strings is replaced.
+fn settled(
+    table: &Table,
+    dir: &Path,
+    path: &Path,
+    wrong: impl Fn(&str) -> ConfigError,
+) -> Result<RunConfig, ConfigError> {
+    let mut table = table.clone();
+    settle_in(&mut table, dir, path)?;
+    let config: Result<RunConfig, toml::de::Error> = Value::Table(table).try_into();
+    config.map_err(|error| wrong(error.message()))
+}
+
+fn settle_in(table: &mut Table, dir: &Path, path: &Path) -> Result<bool, ConfigError> {
+    settle(table, dir).map_err(|message| ConfigError::Invalid {
+        place: path.display().to_string(),
+        message,
+    })
 }
 
 /// A plugin stands beside the config that names it, wherever the run is started.
@@ -174,12 +209,6 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, C
     })
 }
 
-/// The key that a message of serde calls unknown.
-fn unknown_key(message: &str) -> Option<String> {
-    let pattern = Regex::new("unknown (?:field|variant) `([^`]*)`").expect("the pattern is fixed");
-    pattern.captures(message).map(|found| found[1].to_owned())
-}
-
 fn line_of_key(text: &str, key: &str) -> Option<usize> {
     let pattern = format!(
         r#"(^|[\s{{,.\[])"?{}"?\s*(=|\]|\.)|=\s*"{}""#,
@@ -191,26 +220,6 @@ fn line_of_key(text: &str, key: &str) -> Option<usize> {
     text.lines()
         .position(|line| pattern.is_match(&uncommented(line)))
         .map(|index| index + 1)
-}
-
-/// Adds the nearest valid name to a message of serde about an unknown one.
-fn with_hint(message: &str) -> String {
-    let Some(unknown) = unknown_key(message) else {
-        return message.to_owned();
-    };
-    let expected = message.split_once("expected").map_or("", |(_, rest)| rest);
-    let quoted = Regex::new("`([^`]*)`").expect("the pattern is fixed");
-    let names = quoted
-        .captures_iter(expected)
-        .map(|found| found[1].to_owned());
-    let nearest = names.max_by(|a, b| {
-        let closeness = |name: &str| strsim::jaro_winkler(&unknown, name);
-        closeness(a).total_cmp(&closeness(b))
-    });
-    match nearest {
-        Some(name) => format!("{message}\nhint: did you mean `{name}`?"),
-        None => message.to_owned(),
-    }
 }
 
 /// Applies `a.b=value` to a table; a list is entered by index, or, where its entries have a
@@ -297,12 +306,6 @@ mod tests {
         for given in ["a", "=1", "stages.7.steps=1", "a.b=1"] {
             assert!(apply(&mut table, given).is_err(), "{given}");
         }
-    }
-
-    #[test]
-    fn an_unknown_key_gets_the_nearest() {
-        let message = "unknown field `tempratur`, expected one of `top_p`, `temperature`, `seed`";
-        assert!(with_hint(message).ends_with("hint: did you mean `temperature`?"));
     }
 
     #[cfg(feature = "code")]

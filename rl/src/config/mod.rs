@@ -4,13 +4,17 @@
 //! |---|---|
 //! | this one | the whole of it, and what a single section cannot know |
 //! | [`checkpoint`], [`mod@log`] | `[checkpoint]` and `[log]`: when a run is saved, and what it writes down |
-//! | [`mod@load`] | reading, `--set`, errors that name file, line and the nearest key |
+//! | [`mod@load`] | reading, `--set`, errors that name file and line |
+//! | `strings` | `${NAME}`, `~`, and files beside the config |
+//! | `hints` | what was meant by a key or value that there is none of |
 //!
 //! Every other section stands in the room of what it sets, and is checked there.
 
 pub mod checkpoint;
+mod hints;
 pub mod load;
 pub mod log;
+mod strings;
 
 use std::path::{Path, PathBuf};
 
@@ -129,24 +133,36 @@ impl RunConfig {
         if let Some(lora) = &self.lora {
             lora.validate().map_err(|e| e.to_string())?;
         }
-        if !given.tasks {
+        let settings = self.settings();
+        let asks = settings.iter().any(|stage| stage.asks());
+        if !given.tasks && (asks || !self.data.is_absent()) {
             self.data.validate()?;
         }
         self.sampling
             .validate()
             .map_err(|e| format!("sampling.{e}"))?;
+        let judged = given.tasks || self.has_problems();
         let components = match &given.components {
             Some(components) => {
                 self.reward.check_deadline()?;
                 components.clone()
             }
-            None => self.reward.validate()?,
+            None if !judged && self.reward.rubric.components.is_empty() => {
+                self.reward.check_deadline()?;
+                Vec::new()
+            }
+            None => self
+                .reward
+                .validate()
+                .map_err(|message| self.without_rubric(message))?,
         };
         if !given.tasks {
             let named = self.reward.rubric.mixture_entries();
             self.data.check_entries(&named)?;
         }
-        self.evaluation.validate(&components)?;
+        if judged {
+            self.evaluation.validate(&components)?;
+        }
         self.memory.validate()?;
         self.checkpoint.validate()?;
         self.alarms.validate()?;
@@ -155,7 +171,6 @@ impl RunConfig {
                 "there is no stage; hint: add one, such as [[stages]] kind = \"grpo\"".to_owned(),
             );
         }
-        let settings = self.settings();
         for (index, stage) in self.stages.iter().enumerate() {
             let around = self.surroundings(index, &settings, &components);
             let checked = settings[index].validate(&around).and_then(|()| {
@@ -165,6 +180,24 @@ impl RunConfig {
             checked.map_err(|message| format!("stages.{index} ({}): {message}", stage.kind()))?;
         }
         Ok(())
+    }
+
+    /// Whether there are problems that the policy is asked and measured on. A run that only learns from examples may have
+    /// none, and then needs no rubric.
+    pub fn has_problems(&self) -> bool {
+        let mut stages = self.stages.iter();
+        !self.data.is_absent() || stages.any(|stage| stage.settings().asks())
+    }
+
+    /// What is wrong with `[reward]`, with the way out where only a measurement asks for it.
+    fn without_rubric(&self, message: String) -> String {
+        let mut stages = self.stages.iter();
+        if !self.reward.rubric.components.is_empty() || stages.any(|s| s.settings().asks()) {
+            return message;
+        }
+        format!(
+            "{message}; hint: the problems of [data] are held out to measure the policy, and a rubric judges its answers: write one, or leave [data] out"
+        )
     }
 
     /// The settings of all stages.

@@ -27,10 +27,7 @@ pub fn rubric(format: DataFormat, style: PromptStyle) -> RubricConfig {
 
 /// The component of [`rubric`] that says whether an answer is right.
 pub fn correct(format: DataFormat) -> &'static str {
-    match format.is_code() {
-        true => "code",
-        false => "math",
-    }
+    if format.is_code() { "code" } else { "math" }
 }
 
 /// Texts that end a completion: a model that only continues text would go on to a problem of its own.

@@ -95,7 +95,7 @@ impl<'a, C: Compute> Decoder<'a, C> {
             slots: capacity.slots,
             prompt: capacity.prompt,
             completion: capacity.completion,
-            heads: model.heads(),
+            heads: model.cached_heads(),
         };
         // One layer more: the stream after the last block.
         let tape = (capacity.recorded > 0)
@@ -131,10 +131,13 @@ impl<'a, C: Compute> Decoder<'a, C> {
             let tape = self.tape.as_mut();
             let mut tape = tape.and_then(|tape| tape.reserve(packing.len()));
             let all: Vec<usize> = (0..packing.len()).collect();
+            let (model, c) = (self.model, &self.reading);
             let see = |layer: usize, kept: Kept<C>| {
-                for (prefix, tree) in cached.iter_mut().zip(&packing.trees) {
-                    C::Cache::extend(prefix, kept.attention.qkv(), tree.rows.clone());
-                }
+                model.cached(c, layer, &kept, |rows| {
+                    for (prefix, tree) in cached.iter_mut().zip(&packing.trees) {
+                        C::Cache::extend(prefix, rows, tree.rows.clone());
+                    }
+                });
                 if let Some(tape) = &mut tape {
                     tape.record(layer, &kept.parts(), &all);
                 }

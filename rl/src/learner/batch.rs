@@ -31,7 +31,9 @@ impl MicroBatch {
     /// Takes the forward pass from what was recorded of its members when they were sampled, if that is
     /// known of all of them. It has to be the same policy still.
     pub fn recall<'a>(&mut self, recorded: impl Fn(usize) -> Option<&'a Recorded>) {
-        self.recall = Recall::of(self, recorded);
+        let members = self.parts();
+        let members = members.map(|(member, targets)| (&self.rows[targets], recorded(member)));
+        self.recall = Recall::new(self.packing.len(), members);
     }
 
     /// Each member with the range of its targets.
@@ -181,16 +183,37 @@ pub fn activation_bytes_per_token(
     config: &ModelConfig,
     activations: Activations,
 ) -> (usize, usize) {
-    let heads = config.head_dim * (config.num_attention_heads + config.num_key_value_heads);
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    // Input, middle, queries, mixed values (as many as queries), keys, values, gate, up.
-    let norms = if config.qk_norm { heads } else { 0 };
-    let kept = 2 * hidden + 2 * heads + 2 * inner + config.num_attention_heads + norms;
-    // Gradients of them, the gated product, a normalised copy.
-    let passing = 3 * hidden + 2 * heads + 3 * inner;
+    let hidden = config.hidden_size;
+    // Input, middle, what attention keeps.
+    let attention = 2 * hidden + config.attention_activations();
+    // Gate and up of a dense layer, or of all experts that a token goes to, with its routes.
+    let inner = |layer: usize| match &config.experts {
+        Some(experts) if experts.mixes(layer) => {
+            let routes = experts.router.experts + experts.router.chosen;
+            (
+                experts.active_size(),
+                routes + usize::from(experts.shared_gate),
+            )
+        }
+        _ => (config.intermediate_size, 0),
+    };
+    let layers = config.num_hidden_layers;
+    let kept = |layer: usize| {
+        let (inner, routes) = inner(layer);
+        attention + 2 * inner + routes
+    };
+    // Gradients of them, the gated product, a normalised copy; of experts, what goes in and comes out of each.
+    let passing = (0..layers).map(|layer| {
+        let (inner, routes) = inner(layer);
+        let slots = config.experts.as_ref().filter(|_| routes > 0);
+        let slots = slots.map_or(0, |experts| 3 * experts.router.chosen * hidden);
+        3 * hidden + config.attention_passing() + 3 * inner + slots
+    });
+    let passing = passing.max().unwrap_or(0);
+    let widest = (0..layers).map(kept).max().unwrap_or(0);
     let kept = match activations {
-        Activations::All => kept * config.num_hidden_layers,
-        Activations::Inputs => hidden * config.num_hidden_layers + kept,
+        Activations::All => (0..layers).map(kept).sum(),
+        Activations::Inputs => hidden * layers + widest,
     };
     (4 * kept, 4 * passing)
 }

@@ -207,7 +207,7 @@ mod tests {
             logprobs: vec![same[4], same[0]],
         };
         for divergence in BOTH {
-            let of = |to: &TokenDistribution| {
+            let measured = |to: &TokenDistribution| {
                 let weight = 1.0;
                 let distance = Distance {
                     to,
@@ -217,11 +217,11 @@ mod tests {
                 distance.of(&p, 1.0)
             };
             for same in [&TokenDistribution::Whole(same.clone()), &top] {
-                let (value, by_logits) = of(same);
+                let (value, by_logits) = measured(same);
                 assert!(value.abs() < 1e-6, "{value}");
                 assert!(by_logits.iter().all(|by| by.abs() < 1e-6), "{by_logits:?}");
             }
-            let values: Vec<f64> = others().iter().map(|to| of(to).0).collect();
+            let values: Vec<f64> = others().iter().map(|to| measured(to).0).collect();
             assert!(values[0] > values[1] && values[1] > 0.0, "{values:?}");
             assert!(
                 (values[0] - values[3]).abs() < 1e-6,

@@ -13,7 +13,11 @@ use super::{
 };
 use crate::{
     compute::{Compute, HeadOutput, tape::Tape, with_compute},
-    model::{Activations, Parameters, Transformer, gradients::Gradients, transformer::Forward},
+    model::{
+        Activations, Parameters, Routing, Transformer,
+        gradients::{Gradients, SequenceBalance},
+        transformer::Forward,
+    },
     parallel::in_parallel,
 };
 
@@ -27,6 +31,9 @@ pub struct GradientConfig {
     /// Whether the loss has to see all tokens of a micro-batch at once. The head is then computed
     /// twice: before the loss is asked, and for the gradient.
     pub whole: bool,
+    /// Weight of the loss that spreads the tokens of each sequence over experts (arXiv 2412.19437, eq. 17 to 20), for one
+    /// sequence; 0 leaves it out. It is not part of [`MicroOutput::loss`].
+    pub balance: f32,
 }
 
 /// What a forward and backward pass saw, token by token, in the order of
@@ -41,6 +48,8 @@ pub struct MicroOutput<S = ()> {
     pub entropy: Vec<f32>,
     /// What the loss left behind for the log.
     pub seen: S,
+    /// What routers did with the rows of the micro-batch, each prompt once; nothing where no gradient went through it.
+    pub routing: Routing,
 }
 
 /// [`stream_gradients`] of a loss that is a function of log-probabilities and entropies.
@@ -121,13 +130,21 @@ fn accumulate<S: Streams>(
     gradients: &mut Parameters,
     streams: &S,
 ) -> MicroOutput<S::Seen> {
-    let gradients = &mut Gradients {
-        sums: gradients,
-        trained: model.trained(),
-    };
-    with_compute!(model, |c| {
+    let gradients = &mut Gradients::new(gradients, model.trained());
+    gradients.balance = (config.balance > 0.0).then(|| SequenceBalance {
+        weight: config.balance,
+        sequences: batch
+            .packing
+            .trees
+            .iter()
+            .map(|tree| tree.rows.clone())
+            .collect(),
+    });
+    let mut output = with_compute!(model, |c| {
         forward_and_backward(&c, model, batch, config, gradients, streams)
-    })
+    });
+    output.routing = std::mem::take(&mut gradients.routing);
+    output
 }
 
 fn forward_and_backward<C: Compute, S: Streams>(

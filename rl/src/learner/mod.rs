@@ -6,12 +6,11 @@
 //! | [`sequence`] | a prompt and what followed, sampled or given by segment |
 //! | [`batch`] | sequences packed by a token budget, prompts shared |
 //! | [`recall`] | forward passes that sampling has made already |
-//! | [`head`] | the vocabulary head in chunks, and its gradient in closed form |
+//! | [`head`] | what reads hidden states: the vocabulary in chunks, or a scalar |
 //! | [`scoring`] | log-probabilities without a gradient |
 //! | [`streams`] | what is to be done with each token |
 //! | [`distance`] | how far a distribution is from another model's |
 //! | [`gradient`] | one micro-batch forward and backward |
-//! | [`scalar`] | a head that reads one number off a hidden state |
 //! | [`optimizer`] | AdamW, clipping, learning-rate schedules |
 
 pub mod batch;
@@ -22,7 +21,6 @@ pub mod memory;
 pub mod optimizer;
 mod policy;
 pub mod recall;
-pub mod scalar;
 pub mod scoring;
 pub mod sequence;
 pub mod streams;
@@ -32,11 +30,12 @@ pub use distance::{Distance, Divergence, TokenDistribution};
 pub use gradient::{
     GradientConfig, MicroOutput, accumulate_gradients, batch_gradients, stream_gradients,
 };
-pub use head::HeadConfig;
+pub use head::{
+    Head, HeadConfig, ScalarHead, accumulate_scalar_gradients, pack_ends, scalar_values,
+};
 pub use memory::{MemorySection, Scoring};
 pub use optimizer::{AdamW, AdamWConfig, Schedule};
-pub use policy::Learner;
-pub use scalar::{ScalarHead, accumulate_scalar_gradients, pack_ends, scalar_values};
+pub use policy::{Learner, visit_trained};
 pub use scoring::{TokenScores, batch_logprobs, token_logprobs};
 pub use sequence::{Segment, Sequence};
 pub use streams::{Likelihood, Streams, Upstream};

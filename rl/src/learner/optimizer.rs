@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::Head;
 use crate::{
     compute::buffers::change_all,
     model::{ParameterVisitor, Parameters, Transformer},
@@ -64,6 +65,9 @@ impl AdamWConfig {
 }
 
 /// AdamW (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2), its state by parameter name.
+///
+/// What has no gradient in an update, such as an expert that no token went to, stays as it is, moments and decay
+/// included; corrections of bias count the updates of all.
 #[derive(Debug, Clone)]
 pub struct AdamW {
     /// The settings.
@@ -87,12 +91,13 @@ impl AdamW {
         }
     }
 
-    /// Updates `model` by `gradients`, sets these to zero, and returns their global norm before
-    /// clipping. Without gradients, or with a norm that is no number, model and state stay as they
+    /// Updates `model` and `head` by `gradients`, sets these to zero, and returns their global norm before
+    /// clipping. Without gradients, or with a norm that is NaN or infinite, model and state stay as they
     /// are.
     pub fn step(
         &mut self,
         model: &mut Transformer,
+        head: &mut Head,
         gradients: &mut Parameters,
         learning_rate: f64,
     ) -> f64 {
@@ -111,6 +116,7 @@ impl AdamW {
         };
         model.visit(&mut update);
         model.visit_adapters(&mut update);
+        head.visit(&mut update);
         norm
     }
 
@@ -149,6 +155,10 @@ struct Rates {
 struct Factors {
     beta1: f32,
     beta2: f32,
+    /// `1 − β₁` and `1 − β₂`, each rounded once: from rounded betas they would be off by up to 2⁻²⁵ of 1,
+    /// which is a thousandth of them where `β₂ = 0.99999`.
+    fresh1: f32,
+    fresh2: f32,
     epsilon: f32,
     scale: f32,
     /// `1 / sqrt(1 − β₂ᵗ)`.
@@ -171,6 +181,8 @@ impl Factors {
         Self {
             beta1: config.beta1 as f32,
             beta2: config.beta2 as f32,
+            fresh1: (1.0 - config.beta1) as f32,
+            fresh2: (1.0 - config.beta2) as f32,
             epsilon: config.epsilon as f32,
             scale: scale as f32,
             root: (1.0 / (1.0 - config.beta2.powf(steps)).sqrt()) as f32,
@@ -183,11 +195,11 @@ impl Factors {
         let [weight, mean, square, gradient] = all;
         let zeros = gradient.zeros_like();
         let gradient = gradient.mul_scalar(self.scale);
-        let moment = |old: Tensor<1>, beta: f32, value: Tensor<1>| {
-            old.mul_scalar(beta) + value.mul_scalar(1.0 - beta)
+        let moment = |old: Tensor<1>, beta: f32, value: Tensor<1>, fresh: f32| {
+            old.mul_scalar(beta) + value.mul_scalar(fresh)
         };
-        let mean = moment(mean, self.beta1, gradient.clone());
-        let square = moment(square, self.beta2, gradient.square());
+        let mean = moment(mean, self.beta1, gradient.clone(), self.fresh1);
+        let square = moment(square, self.beta2, gradient.square(), self.fresh2);
         let root = square
             .clone()
             .sqrt()
@@ -224,8 +236,8 @@ impl Factors {
         for (((w, m), v), g) in weight.iter_mut().zip(mean).zip(square).zip(gradient) {
             let scaled = *g * self.scale;
             *g = 0.0;
-            *m = *m * self.beta1 + scaled * (1.0 - self.beta1);
-            *v = *v * self.beta2 + scaled * scaled * (1.0 - self.beta2);
+            *m = *m * self.beta1 + scaled * self.fresh1;
+            *v = *v * self.beta2 + scaled * scaled * self.fresh2;
             *w = *w * self.kept - self.rate * *m / (v.sqrt() * self.root + self.epsilon);
         }
     }
@@ -233,9 +245,10 @@ impl Factors {
 
 /// The factor that brings a gradient of this norm down to `limit`, as torch's `clip_grad_norm_`.
 fn clip_scale(norm: f64, limit: f64) -> f64 {
-    match limit > 0.0 && norm > limit {
-        true => limit / (norm + 1e-6),
-        false => 1.0,
+    if limit > 0.0 && norm > limit {
+        limit / (norm + 1e-6)
+    } else {
+        1.0
     }
 }
 
@@ -261,7 +274,7 @@ impl ParameterVisitor for Update<'_> {
                 decayed: D > 1,
             };
             let (flat, gradient) = self.optimizer.update(name, flat, gradient, rates);
-            self.gradients.insert(name, gradient);
+            self.gradients.keep_zeros(name, gradient);
             flat.reshape(shape)
         });
     }
@@ -353,6 +366,33 @@ mod tests {
                     }
                     weights.insert(name, weight);
                 }
+            }
+        }
+    }
+
+    /// After one update from nothing the moments are `(1 − β₁) g` and `(1 − β₂) g²`, to rounding, however
+    /// near to 1 the betas are.
+    #[test]
+    fn moments_take_the_share_that_their_decay_leaves() {
+        for beta2 in [0.999, 0.9999, 0.99999, 0.999_999] {
+            let config = AdamWConfig {
+                beta1: 0.95,
+                beta2,
+                ..AdamWConfig::default()
+            };
+            let rates = Rates {
+                learning_rate: 0.1,
+                scale: 1.0,
+                decayed: false,
+            };
+            let factors = Factors::new(&config, 1, rates);
+            let single = |value: f32| from_host::<1>(vec![value], [1], &Device::flex());
+            let all = || [single(1.0), single(0.0), single(0.0), single(0.5)];
+            for [_, mean, square, _] in [factors.on_device(all()), factors.update(all())] {
+                let error =
+                    |tensor, exact: f64| (f64::from(to_host(tensor)[0]) / exact - 1.0).abs();
+                assert!(error(mean, 0.05 * 0.5) < 2e-7, "{beta2}");
+                assert!(error(square, (1.0 - beta2) * 0.25) < 2e-7, "{beta2}");
             }
         }
     }

@@ -1,13 +1,17 @@
 //! A policy that learns.
 
-use super::AdamW;
-use crate::model::{Parameters, Transformer};
+use burn::tensor::Tensor;
 
-/// A policy that learns: its weights, their optimiser, and how often they changed.
+use super::{AdamW, Head};
+use crate::model::{ParameterVisitor, Parameters, Transformer, table::HEAD};
+
+/// A policy that learns: its weights, what reads them, their optimiser, and how often they changed.
 #[derive(Debug)]
 pub struct Learner {
     /// The weights.
     pub model: Transformer,
+    /// What reads its hidden states.
+    pub head: Head,
     /// Their optimiser.
     pub optimizer: AdamW,
     /// Updates made since the start of the run.
@@ -17,15 +21,23 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// A policy that has been updated `version` times.
+    /// A policy that has been updated `version` times, read by the model's own head.
     pub fn new(mut model: Transformer, optimizer: AdamW, version: u64) -> Self {
         model.merge_adapters();
         Self {
             model,
+            head: Head::Vocabulary,
             optimizer,
             version,
             zeros: Parameters::default(),
         }
+    }
+
+    /// The same read by another head.
+    #[must_use]
+    pub fn with_head(mut self, head: Head) -> Self {
+        self.head = head;
+        self
     }
 
     /// Memory to sum gradients in, all zero.
@@ -33,17 +45,42 @@ impl Learner {
         std::mem::take(&mut self.zeros)
     }
 
-    /// One update; returns the global norm of the gradient before clipping. When that is no
-    /// number, nothing is changed, and no update is counted.
+    /// One update; returns the global norm of the gradient before clipping. When that is NaN
+    /// or infinite, nothing is changed, and no update is counted.
     pub fn update(&mut self, mut gradients: Parameters, learning_rate: f64) -> f64 {
+        let (model, head) = (&mut self.model, &mut self.head);
         let norm = self
             .optimizer
-            .step(&mut self.model, &mut gradients, learning_rate);
+            .step(model, head, &mut gradients, learning_rate);
         if norm.is_finite() {
             self.version += 1;
             self.zeros = gradients;
         }
         self.model.merge_adapters();
         norm
+    }
+}
+
+/// Shows what is trained of `model` and `head` to `f`: the adapters or all weights, and a head that is not the model's, in
+/// whose place a vocabulary head of its own is not read.
+pub fn visit_trained(model: &mut Transformer, head: &mut Head, f: &mut impl ParameterVisitor) {
+    if model.lora().is_some() {
+        model.visit_adapters(f);
+    } else if head.scalar().is_some() {
+        model.visit(&mut AllButHead(f));
+    } else {
+        model.visit(f);
+    }
+    head.visit(f);
+}
+
+/// Shows all weights but those of a vocabulary head of its own.
+struct AllButHead<'a, V>(&'a mut V);
+
+impl<V: ParameterVisitor> ParameterVisitor for AllButHead<'_, V> {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
+        if name != HEAD {
+            self.0.visit(name, tensor);
+        }
     }
 }

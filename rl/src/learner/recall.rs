@@ -6,7 +6,6 @@
 
 use std::{any::Any, sync::Arc};
 
-use super::batch::MicroBatch;
 use crate::{
     compute::{
         Compute,
@@ -26,18 +25,18 @@ pub struct Recall {
 }
 
 impl Recall {
-    /// The rows of `batch`, if every member's are known.
-    pub(super) fn of<'a>(
-        batch: &MicroBatch,
-        recorded: impl Fn(usize) -> Option<&'a Recorded>,
+    /// `count` rows, if those of every member are known: `members` has the rows that predict each one's targets, and what was
+    /// recorded of it.
+    pub(super) fn new<'a>(
+        count: usize,
+        members: impl Iterator<Item = (&'a [usize], Option<&'a Recorded>)>,
     ) -> Option<Self> {
         let mut tapes: Vec<Arc<dyn Recording>> = Vec::new();
-        let mut rows = vec![(0, 0); batch.packing.len()];
-        let mut drawn = Vec::with_capacity(batch.targets.len());
-        for (member, range) in batch.parts() {
-            let Recorded { tape, track } = recorded(member)?;
+        let mut rows = vec![(0, 0); count];
+        let mut drawn = Vec::new();
+        for (own, recorded) in members {
+            let Recorded { tape, track } = recorded?;
             // One segment is recorded: rows that follow each other, as many as its tokens.
-            let own = &batch.rows[range];
             if own.len() != track.tokens.len() {
                 return None;
             }

@@ -9,7 +9,7 @@
 //! | entropy | any function of the entropies, with its derivatives | [`Streams::upstream`] |
 //! | likelihood | `−w log π(y_t)` | [`Likelihood`] |
 //! | distance | the KL divergence from or to another distribution, whole or its top k | [`Streams::distance`] |
-//! | regression | any function of a scalar that a head of its own reads off | [`super::scalar`] |
+//! | regression | any function of a scalar that a head of its own reads off | [`super::head::scalar`] |
 
 use std::ops::Range;
 

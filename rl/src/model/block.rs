@@ -1,7 +1,9 @@
 //! One transformer block, forward and backward: attention and a feed-forward part, each with its norms.
 
+use burn::tensor::Tensor;
+
 use super::{
-    attention::{Attention, AttentionKept, Place},
+    attention::{Attention, AttentionKept, Form, Place},
     build::Maker,
     feed_forward::{FeedForward, FeedForwardKept},
     gradients::Gradients,
@@ -13,7 +15,7 @@ use super::{
     plan::{LayerPlan, NormPlan},
     weights::HostTensor,
 };
-use crate::compute::{Compute, Heads, Qkv};
+use crate::compute::{Cached, Compute, Heads, Qkv};
 
 /// The norms of a block. The one before the feed-forward part is named after what comes before it,
 /// unless there is another norm with that name.
@@ -112,19 +114,26 @@ impl Block {
             attention_norms: Norms {
                 before: before_attention,
                 after: make.norm(after_attention, plan)?,
+                scale: plan.residual_scale,
             },
             attention,
             feed_forward_norms: Norms {
                 before,
                 after: make.norm(after, plan)?,
+                scale: plan.residual_scale,
             },
             feed_forward: FeedForward::build(&plan.feed_forward, make)?,
         })
     }
 
     /// How the rows of its attention are laid out.
-    pub(crate) fn heads(&self) -> Heads {
-        self.attention.heads()
+    pub(crate) fn heads(&self, form: Form) -> Heads {
+        self.attention.heads(form)
+    }
+
+    /// Shows what a cache stores of the rows of a pass to `f`.
+    pub(crate) fn cached<C: Compute>(&self, c: &C, kept: &Kept<C>, f: impl FnMut(Cached<C::Rows>)) {
+        self.attention.cached(c, &kept.attention, f);
     }
 
     /// The residual stream after the block, and what its gradient needs.
@@ -135,12 +144,13 @@ impl Block {
         &self,
         c: &C,
         x: C::Rows,
-        rotation: Option<&C::Rotation>,
+        (rotation, form): (Option<&C::Rotation>, Form),
         attend: impl FnOnce(&Qkv<C::Rows>) -> (C::Rows, C::Attended),
     ) -> (C::Rows, Kept<C>) {
         let norms = &self.attention_norms;
         let (normed, stream) = (norms.enter(c, &x), || norms.stream(c, &x));
-        let (y, attention) = self.attention.forward(c, normed, stream, rotation, attend);
+        let rotated = (rotation, form);
+        let (y, attention) = self.attention.forward(c, normed, stream, rotated, attend);
         let (middle, attention_out) = norms.leave(c, &x, y);
 
         let norms = &self.feed_forward_norms;
@@ -200,6 +210,14 @@ impl Block {
     /// What was kept of a forward pass, from matrices in the order of [`Kept::parts`].
     pub(crate) fn recall<C: Compute>(&self, mut next: impl FnMut() -> C::Rows) -> Kept<C> {
         Kept::from_parts(self, &mut next)
+    }
+
+    /// The router's name, and what is added to its scores for the choice, if there is such a thing.
+    pub(crate) fn correction(&mut self) -> Option<(&str, &mut Tensor<1>)> {
+        match &mut self.feed_forward {
+            FeedForward::Experts(part) => part.correction(),
+            FeedForward::Gated(_) => None,
+        }
     }
 
     /// Every linear map.

@@ -24,7 +24,8 @@ pub(crate) struct Maker<'a, F> {
 }
 
 impl<E, F: FnMut(&str, &[usize]) -> Result<HostTensor, E>> Maker<'_, F> {
-    fn vector(&mut self, name: &str, width: usize) -> Result<Tensor<1>, E> {
+    /// A vector called `name` in all.
+    pub(crate) fn vector(&mut self, name: &str, width: usize) -> Result<Tensor<1>, E> {
         let host = (self.tensor)(name, &[width])?;
         Ok(from_host(host.values, [width], self.device))
     }
@@ -50,20 +51,38 @@ impl<E, F: FnMut(&str, &[usize]) -> Result<HostTensor, E>> Maker<'_, F> {
             Form::Norm(norm) => norm(plan, self.hidden)
                 .map(|(norm, width)| self.norm_named(name, norm, width))
                 .transpose(),
-            Form::Linear(_) => Ok(None),
+            Form::Linear(_) | Form::Optional(_) => Ok(None),
         }
     }
 
     /// The linear map of a module.
     ///
     /// # Panics
-    /// When the module is a norm.
+    /// When the plan has none there.
     pub(crate) fn linear<P>(&mut self, module: &Module<P>, plan: &P) -> Result<Linear, E> {
+        let map = module.map(plan, self.hidden);
+        let map = map.unwrap_or_else(|| panic!("{} is no linear map of this plan", module.name));
+        self.mapped(module, map)
+    }
+
+    /// The linear map of a module, if the plan has one.
+    pub(crate) fn optional<P>(
+        &mut self,
+        module: &Module<P>,
+        plan: &P,
+    ) -> Result<Option<Linear>, E> {
+        let map = module.map(plan, self.hidden);
+        map.map(|map| self.mapped(module, map)).transpose()
+    }
+
+    fn mapped<P>(&mut self, module: &Module<P>, map: Map) -> Result<Linear, E> {
         let name = format!("{}.{}", self.prefix, module.name);
-        let Form::Linear(map) = &module.form else {
-            panic!("{name} is a norm")
-        };
-        let Map { out, inner, bias } = map(plan, self.hidden);
+        self.linear_named(name, map)
+    }
+
+    /// A linear map called `name` in all.
+    pub(crate) fn linear_named(&mut self, name: String, map: Map) -> Result<Linear, E> {
+        let Map { out, inner, bias } = map;
         let host = (self.tensor)(&format!("{name}.weight"), &[out, inner])?;
         let bias = if bias {
             Some(self.vector(&format!("{name}.bias"), out)?)

@@ -5,61 +5,30 @@
 //! (`model::plan`).
 
 mod error;
+mod experts;
+mod family;
 pub mod gguf;
 pub mod hf;
 mod plan;
 mod scaling;
+mod sizes;
+mod variation;
 
 use std::fmt;
 
-pub use super::position::RopeScaling;
+pub use super::position::{LongRope, RopeScaling, Yarn};
 pub use error::ConfigError;
+pub use experts::ExpertsConfig;
+pub use family::Family;
+pub use variation::{
+    Activation, Latent, LocalRope, NormPlacement, NormSpan, Scales, Variation, Window,
+};
 
 /// Largest accepted value of any width or count in a configuration, so that products of three of them fit in 64 bits.
 const MAX_DIMENSION: usize = 1 << 21;
 
 /// Largest accepted number of layers.
 const MAX_LAYERS: usize = 1 << 12;
-
-/// Decoder families that share one transformer; see [`ModelConfig`] for what differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// Llama 2 and 3, SmolLM, and Mistral without a sliding window.
-    Llama,
-    /// Qwen2 and Qwen2.5: biases on the query, key and value projections.
-    Qwen2,
-    /// Qwen3 (dense): an RMS norm over each head's query and key.
-    Qwen3,
-}
-
-impl Family {
-    /// Every family, in the order in which errors list them.
-    pub const ALL: [Self; 3] = [Self::Llama, Self::Qwen2, Self::Qwen3];
-
-    /// The `model_type` that Hugging Face gives the family, which is also its GGUF architecture.
-    pub fn model_type(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-        }
-    }
-
-    /// The transformers class that runs the family.
-    pub fn architecture(self) -> &'static str {
-        match self {
-            Self::Llama => "LlamaForCausalLM",
-            Self::Qwen2 => "Qwen2ForCausalLM",
-            Self::Qwen3 => "Qwen3ForCausalLM",
-        }
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.model_type())
-    }
-}
 
 /// The architecture of a decoder-only transformer.
 ///
@@ -81,7 +50,7 @@ pub struct ModelConfig {
     pub num_attention_heads: usize,
     /// Key and value heads; divides the number of query heads.
     pub num_key_value_heads: usize,
-    /// Width of one head, even; `num_attention_heads * head_dim` need not be `hidden_size`.
+    /// Width of one head of queries, even; `num_attention_heads * head_dim` need not be `hidden_size`.
     pub head_dim: usize,
     /// Added to the mean square in every RMS norm.
     pub rms_norm_eps: f64,
@@ -93,10 +62,15 @@ pub struct ModelConfig {
     pub max_position_embeddings: usize,
     /// The head is the embedding matrix; there is no `lm_head.weight`.
     pub tie_word_embeddings: bool,
-    /// Biases on the query, key and value projections (never on the output projection).
+    /// Biases on the query, key and value projections, and with families other than Qwen2 on the output projection; in latent
+    /// attention on the maps to latents and on the output projection.
     pub attention_bias: bool,
-    /// An RMS norm over each head of queries and keys, before RoPE.
+    /// An RMS norm over queries and keys, before RoPE.
     pub qk_norm: bool,
+    /// Layers that are mixtures of experts; without it all are dense.
+    pub experts: Option<ExpertsConfig>,
+    /// In what it differs from Llama besides.
+    pub variation: Variation,
 }
 
 impl ModelConfig {
@@ -145,7 +119,7 @@ impl ModelConfig {
                 rule,
             ));
         }
-        if !self.head_dim.is_multiple_of(2) {
+        if self.variation.latent.is_none() && !self.head_dim.is_multiple_of(2) {
             return Err(invalid(
                 "head_dim",
                 self.head_dim,
@@ -163,15 +137,17 @@ impl ModelConfig {
             ("rms_norm_eps", self.rms_norm_eps),
             ("rope_theta", self.rope_theta),
         ] {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(invalid(
-                    field,
-                    value,
-                    "must be a positive number".to_string(),
-                ));
-            }
+            positive(field, value)?;
         }
-        self.rope_scaling.as_ref().map_or(Ok(()), scaling::validate)
+        self.rope_scaling
+            .as_ref()
+            .map_or(Ok(()), scaling::validate)?;
+        self.variation
+            .validate(self.num_hidden_layers, self.head_dim)?;
+        if let Some(experts) = &self.experts {
+            experts.validate()?;
+        }
+        scaling::validate_pairs(self)
     }
 
     /// The number of trainable values, counting a tied head once.
@@ -190,6 +166,17 @@ impl ModelConfig {
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         self.plan().tensors()
     }
+}
+
+fn positive(field: &str, value: f64) -> Result<(), ConfigError> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(invalid(
+        field,
+        value,
+        "must be a positive number".to_string(),
+    ))
 }
 
 fn invalid(field: &str, value: impl fmt::Display, rule: String) -> ConfigError {
@@ -221,6 +208,8 @@ pub(crate) mod tests {
             tie_word_embeddings: true,
             attention_bias: false,
             qk_norm: false,
+            experts: None,
+            variation: Variation::default(),
         }
     }
 

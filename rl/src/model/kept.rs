@@ -45,7 +45,7 @@ macro_rules! kept {
     (@each qkv, $field:expr, $f:ident) => {
         $f(&$field.query);
         $f(&$field.key);
-        $f(&$field.value)
+        $f($field.values())
     };
     (@each maybe, $field:expr, $f:ident) => {
         if let Some(rows) = $field {
@@ -58,11 +58,7 @@ macro_rules! kept {
         $crate::compute::Attended::from_rows(&mut *$next)
     };
     (@next qkv, $part:ident, $field:ident, $next:ident) => {
-        $crate::compute::Qkv {
-            query: $next(),
-            key: $next(),
-            value: $next(),
-        }
+        $crate::compute::Qkv::apart($next(), $next(), $next())
     };
     (@next maybe ($($norm:ident).+), $part:ident, $field:ident, $next:ident) => {
         $part.$($norm).+.as_ref().map(|_| $next())

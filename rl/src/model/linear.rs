@@ -43,6 +43,11 @@ impl Adapter {
             merged: Merged::Absent,
         }
     }
+
+    /// Its rank, and what its product is multiplied by.
+    pub(crate) fn form(&self) -> (usize, f32) {
+        (self.down.dims()[0], self.scale)
+    }
 }
 
 /// `y = x Wᵀ + b`, and `+ scale · x Aᵀ Bᵀ` with an adapter.
@@ -80,7 +85,7 @@ impl Linear {
         })
     }
 
-    /// `sum + forward(x)`, or without a sum `forward(x)`, for a map without a bias.
+    /// `sum + forward(x)`, or without a sum `forward(x)`.
     pub(crate) fn forward_onto<C: Compute>(
         &self,
         c: &C,
@@ -92,7 +97,20 @@ impl Linear {
             Some(sum) => c.project_onto(sum, x, weight, 1.0),
             None => c.project(x, weight),
         };
+        let y = match &self.bias {
+            Some(bias) => c.add_bias(y, bias),
+            None => y,
+        };
         self.adapt(c, y, x)
+    }
+
+    /// The matrix that rows are multiplied by, its adapter included.
+    pub(crate) fn whole<C: Compute>(&self, c: &C) -> Tensor<2> {
+        let (weight, adapter) = self.parts();
+        match adapter {
+            Some(_) => self.merged(c).unwrap_or_else(|| weight.clone()),
+            None => weight.clone(),
+        }
     }
 
     /// The last part of its name, by which adapters are put on it.
@@ -154,7 +172,7 @@ impl Linear {
         by_narrow: Option<C::Rows>,
         gradients: &mut Gradients,
     ) {
-        let Gradients { sums, trained } = gradients;
+        let Gradients { sums, trained, .. } = gradients;
         if *trained == Trained::All {
             sums.change(&format!("{}.weight", self.name), &self.weight, |sum| {
                 c.outer_onto(sum, by_y, x, 1.0)
@@ -210,6 +228,13 @@ impl Linear {
         } = &*adapter;
         let merged = c.merge(&self.weight, up, down, *scale, memory);
         adapter.merged = Merged::Fresh(merged);
+    }
+
+    /// Drops the weight with its adapter added.
+    pub(crate) fn forget_merged(&mut self) {
+        if let Some(adapter) = &mut self.adapter {
+            adapter.merged = Merged::Absent;
+        }
     }
 
     fn down_name(&self) -> String {

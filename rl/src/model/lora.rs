@@ -3,7 +3,7 @@
 
 mod peft;
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use burn::tensor::Tensor;
 use dunwu_datasets::{derive_seed, rng};
@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 pub use peft::{CONFIG, WEIGHTS, load_adapter, save_adapter};
 
-use super::{Transformer, linear::Adapter, parameters::from_host, table::linear_names};
+use super::{
+    Transformer, linear::Adapter, module::last_part, parameters::from_host, table::linear_names,
+};
 
 /// Low-rank adaptation (Hu et al., arXiv 2106.09685): a weight `W` becomes
 /// `W + alpha / rank · B A`, and only `A` `[rank, in]` and `B` `[out, rank]` are trained.
@@ -25,6 +27,9 @@ pub struct Lora {
     pub alpha: f64,
     /// The linear maps that get an adapter, by the last part of their names.
     pub targets: Vec<String>,
+    /// Weights that an adapter from elsewhere brought whole (PEFT's `modules_to_save`), by name. Not a setting.
+    #[serde(skip)]
+    pub replaced: Vec<String>,
 }
 
 impl Default for Lora {
@@ -33,6 +38,7 @@ impl Default for Lora {
             rank: 16,
             alpha: 32.0,
             targets: linear_names().into_iter().map(str::to_owned).collect(),
+            replaced: Vec::new(),
         }
     }
 }
@@ -43,6 +49,14 @@ pub enum LoraError {
     /// A target is no linear map.
     #[error("lora.targets: {target:?} matches nothing; there are: {}", linear_names().join(", "))]
     NoSuchTarget {
+        /// The target.
+        target: String,
+    },
+    /// Only experts have such a map in this model.
+    #[error(
+        "lora.targets: only the experts of this model have a map {target:?}, and experts have no adapters; hint: remove it from the targets"
+    )]
+    NotHere {
         /// The target.
         target: String,
     },
@@ -142,8 +156,7 @@ impl Lora {
     fn adapted(&self, tensors: &[(String, Vec<usize>)]) -> impl Iterator<Item = [usize; 2]> {
         let targeted = |name: &str| {
             let name = name.strip_suffix(".weight").unwrap_or(name);
-            let mut targets = self.targets.iter();
-            targets.any(|t| name.ends_with(&format!(".{t}")))
+            self.targets.iter().any(|target| target == last_part(name))
         };
         let matrix = move |(name, shape): &(String, Vec<usize>)| match shape[..] {
             [out, inner] if targeted(name) => Some([out, inner]),
@@ -161,10 +174,12 @@ impl Lora {
         self.validate()?;
         let device = model.device();
         let mut index = 0;
+        let mut matched = BTreeSet::new();
         model.adapt(self.clone(), |name, linear| {
             if !self.targets.iter().any(|target| target == name) {
-                return Ok(None);
+                return Ok::<_, LoraError>(None);
             }
+            matched.insert(name.to_owned());
             index += 1;
             let [out, inner] = linear.weight.dims();
             let bound = 1.0 / (inner as f64).sqrt();
@@ -176,7 +191,22 @@ impl Lora {
                 Tensor::zeros([out, self.rank], &device),
                 self.scale(),
             )))
-        })
+        })?;
+        // Of maps that only experts have, none would be trained, and nobody would notice.
+        let tensors = model.config().tensors();
+        let of_experts = |target: &&String| {
+            let end = format!(".{target}.weight");
+            let mut experts = tensors
+                .iter()
+                .filter(|(name, _)| name.contains(".mlp.experts."));
+            !matched.contains(*target) && experts.any(|(name, _)| name.ends_with(&end))
+        };
+        match self.targets.iter().find(of_experts) {
+            Some(target) => Err(LoraError::NotHere {
+                target: target.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn scale(&self) -> f32 {

@@ -5,7 +5,8 @@
 //! | [`config`] | the architecture as data, from a Hugging Face `config.json` or GGUF metadata |
 //! | [`transformer`] | the forward and the backward pass |
 //! | `plan` | what a model is made of, as data: a plan a layer |
-//! | `table` | the one table of names and shapes |
+//! | `table`, `stored` | the one table of names and shapes, and how checkpoints store these |
+//! | [`router`], [`routing`] | which experts a token goes to, and how busy they were |
 //! | `block` | a layer: `attention`, `feed_forward`, `norm`, `position` |
 //! | `module`, `linear`, `gradients`, `kept`, `build` | what the parts have in common |
 //! | [`lora`] | low-rank adapters |
@@ -29,6 +30,9 @@ pub(crate) mod plan;
 mod position;
 mod precision;
 pub mod pretrained;
+pub mod router;
+pub mod routing;
+pub(crate) mod stored;
 pub(crate) mod table;
 pub mod transformer;
 pub mod weights;
@@ -37,6 +41,8 @@ pub use config::ModelConfig;
 pub use parameters::{ParameterVisitor, Parameters};
 pub use precision::{Precision, PrecisionError};
 pub use pretrained::Pretrained;
+pub use router::Router;
+pub use routing::Routing;
 pub use transformer::{Activations, Transformer};
 
 pub use crate::compute::Engine;

@@ -20,6 +20,8 @@ pub(crate) struct Module<P: 'static> {
 pub(crate) enum Form<P: 'static> {
     /// A linear map.
     Linear(fn(&P, usize) -> Map),
+    /// A linear map, where the plan has one.
+    Optional(fn(&P, usize) -> Option<Map>),
     /// A norm and its width, where the plan has one, for the width of the residual stream.
     Norm(fn(&P, usize) -> Option<(NormPlan, usize)>),
 }
@@ -64,6 +66,20 @@ impl<P> Module<P> {
         }
     }
 
+    /// A linear map that not every plan has.
+    pub(crate) const fn optional(
+        name: &'static str,
+        gguf: &'static str,
+        map: fn(&P, usize) -> Option<Map>,
+    ) -> Self {
+        Self {
+            name,
+            gguf,
+            form: Form::Optional(map),
+            rows: RowOrder::Plain,
+        }
+    }
+
     /// A norm.
     pub(crate) const fn norm(
         name: &'static str,
@@ -84,14 +100,25 @@ impl<P> Module<P> {
         self
     }
 
+    /// The linear map that it is for a plan, if it is one.
+    pub(super) fn map(&self, plan: &P, hidden: usize) -> Option<Map> {
+        match self.form {
+            Form::Linear(map) => Some(map(plan, hidden)),
+            Form::Optional(map) => map(plan, hidden),
+            Form::Norm(_) => None,
+        }
+    }
+
     /// Its tensors, named below `prefix`, for the width of the residual stream.
     pub(super) fn tensors(&self, prefix: &str, plan: &P, hidden: usize) -> Vec<Named> {
         let named = |parameter: &str, shape: Vec<usize>| {
             (format!("{prefix}.{}.{parameter}", self.name), shape)
         };
         match self.form {
-            Form::Linear(map) => {
-                let Map { out, inner, bias } = map(plan, hidden);
+            Form::Linear(_) | Form::Optional(_) => {
+                let Some(Map { out, inner, bias }) = self.map(plan, hidden) else {
+                    return Vec::new();
+                };
                 let mut tensors = vec![named("weight", vec![out, inner])];
                 tensors.extend(bias.then(|| named("bias", vec![out])));
                 tensors
@@ -107,7 +134,7 @@ impl<P> Module<P> {
         Entry {
             name: self.name,
             gguf: self.gguf,
-            linear: matches!(self.form, Form::Linear(_)),
+            linear: !matches!(self.form, Form::Norm(_)),
             rows: self.rows,
         }
     }
@@ -126,7 +153,17 @@ pub(crate) struct Entry {
     pub(crate) rows: RowOrder,
 }
 
-/// The last part of a module's name.
+/// The last part of a module's name; of a map of one of several experts, what comes after the experts' number, too.
 pub(crate) fn last_part(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let before = name
+        .strip_suffix(last)
+        .and_then(|rest| rest.strip_suffix('.'));
+    let number = before.and_then(|before| before.rsplit('.').next());
+    match number {
+        Some(number) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => {
+            &name[name.len() - last.len() - number.len() - 1..]
+        }
+        _ => last,
+    }
 }

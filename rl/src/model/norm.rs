@@ -9,7 +9,7 @@ use super::{
 };
 use crate::compute::Compute;
 
-/// `y = x / sqrt(mean(x²) + ε) · (g + offset)` (Zhang & Sennrich, arXiv 1910.07467, eq. 4).
+/// `y = x / sqrt(mean(x²) + ε) · (g + offset) · scale` (Zhang & Sennrich, arXiv 1910.07467, eq. 4).
 #[derive(Debug, Clone)]
 pub(crate) struct RmsNorm {
     /// Its name in checkpoints, without `.weight`.
@@ -30,10 +30,15 @@ impl RmsNorm {
 
     /// What normalised values are multiplied by.
     fn factors(&self) -> Tensor<1> {
-        if self.plan.offset == 0.0 {
-            self.weight.clone()
+        let NormPlan { offset, scale, .. } = self.plan;
+        let mut factors = self.weight.clone();
+        if offset != 0.0 {
+            factors = factors.add_scalar(offset);
+        }
+        if scale == 1.0 {
+            factors
         } else {
-            self.weight.clone().add_scalar(self.plan.offset)
+            factors.mul_scalar(scale)
         }
     }
 
@@ -53,10 +58,20 @@ impl RmsNorm {
         let mut by_x = None;
         let name = format!("{}.weight", self.name);
         gradients.sums.change(&name, &self.weight, |by_weight| {
-            let (rows, by_weight) =
-                c.rms_norm_backward(sum, Some(by_weight), x, &factors, epsilon, by_y);
+            // Of factors, of which weights are one part.
+            let scale = self.plan.scale;
+            let apart = (scale != 1.0).then(|| by_weight.zeros_like());
+            let (before, into) = match apart {
+                Some(zeros) => (Some(by_weight), zeros),
+                None => (None, by_weight),
+            };
+            let (rows, into) = c.rms_norm_backward(sum, Some(into), x, &factors, epsilon, by_y);
             by_x = Some(rows);
-            by_weight.expect("a sum was given")
+            let into = into.expect("a sum was given");
+            match before {
+                Some(before) => before + into.mul_scalar(scale),
+                None => into,
+            }
         });
         by_x.expect("the closure ran")
     }
@@ -66,13 +81,15 @@ impl RmsNorm {
     }
 }
 
-/// The norms around a part of a block, which adds `after(part(before(x)))` to the residual stream `x`.
+/// The norms around a part of a block, which adds `scale · after(part(before(x)))` to the residual stream `x`.
 #[derive(Debug, Clone)]
 pub(crate) struct Norms {
     /// Of what goes in.
     pub(crate) before: Option<RmsNorm>,
     /// Of what comes out.
     pub(crate) after: Option<RmsNorm>,
+    /// What comes out is multiplied by this.
+    pub(crate) scale: f32,
 }
 
 impl Norms {
@@ -91,9 +108,18 @@ impl Norms {
         }
     }
 
-    /// What the part adds its output to as it computes it: the stream, unless a norm stands between.
+    /// What the part adds its output to as it computes it: the stream, unless a norm or a factor stands between.
     pub(crate) fn stream<C: Compute>(&self, c: &C, x: &C::Rows) -> Option<C::Rows> {
-        self.after.is_none().then(|| c.copy(x))
+        (self.after.is_none() && self.scale == 1.0).then(|| c.copy(x))
+    }
+
+    /// What the part gave, multiplied.
+    fn scaled<C: Compute>(&self, c: &C, y: C::Rows) -> C::Rows {
+        if self.scale == 1.0 {
+            y
+        } else {
+            c.scale(y, self.scale)
+        }
     }
 
     /// The stream behind the part, and what the gradient of the norm after it needs.
@@ -104,8 +130,9 @@ impl Norms {
         y: C::Rows,
     ) -> (C::Rows, Option<C::Rows>) {
         match &self.after {
-            Some(norm) => (c.add(norm.forward(c, &y), x), Some(y)),
-            None => (y, None),
+            Some(norm) => (c.add(self.scaled(c, norm.forward(c, &y)), x), Some(y)),
+            None if self.scale == 1.0 => (y, None),
+            None => (c.add(self.scaled(c, y), x), None),
         }
     }
 
@@ -118,8 +145,12 @@ impl Norms {
         by_stream: &C::Rows,
         gradients: &mut Gradients,
     ) -> Option<C::Rows> {
-        let (norm, y) = (self.after.as_ref()?, y?);
-        Some(norm.backward(c, c.zeros_like(&y), &y, by_stream, gradients))
+        let scaled = (self.scale != 1.0).then(|| c.scale(c.copy(by_stream), self.scale));
+        let (Some(norm), Some(y)) = (&self.after, y) else {
+            return scaled;
+        };
+        let by_y = scaled.as_ref().unwrap_or(by_stream);
+        Some(norm.backward(c, c.zeros_like(&y), &y, by_y, gradients))
     }
 
     /// The gradient by the stream before the part, from that by the stream behind it and that by

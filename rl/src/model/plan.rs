@@ -4,8 +4,8 @@
 //! the parts that carry it out are in [`attention`](super::attention),
 //! [`feed_forward`](super::feed_forward) and [`norm`](super::norm).
 
-use super::position::PositionPlan;
-use crate::compute::Heads;
+use super::{position::PositionPlan, router::Router};
+use crate::compute::{Heads, LatentHeads};
 
 /// A decoder-only transformer.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,8 @@ pub(crate) struct ModelPlan {
     pub(crate) hidden: usize,
     /// Whether the embedding serves as head too.
     pub(crate) tied: bool,
+    /// What rows of the embedding are multiplied by where they enter the stream.
+    pub(crate) embedding_scale: f32,
     /// One for each layer.
     pub(crate) layers: Vec<LayerPlan>,
     /// The norm before the head.
@@ -33,6 +35,8 @@ pub(crate) struct LayerPlan {
     pub(crate) feed_forward: FeedForwardPlan,
     /// Around the feed-forward part.
     pub(crate) feed_forward_norms: NormsPlan,
+    /// What both parts give is multiplied by this before it is added to the stream.
+    pub(crate) residual_scale: f32,
 }
 
 /// How tokens look at each other.
@@ -40,6 +44,8 @@ pub(crate) struct LayerPlan {
 pub(crate) enum AttentionPlan {
     /// Keys and values of several query heads are shared.
     Grouped(GroupedPlan),
+    /// Keys and values are made of one latent a token.
+    Latent(LatentPlan),
 }
 
 /// Grouped-query attention (arXiv 2305.13245).
@@ -49,17 +55,47 @@ pub(crate) struct GroupedPlan {
     pub(crate) heads: Heads,
     /// Biases on queries, keys and values.
     pub(crate) bias: bool,
-    /// A norm over each head of queries and keys, before rotation.
-    pub(crate) head_norm: Option<NormPlan>,
+    /// A bias on the output.
+    pub(crate) output_bias: bool,
+    /// A norm of queries and of keys, before rotation, and what it is over.
+    pub(crate) head_norm: Option<(NormPlan, NormSpan)>,
     /// How queries and keys are rotated by their positions; without it they are not.
     pub(crate) position: Option<PositionPlan>,
+}
+
+/// What a norm of queries or keys is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormSpan {
+    /// Each head by itself, with the same weights.
+    Head,
+    /// All heads at once.
+    Row,
+}
+
+/// Latent attention (arXiv 2405.04434, section 2.1).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LatentPlan {
+    /// Number and widths of heads.
+    pub(crate) heads: LatentHeads,
+    /// What scores are multiplied by.
+    pub(crate) scale: f32,
+    /// Width of the latent that queries are made of; without it they are made of the stream.
+    pub(crate) query_latent: Option<usize>,
+    /// Biases on the maps to latents and on the output.
+    pub(crate) bias: bool,
+    /// Of the latents.
+    pub(crate) norm: NormPlan,
+    /// How the last part of queries, and the part of keys that heads share, are rotated.
+    pub(crate) position: PositionPlan,
 }
 
 /// What is computed of each token alone.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum FeedForwardPlan {
-    /// `down(silu(gate(x)) ⊙ up(x))`.
+    /// `down(activation(gate(x)) ⊙ up(x))`.
     Gated(GatedPlan),
+    /// Several such maps, of which a router chooses.
+    Experts(ExpertsPlan),
 }
 
 /// A gated feed-forward part (arXiv 2002.05202).
@@ -67,6 +103,37 @@ pub(crate) enum FeedForwardPlan {
 pub(crate) struct GatedPlan {
     /// Width between.
     pub(crate) inner: usize,
+    /// What opens the gate.
+    pub(crate) activation: Activation,
+}
+
+/// What opens a gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x σ(x)`.
+    Silu,
+    /// Gaussian error linear units, approximated by tanh (arXiv 1606.08415, section 2).
+    GeluTanh,
+}
+
+/// A mixture of experts (arXiv 2401.06066).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ExpertsPlan {
+    /// How they are chosen.
+    pub(crate) router: Router,
+    /// Width between of each expert.
+    pub(crate) inner: usize,
+    /// The expert that every token goes to, if there is one.
+    pub(crate) shared: Option<SharedPlan>,
+}
+
+/// An expert that every token goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SharedPlan {
+    /// Width between.
+    pub(crate) inner: usize,
+    /// Whether it is multiplied by `sigmoid(gate(x))`.
+    pub(crate) gated: bool,
 }
 
 /// A root-mean-square norm (arXiv 1910.07467).
@@ -76,6 +143,8 @@ pub(crate) struct NormPlan {
     pub(crate) epsilon: f64,
     /// Added to the weights: 0, or 1 where they are stored as what they differ from 1 by.
     pub(crate) offset: f64,
+    /// What comes out is multiplied by this.
+    pub(crate) scale: f64,
 }
 
 /// The norms around a part of a block.

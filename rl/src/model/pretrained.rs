@@ -11,6 +11,9 @@ use super::weights::{WeightError, WeightSource, hub};
 use crate::formats::gguf::GgufError;
 use crate::tokenizer::{ChatTemplate, SpecialTokens, TemplateError, Tokenizer, TokenizerError};
 
+/// The key of `tokenizer_config.json` under which runs keep what their chat template is given.
+pub(crate) const TEMPLATE_VARIABLES: &str = "template_variables";
+
 /// Everything that a checkpoint says, opened and checked; the weights are read when they are asked for.
 #[derive(Debug)]
 pub struct Pretrained {
@@ -59,10 +62,25 @@ impl Pretrained {
             });
         }
         let config_json = read_json(&config_file)?;
-        let config = ModelConfig::from_hf_json(&config_json, &config_file.display().to_string())?;
-        let tokenizer = Tokenizer::from_file(dir.join("tokenizer.json"))?;
-        let special = special_tokens(dir)?;
-        let template = ChatTemplate::from_hf_dir(dir, special.clone())?;
+        let mut config =
+            ModelConfig::from_hf_json(&config_json, &config_file.display().to_string())?;
+        let mut special = special_tokens(dir)?;
+        let tokenizer_config = read_optional_json(&dir.join("tokenizer_config.json"))?;
+        let tokenizer = Tokenizer::from_hf_dir(dir, tokenizer_config.as_ref(), &special)?;
+        if let (None, &[bos]) = (&special.bos_token, tokenizer.prefix()) {
+            special.bos_token = tokenizer.token(bos);
+        }
+        let mut template = ChatTemplate::from_hf_dir(dir, special.clone())?;
+        let variables = tokenizer_config.and_then(|mut config| {
+            let variables = config.get_mut(TEMPLATE_VARIABLES)?.as_object_mut()?;
+            Some(std::mem::take(variables))
+        });
+        if let Some(variables) = variables {
+            template = match template {
+                Some(template) => Some(template.with_variables(variables)?),
+                None => None,
+            };
+        }
         let generation = read_optional_json(&dir.join("generation_config.json"))?;
         let mut eos = BTreeSet::new();
         for json in [Some(&config_json), generation.as_ref()]
@@ -78,6 +96,10 @@ impl Pretrained {
                 .and_then(|token| tokenizer.token_id(token)),
         );
         let weights = WeightSource::open_dir(dir)?;
+        // As transformers 5: a head of its own is used, whatever the config says.
+        if config.tie_word_embeddings && weights.has_own_head(&config)? {
+            config.tie_word_embeddings = false;
+        }
         Self {
             config,
             tokenizer,
@@ -144,7 +166,9 @@ impl Pretrained {
                 vocab_size,
             });
         }
-        self.weights.verify(&self.config.tensors())?;
+        let stored = self.config.stored_tensors();
+        self.weights
+            .verify_but(&stored, |name| self.config.skips(name))?;
         self.eos_token_ids = eos.into_iter().collect();
         Ok(self)
     }

@@ -27,6 +27,8 @@ pub(crate) const TOP_LEVEL: [(&str, &str); 3] = [
 pub(crate) fn entries() -> Vec<Entry> {
     let norms = block::TABLE.iter().map(Module::entry);
     let attention = attention::grouped::TABLE.iter().map(Module::entry);
+    let latent = attention::latent::TABLE.iter().map(Module::entry);
+    let attention = attention.chain(latent);
     let feed_forward = feed_forward::gated::TABLE.iter().map(Module::entry);
     norms.chain(attention).chain(feed_forward).collect()
 }
@@ -34,7 +36,13 @@ pub(crate) fn entries() -> Vec<Entry> {
 /// The linear maps that may get an adapter, by the last part of their names.
 pub(crate) fn linear_names() -> Vec<&'static str> {
     let linear = entries().into_iter().filter(|entry| entry.linear);
-    linear.map(|entry| last_part(entry.name)).collect()
+    let mut names = Vec::new();
+    for name in linear.map(|entry| last_part(entry.name)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 impl LayerPlan {
@@ -51,12 +59,19 @@ impl LayerPlan {
                 let modules = attention::grouped::TABLE.iter();
                 tensors.extend(modules.flat_map(|module| module.tensors(prefix, plan, hidden)));
             }
+            AttentionPlan::Latent(plan) => {
+                let modules = attention::latent::TABLE.iter();
+                tensors.extend(modules.flat_map(|module| module.tensors(prefix, plan, hidden)));
+            }
         }
         tensors.extend(others.flatten());
         match &self.feed_forward {
             FeedForwardPlan::Gated(plan) => {
                 let modules = feed_forward::gated::TABLE.iter();
                 tensors.extend(modules.flat_map(|module| module.tensors(prefix, plan, hidden)));
+            }
+            FeedForwardPlan::Experts(plan) => {
+                tensors.extend(feed_forward::experts::tensors(prefix, plan, hidden));
             }
         }
         tensors

@@ -15,7 +15,8 @@ mod weights;
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    block::Block,
+    attention::Form,
+    block::{Block, Kept},
     config::ModelConfig,
     gradients::Trained,
     lora::Lora,
@@ -23,7 +24,8 @@ use super::{
     table::{EMBEDDING, HEAD},
 };
 use crate::compute::{
-    Compute, Engine, Frequencies, Heads, elementwise::log_softmax, packing::Packing, with_compute,
+    Cached, Compute, Engine, Frequencies, Heads, elementwise::log_softmax, packing::Packing,
+    with_compute,
 };
 
 pub use pass::Activations;
@@ -35,6 +37,8 @@ pub struct Transformer {
     config: ModelConfig,
     /// `[vocabulary, hidden]`.
     embedding: Tensor<2>,
+    /// What its rows are multiplied by where they enter the stream.
+    embedding_scale: f32,
     blocks: Vec<Block>,
     norm: RmsNorm,
     /// `[vocabulary, hidden]`; `None` when the embedding serves as head too.
@@ -119,9 +123,21 @@ impl Transformer {
         })
     }
 
-    /// The heads of each layer.
-    pub(crate) fn heads(&self) -> Vec<Heads> {
-        self.blocks.iter().map(Block::heads).collect()
+    /// The heads of each layer, as a cache has them.
+    pub(crate) fn cached_heads(&self) -> Vec<Heads> {
+        let blocks = self.blocks.iter();
+        blocks.map(|block| block.heads(Form::Cached)).collect()
+    }
+
+    /// Shows what a cache stores of the rows of a pass through a layer to `f`.
+    pub(crate) fn cached<C: Compute>(
+        &self,
+        c: &C,
+        layer: usize,
+        kept: &Kept<C>,
+        f: impl FnMut(Cached<C::Rows>),
+    ) {
+        self.blocks[layer].cached(c, kept, f);
     }
 
     pub(crate) fn last_norm(&self) -> &RmsNorm {

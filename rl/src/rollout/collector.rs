@@ -14,7 +14,7 @@ use super::{
     environment::{Environment, OneTurn},
     group::{Completion, RolloutGroup},
     judge::Judge,
-    progress::{Draft, Progress},
+    progress::{Asked, Draft, Progress},
     stop::StopTexts,
 };
 use crate::{
@@ -157,7 +157,7 @@ impl RolloutCollector<'_> {
         model: &Transformer,
         sampling: &SamplingConfig,
     ) -> Result<Vec<Encoded>, PromptError> {
-        let context = model.config().max_position_embeddings;
+        let context = model.config().context();
         let prompt = |task: &Task| {
             let (text, prompt) = self.encoder.encode(&task.prompt)?;
             if prompt.len() + sampling.max_tokens > context {
@@ -228,11 +228,4 @@ impl RolloutCollector<'_> {
         }
         Ok(progress.into_drafts(session.close()))
     }
-}
-
-/// A task that is put to the model, and the seeds of its completions.
-pub(super) struct Asked {
-    pub(super) task: Arc<Task>,
-    pub(super) prompt: Arc<[u32]>,
-    pub(super) seeds: Vec<u64>,
 }

@@ -1,7 +1,10 @@
 //! Trajectories under way: from turn to turn, and on to the judge.
 
+use std::sync::Arc;
+
+use dunwu_datasets::Task;
+
 use super::{
-    collector::Asked,
     environment::{Environment, Episode, Next},
     judge::{Judge, Pending, Submission},
     trajectory::{GivenTurn, SampledTurn, Trajectory, Turn},
@@ -11,6 +14,13 @@ use crate::{
     generation::{Finish, Recorded, Session, session::Id},
     tokenizer::Tokenizer,
 };
+
+/// A task that is put to the model, and the seeds of its completions.
+pub(super) struct Asked {
+    pub(super) task: Arc<Task>,
+    pub(super) prompt: Arc<[u32]>,
+    pub(super) seeds: Vec<u64>,
+}
 
 /// A completion that is being judged.
 pub(super) struct Draft {
@@ -107,7 +117,8 @@ impl<'a> Progress<'a> {
             .get_or_insert_with(|| environment.begin(task, seed));
         let pending = match episode.reply(trajectory, room) {
             Next::Reply(text) => {
-                let tokens = self.tokenizer.encode(&text)?;
+                let before = trajectory.last().map_or("", |turn| turn.text.as_str());
+                let tokens = self.tokenizer.encode_after(before, &text)?;
                 // Nothing to read is nothing to go on from.
                 if session.extend(id, &tokens).is_ok() {
                     let tokens = tokens.into();

@@ -9,7 +9,7 @@ use std::{
 
 use burn::tensor::Device;
 use dunwu_datasets::{Task, TaskSource};
-use dunwu_rewards::{Component, Rubric};
+use dunwu_rewards::{Component, ComponentConfig, ExactConfig, Rubric};
 use serde::Serialize;
 
 use super::{
@@ -18,7 +18,9 @@ use super::{
     directory,
     driver::Driver,
     identity::{self, Change, Come},
-    preflight, restart,
+    preflight,
+    provenance::Provenance,
+    restart,
 };
 use crate::{
     bundle::{Bundle, Codec, checkpoints},
@@ -29,7 +31,7 @@ use crate::{
     rollout::{Environment, Judge, OneTurn},
     seeds::evaluation_seed,
     stages::{
-        StageConfig, Weights,
+        PromptLimit, StageConfig, Weights,
         grpo::loss::{CompletionTokens, SharedObjective, TokenLosses},
     },
     tasks::{SourceOf, Tasks},
@@ -181,8 +183,8 @@ impl RunBuilder {
             mut observers,
             controls,
         } = self;
-        let rubric = Rubric::with_own(&config.reward.rubric, rewards)
-            .map_err(|e| RunError::Config(format!("reward.rubric: {e}")))?;
+        let asked = tasks.is_some() || config.has_problems();
+        let rubric = rubric(&config, rewards, asked)?;
         let names = rubric.component_names().into_iter();
         let given = Given {
             components: Some(names.map(str::to_owned).collect()),
@@ -205,8 +207,9 @@ impl RunBuilder {
         let deadline = Duration::from_secs_f64(config.reward.deadline_s);
         let judge = Judge::new(rubric, deadline).map_err(RunError::Threads)?;
         let evaluation = &config.evaluation;
-        let tasks = match tasks {
+        let mut tasks = match tasks {
             Some((source, heldout)) => Tasks::own(source, heldout),
+            None if !asked => Tasks::none(),
             None => Tasks::new(
                 &config.data,
                 evaluation.problems,
@@ -214,16 +217,24 @@ impl RunBuilder {
             )?,
         };
         let begun = Begun::at(&config, &tasks, resume.then_some(&path), &chosen.device)?;
+        if preflight {
+            begun.look_ahead(&config, &tasks, &mut observers)?;
+        }
+        begun.leave_out_long(&mut tasks, &config, &mut observers)?;
         let mut directory = RunDirectory::open(path)?;
         note(
             &mut observers,
             "run",
             &directory.path().display().to_string(),
         );
+        for line in tasks.recognised() {
+            note(&mut observers, "data", line);
+        }
         if resume {
             go_on(&config, &begun, &mut directory, &mut observers)?;
         } else {
             directory.write_config(&config)?;
+            directory.write_provenance(&Provenance::of(&config)?)?;
         }
         let Begun {
             state,
@@ -238,6 +249,13 @@ impl RunBuilder {
             "model",
             &format!("{origin}, {parameters} parameters"),
         );
+        if codec.encoder.opens_thought() && expects_thought(&config) {
+            note(
+                &mut observers,
+                "format",
+                "the chat template opens <think> in the prompt, so completions begin within the thought, and `format` is 0 for all that answer a conversation; hint: think_opened = true in that component",
+            );
+        }
         let mut driver = Driver {
             checkpointer: Checkpointer::new(directory.path(), config.checkpoint.keep)?,
             config: &config,
@@ -265,6 +283,25 @@ impl RunBuilder {
         });
         Ok(summary)
     }
+}
+
+/// The judges of a run. One that asks nothing has none to name, and gets one that will never be asked.
+fn rubric(config: &RunConfig, own: Vec<Component>, asked: bool) -> Result<Rubric, RunError> {
+    let mut named = config.reward.rubric.clone();
+    if !asked && own.is_empty() && named.components.is_empty() {
+        let exact = ComponentConfig::Exact(ExactConfig::default());
+        named.components.push(exact);
+    }
+    Rubric::with_own(&named, own).map_err(|e| RunError::Config(format!("reward.rubric: {e}")))
+}
+
+/// Whether a component of the rubric looks for a whole thought in each completion.
+fn expects_thought(config: &RunConfig) -> bool {
+    let mut components = config.reward.rubric.components.iter();
+    components.any(|component| match component {
+        ComponentConfig::Format(format) => format.pattern.is_none() && !format.think_opened,
+        _ => false,
+    })
 }
 
 fn note(observers: &mut Observers, topic: &str, text: &str) {
@@ -297,7 +334,14 @@ impl Begun {
             None => State::default(),
         };
         let changes = match path {
-            Some(path) => changes(config, path, last.as_deref(), &state)?,
+            Some(path) => {
+                if let Some(last) = &last
+                    && longer(config, last, &state)?
+                {
+                    state.reopen();
+                }
+                changes(config, path, last.as_deref(), &state)?
+            }
             None => Vec::new(),
         };
         let mut origins = Origins::new(config, tasks, None)?;
@@ -324,9 +368,12 @@ impl Begun {
         let stage = &config.stages[state.stage.min(config.stages.len() - 1)];
         let optimizer = AdamW::new(stage.settings().optimizer());
         let mut learner = Learner::new(model, optimizer, state.policy_version);
+        if let Some(last) = &last {
+            learner.head = checkpoint::load_head(last, &learner.model)?;
+        }
         if let Some(last) = last.filter(|_| state.optimizer_steps > 0) {
             learner.optimizer.steps = state.optimizer_steps;
-            checkpoint::load_moments(&last, &mut learner.optimizer, &learner.model, device)?;
+            checkpoint::load_moments(&last, &mut learner)?;
         }
         Ok(Self {
             state,
@@ -335,6 +382,73 @@ impl Begun {
             changes,
         })
     }
+}
+
+impl Begun {
+    /// Looks for what would end the run at a later step.
+    fn look_ahead(
+        &self,
+        config: &RunConfig,
+        tasks: &Tasks,
+        observers: &mut Observers,
+    ) -> Result<(), RunError> {
+        let (model, codec) = (self.learner.model.config(), &self.codec);
+        let told = preflight::data(config, tasks, model, codec, self.state.stage)?;
+        for (topic, text) in told {
+            note(observers, topic, &text);
+        }
+        Ok(())
+    }
+
+    /// Leaves those held-out problems out whose prompts are too long, where the config says so.
+    fn leave_out_long(
+        &self,
+        tasks: &mut Tasks,
+        config: &RunConfig,
+        observers: &mut Observers,
+    ) -> Result<(), RunError> {
+        let context = self.learner.model.config().max_position_embeddings;
+        let limit = PromptLimit::new(tasks.prompts, &config.sampling, context);
+        if !limit.drops() || tasks.heldout.is_empty() {
+            return Ok(());
+        }
+        let all = std::mem::take(&mut tasks.heldout);
+        let (count, first) = (all.len(), all[0].clone());
+        for task in all {
+            if limit.admits(&self.codec.encoder, &task)? {
+                tasks.heldout.push(task);
+            }
+        }
+        if tasks.heldout.is_empty() {
+            let (_, ids) = self.codec.encoder.encode(&first.prompt)?;
+            return Err(limit.error(&first, ids.len()).into());
+        }
+        let left_out = count - tasks.heldout.len();
+        if left_out > 0 {
+            let line = format!(
+                "{left_out} of {count} problems have prompts that are too long and are not measured"
+            );
+            note(observers, "held-out", &line);
+        }
+        Ok(())
+    }
+}
+
+/// Whether all stages were over at this checkpoint, and the last is longer in `config`.
+fn longer(config: &RunConfig, saved: &Path, state: &State) -> Result<bool, RunError> {
+    let last = config.stages.len() - 1;
+    if state.ended.is_none() || state.stage != last + 1 {
+        return Ok(false);
+    }
+    let file = saved.join(checkpoint::CONFIG);
+    let before = fs::read_to_string(&file).map_err(RunError::file(&file))?;
+    let before = table(&before, &file.display().to_string())?;
+    let now = config.to_toml();
+    let now = table(
+        &now.map_err(|e| RunError::Config(e.to_string()))?,
+        "the config",
+    )?;
+    Ok(identity::is_longer(&before, &now, last))
 }
 
 /// Whether a resumed run reads the weights again that the run began with.

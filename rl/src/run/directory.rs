@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::RunError;
+use super::{
+    RunError,
+    provenance::{self, Provenance},
+};
 use crate::{bundle::checkpoints, config::RunConfig};
 
 /// Names of the files.
@@ -137,6 +140,17 @@ impl RunDirectory {
     /// When the disk does not take them.
     pub fn log_changes(&self, lines: &[impl Serialize]) -> Result<(), RunError> {
         Log::open(&self.path, CHANGES)?.append(lines)
+    }
+
+    /// Writes `provenance.json`.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn write_provenance(&self, provenance: &Provenance) -> Result<(), RunError> {
+        let file = self.path.join(provenance::FILE);
+        let text = serde_json::to_string_pretty(provenance)
+            .map_err(|error| RunError::file(&file)(error.into()))?;
+        self.replace(provenance::FILE, (text + "\n").as_bytes())
     }
 
     /// Writes `summary.json`.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Controls, Event, Observers, Origins, RunDirectory, RunError, StageReport, Summary,
-    checkpoint::{self, Checkpointer, State},
+    checkpoint::{self, Checkpointer, State, state::Ended},
     metrics::MetricsLine,
     restart,
     summary::showcase,
@@ -146,16 +146,18 @@ impl Driver<'_> {
             let now = Origins::new(config, tasks, Some(base))?;
             origins.check(&now)
         };
-        let model = restart::weights(config, weights, self.directory.path(), &device, compare)?;
+        let (model, head) =
+            restart::weights(config, weights, self.directory.path(), &device, compare)?;
         self.note("restart", &format!("with the weights that {whose}"));
         let optimizer = AdamW::new(self.config.stages[self.state.stage].settings().optimizer());
-        self.learner = Learner::new(model, optimizer, self.learner.version);
+        self.learner = Learner::new(model, optimizer, self.learner.version).with_head(head);
         Ok(())
     }
 
     /// Measures held-out problems before the first stage that wants it.
     fn measure_before(&mut self, settings: &dyn Settings) -> Result<Flow, RunError> {
-        if settings.measuring() != Measuring::Throughout || self.state.before.is_some() {
+        let none = self.tasks.heldout.is_empty();
+        if none || settings.measuring() != Measuring::Throughout || self.state.before.is_some() {
             return Ok(Flow::GoesOn);
         }
         let samples = self.config.evaluation.samples;
@@ -380,6 +382,13 @@ impl Driver<'_> {
             &self.codec,
             self.directory.path(),
         )?;
+        if index + 1 == self.config.stages.len() {
+            self.state.ended = Some(Ended {
+                stage_step: self.state.stage_step,
+                stage_state: self.state.stage_state.clone(),
+                optimizer_steps: self.state.optimizer_steps,
+            });
+        }
         self.state.stage += 1;
         self.state.stage_step = 0;
         self.state.stage_state = Value::Null;

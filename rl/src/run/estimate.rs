@@ -1,16 +1,18 @@
 //! How much memory a run will take, before it takes it.
 
+use serde::Serialize;
+
 use super::RunError;
 use crate::{
-    bundle::{BundleError, ModelSection, expand, scratch::scratch_config},
+    bundle::Outline,
     config::RunConfig,
     learner::batch::activation_bytes_per_token,
-    model::{ModelConfig, Precision, Pretrained},
-    stages::Demand,
+    model::{ModelConfig, Precision},
+    stages::{Demand, SecondModel},
 };
 
 /// What a run needs, in bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Estimate {
     /// Weights of the model.
     pub parameters: u64,
@@ -25,17 +27,8 @@ pub struct Estimate {
 /// # Errors
 /// When a pretrained model cannot be found or understood.
 pub fn of(config: &RunConfig) -> Result<Estimate, RunError> {
-    let model = match &config.model {
-        ModelSection::Scratch(scratch) => scratch_config(
-            scratch,
-            scratch.alphabet.chars().count() + scratch.special_tokens.len() + 1,
-        ),
-        ModelSection::Pretrained(model) => {
-            let path = expand(&model.path)?;
-            Pretrained::open(&path).map_err(BundleError::from)?.config
-        }
-    };
-    Ok(from_shape(config, &model))
+    let Outline { config: model, .. } = Outline::of(&config.model)?;
+    Ok(of_shape(config, &model))
 }
 
 /// Bytes of the program itself, its tokenizer and tasks; measured.
@@ -45,7 +38,8 @@ const PROGRAM: u64 = 64 << 20;
 /// free between them; measured.
 const PER_WORKER: u64 = 48 << 20;
 
-fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
+/// The same for a model of this shape.
+pub fn of_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     let parameters = model.parameter_count();
     let weights = 4 * parameters;
     let memory = &config.memory;
@@ -71,7 +65,12 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
         }
         None => (weights, weights, 0),
     };
-    let reference = frozen * u64::from(demands.iter().any(|demand| demand.reference));
+    let second = demands.iter().map(|demand| match demand.reference {
+        SecondModel::None => 0,
+        SecondModel::Adapters => trained,
+        SecondModel::Whole => frozen,
+    });
+    let reference = second.max().unwrap_or(0);
     // Where sampling goes on beside training, it has the weights of some steps ago.
     let samples_ahead = demands.iter().any(|demand| demand.samples_ahead);
     let ahead = match (samples_ahead, &config.lora) {
@@ -85,7 +84,7 @@ fn from_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
     // A chunk of logits never needs more rows than a micro-batch has.
     let chunk = (memory.head_chunk_mib as u64) << 20;
     let logits = chunk.min(4 * budget * model.vocab_size as u64);
-    let kv = 2 * model.num_key_value_heads * model.head_dim * model.num_hidden_layers;
+    let kv = model.cached_values();
     // Each worker decodes its share of the completions, with places of its own.
     let rollouts = demands.iter().map(|d| d.rollouts).max().unwrap_or(0);
     let share = rollouts.div_ceil(memory.workers.max(1));

@@ -132,7 +132,7 @@ impl Observers {
     pub(super) fn tell(&mut self, event: &Event) {
         let mut failures = Vec::new();
         self.0
-            .retain_mut(|observer| match told(observer.as_mut(), event) {
+            .retain_mut(|observer| match show(observer.as_mut(), event) {
                 Ok(()) => true,
                 Err(reason) => {
                     failures.push(reason);
@@ -155,9 +155,10 @@ impl Notes for Observers {
     }
 }
 
-fn told(observer: &mut dyn Observer, event: &Event) -> Result<(), String> {
-    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| observer.observe(event)));
-    match told {
+/// Shows an event to an observer; the reason where that failed or panicked.
+fn show(observer: &mut dyn Observer, event: &Event) -> Result<(), String> {
+    let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| observer.observe(event)));
+    match shown {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(panic) => Err(match panic.downcast_ref::<&str>() {
             Some(text) => format!("it panicked: {text}"),

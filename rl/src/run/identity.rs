@@ -41,7 +41,13 @@ const OPERATIONAL: &[&str] = &[
     "evaluation.samples",
     "reward.deadline_s",
     "model.path", // what lies there is compared by its weights
+    // A run that went on without skipping anything had nothing to skip.
+    "data.too_long",
 ];
+
+/// Settings that name files. Where these lie may be another place, as when a run is moved or started from another
+/// directory; what they are called may not.
+const FILES: &[&str] = &["file", "heldout_file", "adapter", "path"];
 
 /// The length of a stage.
 const LENGTH: &[&str] = &["steps", "epochs"];
@@ -65,7 +71,7 @@ pub fn compare(before: &Table, now: &Table, come: Come) -> Result<Vec<Change>, C
             was: text(old),
             is: text(new),
         };
-        if !may_change(key, new, come) {
+        if !may_change(key, old, new, come) {
             return Err(change);
         }
         accepted.push(change);
@@ -73,13 +79,31 @@ pub fn compare(before: &Table, now: &Table, come: Come) -> Result<Vec<Change>, C
     Ok(accepted)
 }
 
+/// Whether the stage with this index is longer now than before, and that is said by the same key.
+pub fn is_longer(before: &Table, now: &Table, stage: usize) -> bool {
+    let (was, is) = (flat(before), flat(now));
+    LENGTH.iter().any(|length| {
+        let key = format!("stages.{stage}.{length}");
+        let count = |values: &BTreeMap<String, String>| values.get(&key)?.parse::<u64>().ok();
+        matches!((count(&was), count(&is)), (Some(was), Some(is)) if is > was)
+    })
+}
+
 /// Whether a setting may be another in a resumed run.
-fn may_change(key: &str, new: Option<&String>, come: Come) -> bool {
+fn may_change(key: &str, old: Option<&String>, new: Option<&String>, come: Come) -> bool {
     let is_below = |section: &&str| {
         let rest = key.strip_prefix(*section);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     if OPERATIONAL.iter().any(is_below) {
+        return true;
+    }
+    let named = |value: Option<&String>| {
+        let path = value?.trim_matches(['"', '\'']);
+        Some(path.rsplit(['/', '\\']).next()?.to_owned())
+    };
+    let names_file = FILES.contains(&key.rsplit('.').next().unwrap_or_default());
+    if names_file && old.is_some() && named(old) == named(new) {
         return true;
     }
     let Some((index, setting)) = stage_setting(key) else {
@@ -182,6 +206,28 @@ mod tests {
         for (change, expected) in refused {
             assert_eq!(compared(change, come).unwrap_err(), expected, "{change:?}");
         }
+    }
+
+    #[test]
+    fn files_may_lie_elsewhere_and_no_other_files_be_read() {
+        let come = Come::default();
+        let table = |file: &str| {
+            let text = format!("[data]\nfile = {file:?}\n[[stages]]\nkind = \"grpo\"\n");
+            text.parse::<Table>().unwrap()
+        };
+        let before = table("runs/a.jsonl");
+        assert!(compare(&before, &table("../data/a.jsonl"), come).is_ok());
+        assert!(compare(&before, &table("runs/b.jsonl"), come).is_err());
+    }
+
+    #[test]
+    fn a_run_that_is_over_may_become_longer() {
+        let parse = |text: &str| text.parse::<Table>().unwrap();
+        let now = BEFORE.replace("steps = 100", "steps = 400");
+        assert!(is_longer(&parse(BEFORE), &parse(&now), 1));
+        assert!(!is_longer(&parse(BEFORE), &parse(&now), 0));
+        assert!(!is_longer(&parse(&now), &parse(BEFORE), 1));
+        assert!(!is_longer(&parse(BEFORE), &parse(BEFORE), 1));
     }
 
     #[test]

@@ -39,6 +39,9 @@ impl Driver<'_> {
 
     /// What is to be measured after the step just made.
     fn plan(&self, settings: &dyn Settings, last: bool) -> Option<Plan> {
+        if self.tasks.heldout.is_empty() {
+            return None; // a run that only learns from examples
+        }
         let (index, evaluation) = (self.state.stage, &self.config.evaluation);
         let step = self.state.stage_step;
         let measuring = settings.measuring();
@@ -107,11 +110,11 @@ impl Driver<'_> {
             seed: evaluation_seed(self.config.seed),
         };
         let observers = Mutex::new(&mut self.observers);
-        let told = |done| {
+        let progress = |done| {
             let mut observers = observers.lock().unwrap_or_else(PoisonError::into_inner);
             observers.tell(&Event::Measuring { done });
         };
-        let measured = evaluation.run(&self.learner.model, &self.tasks.heldout, told, &|| {
+        let measured = evaluation.run(&self.learner.model, &self.tasks.heldout, progress, &|| {
             controls.stops()
         });
         let measurement = match measured {

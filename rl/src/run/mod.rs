@@ -9,12 +9,16 @@
 //! | [`checkpoint`] | saving and going on |
 //! | [`identity`], [`origins`] | which settings, weights and problems a resumed run must have as they were |
 //! | `measuring` | when held-out problems are answered |
+//! | [`provenance`], [`card`] | where what a run was made of came from, and the card of what it made |
 //! | `restart` | the model that a run, a checkpoint or a stage begins with |
 //! | [`metrics`] | a line of `metrics.jsonl`, and the pages that explain it |
 //! | [`stages`], [`summary`] | what is kept of a stage, and of a run |
+//! | [`check`] | what will end a run, or spoil it, before it costs anything |
 //! | [`estimate`], [`preflight`] | how much memory a run will take, and whether there is so much |
 
 pub mod builder;
+pub mod card;
+pub mod check;
 pub mod checkpoint;
 pub mod controls;
 pub mod directory;
@@ -27,6 +31,7 @@ mod measuring;
 pub mod metrics;
 pub mod origins;
 pub mod preflight;
+pub mod provenance;
 mod restart;
 pub mod stages;
 pub mod summary;

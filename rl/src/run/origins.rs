@@ -1,11 +1,10 @@
 //! What a run was made from, so that a resumed one goes on with the same or says what is not.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::RunError;
 use crate::{
-    bundle::{ModelSection, expand},
+    bundle::{ModelSection, fingerprint},
     config::RunConfig,
     model::Transformer,
     tasks::Tasks,
@@ -39,7 +38,7 @@ impl Origins {
     ) -> Result<Self, RunError> {
         let model = match &config.model {
             ModelSection::Scratch(_) => None,
-            ModelSection::Pretrained(model) => Some(expand(&model.path)?),
+            ModelSection::Pretrained(model) => Some(model.place()?),
         };
         Ok(Self {
             model,
@@ -64,10 +63,17 @@ impl Origins {
         };
         // Where the weights are known to be the same, it does not matter where they lie.
         let moved = self.weights.is_none() || self.weights != now.weights;
+        let placed = |origins: &Self| {
+            let (weights, place) = (origins.weights.as_ref()?, origins.model.as_deref());
+            Some(match place {
+                Some(place) => format!("{weights} ({place})"),
+                None => weights.clone(),
+            })
+        };
         let model = differs(
             "the weights that the run began with",
-            &self.weights,
-            &now.weights,
+            &placed(self).filter(|_| moved),
+            &placed(now).filter(|_| moved),
             "set model.path, and the environment variables in it, to the model that the run began with",
         );
         let path = differs(
@@ -87,22 +93,6 @@ impl Origins {
             None => Ok(()),
         }
     }
-}
-
-/// SHA-256 of all weights of `model`, adapters apart.
-fn fingerprint(model: &Transformer) -> String {
-    let mut hash = Sha256::new();
-    for (name, tensor) in model.host_tensors() {
-        hash.update(name.as_bytes());
-        for size in &tensor.shape {
-            hash.update((*size as u64).to_le_bytes());
-        }
-        for part in tensor.values.chunks(1 << 14) {
-            let bytes: Vec<u8> = part.iter().flat_map(|x| x.to_le_bytes()).collect();
-            hash.update(&bytes);
-        }
-    }
-    format!("{:x}", hash.finalize())
 }
 
 #[cfg(test)]

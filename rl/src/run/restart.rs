@@ -5,15 +5,21 @@ use std::{fs, path::Path};
 use burn::tensor::Device;
 use dunwu_datasets::derive_seed;
 
-use super::{RunError, checkpoint::save_policy};
+use super::{
+    RunError,
+    checkpoint::{load_head, save_policy},
+};
 use crate::{
     bundle::{
-        Bundle, Codec,
+        Bundle, Codec, ModelSection,
         checkpoints::{ADAPTER, MODEL},
     },
     config::RunConfig,
-    learner::Learner,
-    model::{Transformer, lora::load_adapter},
+    learner::{Head, Learner},
+    model::{
+        Transformer,
+        lora::{Lora, load_adapter},
+    },
     seeds::weights_seed,
     stages::Weights,
 };
@@ -34,8 +40,12 @@ pub(super) fn open(
         return Ok(match last {
             Some(last) => Bundle::open(&last.join(MODEL).display().to_string(), device)?,
             None => {
-                let bundle = Bundle::from_section(&config.model, seed, device)?;
+                let mut bundle = Bundle::from_section(&config.model, seed, device)?;
                 base(&bundle.model)?;
+                if let Some(adapter) = adapter(config) {
+                    load_adapter(adapter, &mut bundle.model)?;
+                    bundle.model = bundle.model.merged();
+                }
                 bundle
             }
         });
@@ -44,13 +54,52 @@ pub(super) fn open(
     base(&bundle.model)?;
     match last {
         Some(last) => load_adapter(&last.join(ADAPTER), &mut bundle.model)?,
-        None => lora.apply(&mut bundle.model, derive_seed(seed, &[1]))?,
+        None => match adapter(config) {
+            Some(adapter) => {
+                load_adapter(adapter, &mut bundle.model)?;
+                agrees(lora, bundle.model.lora(), adapter)?;
+            }
+            None => lora.apply(&mut bundle.model, derive_seed(seed, &[1]))?,
+        },
     }
     bundle.model = bundle.model.stored_as(config.memory.frozen)?;
     Ok(bundle)
 }
 
-/// The weights that a stage begins with, when they are not those that the stage before left.
+/// The adapters that the run begins with.
+fn adapter(config: &RunConfig) -> Option<&Path> {
+    match &config.model {
+        ModelSection::Pretrained(model) => model.adapter.as_deref(),
+        ModelSection::Scratch(_) => None,
+    }
+}
+
+/// Whether `[lora]` describes the adapters that were read, as everything that is counted by it does.
+fn agrees(described: &Lora, read: Option<&Lora>, adapter: &Path) -> Result<(), RunError> {
+    let Some(read) = read else { return Ok(()) };
+    let targets = |lora: &Lora| {
+        let mut targets = lora.targets.clone();
+        targets.sort();
+        targets
+    };
+    let same = (described.rank, described.alpha) == (read.rank, read.alpha);
+    if same && targets(described) == targets(read) {
+        return Ok(());
+    }
+    let shown = |lora: &Lora| {
+        format!(
+            "rank = {}, alpha = {:?}, targets = {:?}",
+            lora.rank, lora.alpha, lora.targets
+        )
+    };
+    Err(RunError::Config(format!(
+        "[lora] has {}, and the adapters of model.adapter = {adapter:?} have {}; hint: write these into [lora] to train them further, or leave [lora] out to add them to the weights",
+        shown(described),
+        shown(read)
+    )))
+}
+
+/// The weights that a stage begins with, when they are not those that the stage before left, and what reads them.
 ///
 /// # Errors
 /// When they are not there.
@@ -60,12 +109,17 @@ pub(super) fn weights(
     directory: &Path,
     device: &Device,
     base: impl FnMut(&Transformer) -> Result<(), RunError>,
-) -> Result<Transformer, RunError> {
+) -> Result<(Transformer, Head), RunError> {
     let kept = match weights {
         Weights::AfterStage(index) => Some(directory.join(name(index))),
         Weights::OfTheRun | Weights::AsTheyAre => None,
     };
-    Ok(open(config, kept.as_deref(), device, base)?.model)
+    let model = open(config, kept.as_deref(), device, base)?.model;
+    let head = match &kept {
+        Some(kept) => load_head(kept, &model)?,
+        None => Head::Vocabulary,
+    };
+    Ok((model, head))
 }
 
 /// Keeps the weights at the end of a stage, where a later one asks for them.

@@ -3,6 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | [`stage`](mod@stage) | what every kind of stage is to the run that drives it |
+//! | [`prompts`] | prompts that leave room for a completion, and the others |
 //! | [`config`] | `[[stages]]`, and the one line that registers a kind |
 //! | [`sft`], [`grpo`], [`rejection`] | a kind each: its settings, its step, its figures |
 //!
@@ -11,12 +12,14 @@
 
 pub mod config;
 pub mod grpo;
+pub mod prompts;
 pub mod rejection;
 pub mod sft;
 pub mod stage;
 
 pub use config::{StageConfig, StageKind};
+pub use prompts::{Drawn, PromptLengths, PromptLimit};
 pub use stage::{
-    Context, Demand, Measuring, Notes, Saved, Settings, Stage, StageError, StepMetrics, StepReport,
-    Surroundings, Weights, collector, data_set,
+    Context, Demand, Measuring, Notes, Rehearsal, Saved, SecondModel, Settings, Stage, StageError,
+    StepMetrics, StepReport, Surroundings, Weights, collector, data_set,
 };

@@ -17,7 +17,11 @@ use crate::{
     eval::EvaluationSection,
     generation::SamplingConfig,
     learner::{AdamWConfig, BudgetError, Learner, MemorySection},
-    model::{ModelConfig, PrecisionError, lora::Lora, weights::WeightError},
+    model::{
+        ModelConfig, PrecisionError,
+        lora::{Lora, LoraError},
+        weights::WeightError,
+    },
     rollout::{Environment, Judge, RewardSection, RolloutCollector},
     seeds::{Purpose, stage_seed},
     tasks::{DataSection, Tasks},
@@ -82,6 +86,25 @@ pub trait Settings: Debug + Send + Sync {
         false
     }
 
+    /// Whether it draws problems of the run. A run none of whose stages does needs neither `[data]` nor `[reward.rubric]`.
+    fn asks(&self) -> bool {
+        true
+    }
+
+    /// How long its warm-up is, in steps.
+    fn warmup_steps(&self) -> u64 {
+        0
+    }
+
+    /// Reads the files that the stage will read and makes examples of them, as far as `rehearsal` asks. What it found, in
+    /// words, one file a line.
+    ///
+    /// # Errors
+    /// What would end the stage.
+    fn rehearse(&self, _rehearsal: &Rehearsal) -> Result<Vec<String>, StageError> {
+        Ok(Vec::new())
+    }
+
     /// Makes ready for the stage's next step: its first, or the one after the checkpoint that left `saved`.
     ///
     /// # Errors
@@ -91,6 +114,34 @@ pub trait Settings: Debug + Send + Sync {
         context: &mut Context,
         saved: Option<Saved>,
     ) -> Result<Box<dyn Stage>, StageError>;
+}
+
+/// What a stage is tried with before its run has begun.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Rehearsal<'a> {
+    /// Text to its tokens, and the longest sequence of the model in tokens; `None` where there is no model: files are
+    /// only read then.
+    pub codec: Option<(&'a Codec, usize)>,
+    /// What the run may use.
+    pub memory: &'a MemorySection,
+    /// At most so many rows of a file are made into tokens, spread evenly over it; `None`: all.
+    pub rows: Option<usize>,
+}
+
+impl<'a> Rehearsal<'a> {
+    /// A rehearsal with the model's text side, of a sample of rows or of all.
+    pub fn new(
+        codec: Option<(&'a Codec, usize)>,
+        memory: &'a MemorySection,
+        rows: Option<usize>,
+    ) -> Self {
+        Self {
+            codec,
+            memory,
+            rows,
+        }
+    }
 }
 
 /// A stage under way.
@@ -198,10 +249,22 @@ pub struct Demand {
     pub tokens: usize,
     /// Tokens whose activations are kept from sampling for training.
     pub recorded_tokens: usize,
-    /// Whether it holds a second model, stored as `memory.frozen` says.
-    pub reference: bool,
+    /// What it holds of a second model.
+    pub reference: SecondModel,
     /// Whether it samples with weights of its own, some steps behind.
     pub samples_ahead: bool,
+}
+
+/// What a stage holds of a second model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SecondModel {
+    /// Nothing, or the base of the adapters, which is there anyway.
+    #[default]
+    None,
+    /// Adapters of its own on the run's base.
+    Adapters,
+    /// All weights, stored as `memory.frozen` says.
+    Whole,
 }
 
 /// How held-out problems are measured around a stage.
@@ -333,6 +396,8 @@ pub enum StageError {
     Own(Box<dyn std::error::Error + Send + Sync>),
     #[error(transparent)]
     Weights(#[from] WeightError),
+    #[error(transparent)]
+    Adapter(#[from] LoraError),
     #[error(transparent)]
     Precision(#[from] PrecisionError),
     #[error("{}: {source}", path.display())]

@@ -4,21 +4,24 @@
 //! |---|---|
 //! | this one | problems to train on and problems that are held out |
 //! | [`section`] | `[data]` of a config |
+//! | [`files`] | the files that it names, here or on the hub |
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use dunwu_datasets::{
     DatasetError, Demonstration, Generator, GeneratorSource, JsonlSource, LevelSource,
-    MixtureEntry, MixtureSource, PassRateConfig, ProblemSource, PromptStyle, Split, Task,
-    TaskSource, Template, TemplateSource, TraceMix, derive_seed, fingerprint, mixture_shares,
-    mixture_task, partition, read_benchmark, read_tasks,
+    MixtureEntry, MixtureSource, PassRateConfig, ProblemSource, PromptStyle, Split, Task, TaskForm,
+    TaskList, TaskSource, Template, TemplateSource, TraceMix, derive_seed, fingerprint,
+    mixture_shares, mixture_task, partition, recognise_tasks,
 };
 
+pub mod files;
 pub mod section;
 
+use files::FilesError;
 use section::{CurriculumConfig, SourceConfig};
 
-pub use section::DataSection;
+pub use section::{DataSection, LongPrompts};
 
 /// The tasks of a run, by side of the split.
 pub struct Tasks {
@@ -27,6 +30,26 @@ pub struct Tasks {
     origin: Origin,
     /// Problems that training never sees.
     pub heldout: Vec<Task>,
+    /// How long prompts may be, and what is done about longer ones.
+    pub prompts: PromptRule,
+}
+
+/// How long prompts may be, as `[data]` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PromptRule {
+    /// Tokens; without it, what the model's context holds beside a completion.
+    pub longest: Option<usize>,
+    /// What is done about a longer one.
+    pub too_long: LongPrompts,
+}
+
+impl From<&DataSection> for PromptRule {
+    fn from(data: &DataSection) -> Self {
+        Self {
+            longest: data.max_prompt_tokens,
+            too_long: data.too_long,
+        }
+    }
 }
 
 /// Where training tasks come from.
@@ -50,6 +73,8 @@ struct Entry {
 /// The training side of one source.
 struct Side {
     problems: Problems,
+    /// What the rows of a file were taken for, where the config does not say it.
+    recognised: Option<String>,
     /// Draws by pass rates, when there is such a curriculum.
     rates: Option<PassRateConfig>,
 }
@@ -57,8 +82,8 @@ struct Side {
 enum Problems {
     /// With the text around its questions.
     Generated(Generator, Option<Template>),
-    /// Those of a file, put by its template already.
-    Fixed(Arc<[Task]>),
+    /// Those of a file, put by its template as they are drawn.
+    Fixed(TaskList),
 }
 
 /// Generators whose demonstrations are put as their tasks are: one, or those of a mixture.
@@ -115,6 +140,9 @@ pub enum TasksError {
     /// The task or its file is not what it should be.
     #[error(transparent)]
     Data(#[from] DatasetError),
+    /// The files are not there.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A side of the split is empty.
     #[error(
         "{place}: no tasks to {what} with {key}.heldout_fraction = {fraction}; hint: change the fraction, or give more tasks"
@@ -143,6 +171,57 @@ impl Tasks {
             generator: None,
             origin: Origin::Own(source),
             heldout,
+            prompts: PromptRule::default(),
+        }
+    }
+
+    /// No problems at all, for runs that only learn from examples.
+    pub fn none() -> Self {
+        Self {
+            generator: None,
+            origin: Origin::Mixture(Vec::new()),
+            heldout: Vec::new(),
+            prompts: PromptRule::default(),
+        }
+    }
+
+    /// How many problems to train on are read from files; those of generators have no end.
+    pub fn written_count(&self) -> usize {
+        let lists = self.sides().filter_map(|(_, side)| side.written());
+        lists.map(TaskList::len).sum()
+    }
+
+    /// Every `stride`-th of them, in their order and as they are posed.
+    pub fn written(&self, stride: usize) -> impl Iterator<Item = Result<Task, DatasetError>> + '_ {
+        let named = self.sides().flat_map(|(entry, side)| {
+            let list = side.written();
+            let places = 0..list.map_or(0, TaskList::len);
+            places.filter_map(move |place| Some((entry, list?, place)))
+        });
+        named.step_by(stride.max(1)).map(|(entry, list, place)| {
+            let task = list.get(place)?;
+            match entry {
+                Some(entry) => mixture_task(entry, task),
+                None => Ok(task),
+            }
+        })
+    }
+
+    /// Whether some problems are made by generators.
+    pub fn makes(&self) -> bool {
+        let made = |(_, side): (_, &Side)| matches!(side.problems, Problems::Generated(..));
+        self.sides().any(made)
+    }
+
+    /// The sources, with their names in a mixture.
+    fn sides(&self) -> Box<dyn Iterator<Item = (Option<&str>, &Side)> + '_> {
+        match &self.origin {
+            Origin::One(side) => Box::new(std::iter::once((None, side))),
+            Origin::Mixture(entries) => {
+                let entries = entries.iter();
+                Box::new(entries.map(|entry| (Some(entry.name.as_str()), &entry.side)))
+            }
+            Origin::Own(_) => Box::new(std::iter::empty()),
         }
     }
 
@@ -154,18 +233,17 @@ impl Tasks {
             Origin::Mixture(entries) => entries.iter().map(|entry| &entry.side).collect(),
             Origin::Own(_) => Vec::new(),
         };
-        let read: Vec<&[Task]> = sides
-            .iter()
-            .filter_map(|side| match &side.problems {
-                Problems::Fixed(tasks) => Some(&tasks[..]),
-                Problems::Generated(..) => None,
-            })
-            .collect();
-        if read.is_empty() {
+        let read = sides.iter().filter_map(|side| match &side.problems {
+            // All of them could be put when the list was made.
+            Problems::Fixed(tasks) => Some(fingerprint(tasks.iter().filter_map(Result::ok))),
+            Problems::Generated(..) => None,
+        });
+        let mut parts: Vec<u64> = read.collect();
+        if parts.is_empty() {
             return None;
         }
-        let parts = read.into_iter().chain([self.heldout.as_slice()]);
-        let parts: Vec<String> = parts.map(|p| format!("{:016x}", fingerprint(p))).collect();
+        parts.push(fingerprint(&self.heldout));
+        let parts: Vec<String> = parts.iter().map(|part| format!("{part:016x}")).collect();
         Some(parts.join("-"))
     }
 
@@ -186,6 +264,7 @@ impl Tasks {
                     .map(|part| Demonstrator { parts: vec![part] }),
                 origin: Origin::One(side),
                 heldout,
+                prompts: data.into(),
             });
         }
         let measured = |source: &SourceConfig| match source.task {
@@ -231,7 +310,22 @@ impl Tasks {
             generator: parts.map(|parts| Demonstrator { parts }),
             origin: Origin::Mixture(entries),
             heldout,
+            prompts: data.into(),
         })
+    }
+
+    /// What the rows of files were taken for where the config does not say it: a line each.
+    pub fn recognised(&self) -> Vec<&str> {
+        match &self.origin {
+            Origin::One(side) => side.recognised.as_deref().into_iter().collect(),
+            Origin::Mixture(entries) => {
+                let lines = entries
+                    .iter()
+                    .filter_map(|entry| entry.side.recognised.as_deref());
+                lines.collect()
+            }
+            Origin::Own(_) => Vec::new(),
+        }
     }
 
     /// The training tasks from their beginning, in the order that `seed` gives them.
@@ -257,6 +351,14 @@ impl Tasks {
 }
 
 impl Side {
+    /// The problems that are read from a file.
+    fn written(&self) -> Option<&TaskList> {
+        match &self.problems {
+            Problems::Fixed(tasks) => Some(tasks),
+            Problems::Generated(..) => None,
+        }
+    }
+
     fn source(&self, seed: u64) -> Result<Box<dyn TaskSource>, DatasetError> {
         let (generator, template) = match (&self.problems, &self.rates) {
             (Problems::Fixed(tasks), None) => {
@@ -292,54 +394,83 @@ impl Side {
 /// The training side of one source, and at most `count` of its held-out tasks: exactly so many of a generator's, which
 /// never runs out of them without saying so.
 fn read(source: &SourceConfig, seed: u64, count: usize) -> Result<(Side, Vec<Task>), TasksError> {
-    // The format's own words, as a user's message, unless the config has others.
-    let of_format = source
-        .format
-        .map(|format| format.template(PromptStyle::Chat));
-    let template = source.template.or(of_format.as_ref());
-    let template = template.map(Template::from_config).transpose()?;
-    let put = |tasks: Vec<Task>| -> Result<Vec<Task>, TasksError> {
-        match &template {
-            Some(template) => Ok(tasks
-                .into_iter()
-                .map(|task| template.apply(task))
-                .collect::<Result<_, _>>()?),
-            None => Ok(tasks),
-        }
-    };
     let rates = match source.curriculum {
         Some(CurriculumConfig::PassRate(rates)) => Some(rates.clone()),
         Some(CurriculumConfig::Progress(_)) | None => None,
     };
-    let (problems, heldout) = match source.task {
+    let (problems, recognised, heldout) = match source.task {
         Some(generator) => {
+            let template = source.template.map(Template::from_config).transpose()?;
             let generator = Generator::from_config(generator)?;
-            let heldout = put(generator.heldout(seed, count)?)?;
+            let put = |task| match &template {
+                Some(template) => template.apply(task),
+                None => Ok(task),
+            };
+            let heldout = generator.heldout(seed, count)?;
+            let heldout = heldout.into_iter().map(put).collect::<Result<_, _>>()?;
             // A column that the template misses is missing in every task of a generator.
-            put(vec![generator.task(seed, 0, 0.0, Split::Train)?])?;
-            (Problems::Generated(generator, template.clone()), heldout)
+            put(generator.task(seed, 0, 0.0, Split::Train)?)?;
+            (Problems::Generated(generator, template), None, heldout)
         }
         None => {
             let file = source.file.expect("the config was validated");
-            let (train, mut heldout) = divided(source, file)?;
-            heldout.truncate(count);
-            (Problems::Fixed(put(train)?.into()), put(heldout)?)
+            let (train, recognised, heldout) = divided(source, file, count)?;
+            (Problems::Fixed(train), recognised, heldout)
         }
     };
-    Ok((Side { problems, rates }, heldout))
+    let side = Side {
+        problems,
+        recognised,
+        rates,
+    };
+    Ok((side, heldout))
 }
 
-/// The tasks of a file, by side of the split.
-fn divided(source: &SourceConfig, file: &Path) -> Result<(Vec<Task>, Vec<Task>), TasksError> {
-    let all = match source.format {
-        Some(format) => read_benchmark(file, Some(format))?.tasks,
-        None => read_tasks(file, &source.fields.cloned().unwrap_or_default())?,
+/// The tasks of a file: those to train on, what its rows were taken for unless the config says it, and the first `count` of those to
+/// hold out; all put by the template. They are read one after the other, and kept as text.
+fn divided(
+    source: &SourceConfig,
+    file: &Path,
+    count: usize,
+) -> Result<(TaskList, Option<String>, Vec<Task>), TasksError> {
+    let files = files::find(file, &source.part)?;
+    let (form, told) = match (source.format, source.fields) {
+        (Some(format), _) => (TaskForm::Benchmark(format), true),
+        (None, Some(fields)) => (TaskForm::Fields(fields.clone()), true),
+        (None, None) => (recognise_tasks(&files)?, false),
     };
-    let (train, heldout) = partition(all, source.heldout_fraction)?;
+    let recognised = (!told).then(|| format!("{}: {form}", files.origin()));
+    let template = template_of(source, &form)?;
+    let put = |task| match &template {
+        Some(template) => template.apply(task),
+        None => Ok(task),
+    };
+    let (mut train, mut heldout) = (TaskList::new(), Vec::new());
+    for task in form.tasks(&files)? {
+        let (train_side, heldout_side) = partition(vec![task?], source.heldout_fraction)?;
+        for task in train_side {
+            train.push(&task);
+        }
+        for task in heldout_side {
+            if heldout.len() < count {
+                heldout.push(put(task)?);
+            }
+        }
+    }
     if train.is_empty() {
         return Err(nothing("train on", source));
     }
-    Ok((train, heldout))
+    Ok((train.put_by(template)?, recognised, heldout))
+}
+
+/// How the problems of a file are put: as the config says, or in the words of a benchmark's own, as a user's message.
+fn template_of(source: &SourceConfig, form: &TaskForm) -> Result<Option<Template>, TasksError> {
+    let of_format = match form {
+        TaskForm::Benchmark(format) => Some(format.template(PromptStyle::Chat)),
+        TaskForm::Fields(_) => None,
+    };
+    let config = source.template.or(of_format.as_ref());
+    Ok(config.map(Template::from_config).transpose()?)
 }
 
 fn nothing(what: &'static str, source: &SourceConfig) -> TasksError {

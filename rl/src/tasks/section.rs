@@ -3,72 +3,110 @@
 use std::path::{Path, PathBuf};
 
 use dunwu_datasets::{
-    DataFormat, Generator, GeneratorConfig, JsonlConfig, PassRateConfig, Template, TemplateConfig,
-    check_entries,
+    DataFormat, Generator, GeneratorConfig, JsonlConfig, Part, PassRateConfig, Template,
+    TemplateConfig, check_entries,
 };
 use serde::{Deserialize, Serialize};
 
-/// What is asked: exactly one of `task`, `file` and `mixture`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataSection {
-    /// Tasks made on the spot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<GeneratorConfig>,
-    /// Tasks from this JSON-lines file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<PathBuf>,
-    /// Which of the file's fields are what.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fields: Option<JsonlConfig>,
-    /// The benchmark whose file it is, instead of `fields`. Unless there is a `template`, problems are put to the model as a
-    /// user's message in the format's own words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<DataFormat>,
-    /// Share of a file's tasks that is held out; generators have their own setting.
-    #[serde(default = "tenth")]
-    pub heldout_fraction: f64,
-    /// The text around a question; the prompt as the file or the generator has it unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<TemplateConfig>,
-    /// Which tasks are drawn more often than others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub curriculum: Option<CurriculumConfig>,
-    /// Several sources in fixed proportions.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub mixture: Vec<MixtureEntry>,
+use crate::checks::positive;
+
+/// Declares a section with the settings of a source between settings of its own.
+macro_rules! source_section {
+    (
+        $(#[$about:meta])* $section:ident { $($before:tt)* } .. { $($after:tt)* }
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $section {
+            $($before)*
+            /// Tasks made on the spot.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub task: Option<GeneratorConfig>,
+            /// Tasks from this file, directory of shards, or data set of the hub (`owner/name`, perhaps with `@revision`).
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub file: Option<PathBuf>,
+            /// Which of several data sets in that place, as the hub's configs are.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub subset: Option<String>,
+            /// Which split; `train` unless given, where there are several.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub split: Option<String>,
+            /// Which of the file's fields are what; without this and `format` they are told by their names.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub fields: Option<JsonlConfig>,
+            /// The benchmark whose file it is, instead of `fields`. Unless there is a `template`, problems are put to the model as a
+            /// user's message in the format's own words.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub format: Option<DataFormat>,
+            /// Share of a file's tasks that is held out; generators have their own setting. In an entry of a mixture it may be 0: such
+            /// an entry is trained on and not measured.
+            #[serde(default = "tenth")]
+            pub heldout_fraction: f64,
+            /// The text around a question; the prompt as the file or the generator has it unless given.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub template: Option<TemplateConfig>,
+            /// Which tasks are drawn more often than others.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub curriculum: Option<CurriculumConfig>,
+            $($after)*
+        }
+
+        impl $section {
+            /// Its source, at `key` of the config.
+            fn source_at(&self, key: String) -> SourceConfig<'_> {
+                SourceConfig {
+                    key,
+                    task: self.task.as_ref(),
+                    file: self.file.as_deref(),
+                    part: Part::new(self.subset.clone(), self.split.clone()),
+                    fields: self.fields.as_ref(),
+                    format: self.format,
+                    heldout_fraction: self.heldout_fraction,
+                    template: self.template.as_ref(),
+                    curriculum: self.curriculum.as_ref(),
+                }
+            }
+        }
+    };
 }
 
-/// A source of a mixture: exactly one of `task` and `file`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MixtureEntry {
-    /// Goes before the ids of its tasks, into their column `mixture`, and into `reward.rubric.applies_to`.
-    pub name: String,
-    /// Its share of the tasks is its weight over the sum of all weights.
-    #[serde(default = "one")]
-    pub weight: f64,
-    /// As in `[data]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<GeneratorConfig>,
-    /// As in `[data]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<PathBuf>,
-    /// As in `[data]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fields: Option<JsonlConfig>,
-    /// As in `[data]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<DataFormat>,
-    /// As in `[data]`, but here it may be 0: such an entry is trained on and not measured.
-    #[serde(default = "tenth")]
-    pub heldout_fraction: f64,
-    /// As in `[data]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<TemplateConfig>,
-    /// As in `[data]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub curriculum: Option<CurriculumConfig>,
+source_section! {
+    /// What is asked: exactly one of `task`, `file` and `mixture`.
+    DataSection {} .. {
+        /// What is done about a prompt that leaves no room for a completion of `sampling.max_tokens` in the model's context, or
+        /// is longer than `max_prompt_tokens`.
+        #[serde(default)]
+        pub too_long: LongPrompts,
+        /// Longest prompt, in tokens; without it, what the model's context holds beside a completion.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub max_prompt_tokens: Option<usize>,
+        /// Several sources in fixed proportions.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub mixture: Vec<MixtureEntry>,
+    }
+}
+
+source_section! {
+    /// A source of a mixture: exactly one of `task` and `file`.
+    MixtureEntry {
+        /// Goes before the ids of its tasks, into their column `mixture`, and into `reward.rubric.applies_to`.
+        pub name: String,
+        /// Its share of the tasks is its weight over the sum of all weights.
+        #[serde(default = "one")]
+        pub weight: f64,
+    } .. {}
+}
+
+/// What is done about a problem whose prompt is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LongPrompts {
+    /// The run stops and names it.
+    #[default]
+    Error,
+    /// It is counted and skipped when it is drawn, and not measured where it is held out.
+    Drop,
 }
 
 /// By what tasks are drawn.
@@ -94,8 +132,10 @@ pub struct SourceConfig<'a> {
     pub key: String,
     /// A generator, or …
     pub task: Option<&'a GeneratorConfig>,
-    /// … a file.
+    /// … a file, a directory or a data set of the hub.
     pub file: Option<&'a Path>,
+    /// Which part of it.
+    pub part: Part,
     /// Which of the file's fields are what.
     pub fields: Option<&'a JsonlConfig>,
     /// The benchmark whose file it is.
@@ -121,11 +161,15 @@ impl Default for DataSection {
         Self {
             task: None,
             file: None,
+            subset: None,
+            split: None,
             fields: None,
             format: None,
             heldout_fraction: tenth(),
             template: None,
             curriculum: None,
+            too_long: LongPrompts::Error,
+            max_prompt_tokens: None,
             mixture: Vec::new(),
         }
     }
@@ -134,26 +178,12 @@ impl Default for DataSection {
 impl DataSection {
     /// The only source, unless there is a mixture.
     pub fn source(&self) -> SourceConfig<'_> {
-        let Self {
-            task,
-            file,
-            fields,
-            format,
-            heldout_fraction,
-            template,
-            curriculum,
-            mixture: _,
-        } = self;
-        SourceConfig {
-            key: "data".to_owned(),
-            task: task.as_ref(),
-            file: file.as_deref(),
-            fields: fields.as_ref(),
-            format: *format,
-            heldout_fraction: *heldout_fraction,
-            template: template.as_ref(),
-            curriculum: curriculum.as_ref(),
-        }
+        self.source_at("data".to_owned())
+    }
+
+    /// Whether it names no source of problems, as in a run that only learns from examples.
+    pub fn is_absent(&self) -> bool {
+        self.task.is_none() && self.file.is_none() && self.mixture.is_empty()
     }
 
     /// Whether all tasks are of generators that make demonstrations too.
@@ -175,12 +205,17 @@ impl DataSection {
     /// # Errors
     /// When there is not exactly one source, or something is out of range or does not go together.
     pub(crate) fn validate(&self) -> Result<(), String> {
+        if let Some(longest) = self.max_prompt_tokens {
+            positive("data.max_prompt_tokens", longest)?;
+        }
         if self.mixture.is_empty() {
             return self.source().validate();
         }
         let alone = [
             ("task", self.task.is_some()),
             ("file", self.file.is_some()),
+            ("subset", self.subset.is_some()),
+            ("split", self.split.is_some()),
             ("fields", self.fields.is_some()),
             ("format", self.format.is_some()),
             ("template", self.template.is_some()),
@@ -226,27 +261,7 @@ impl DataSection {
 impl MixtureEntry {
     /// This entry, which is number `index` of its mixture.
     pub fn source(&self, index: usize) -> SourceConfig<'_> {
-        let Self {
-            name: _,
-            weight: _,
-            task,
-            file,
-            fields,
-            format,
-            heldout_fraction,
-            template,
-            curriculum,
-        } = self;
-        SourceConfig {
-            key: format!("data.mixture.{index}"),
-            task: task.as_ref(),
-            file: file.as_deref(),
-            fields: fields.as_ref(),
-            format: *format,
-            heldout_fraction: *heldout_fraction,
-            template: template.as_ref(),
-            curriculum: curriculum.as_ref(),
-        }
+        self.source_at(format!("data.mixture.{index}"))
     }
 }
 
@@ -264,6 +279,11 @@ impl SourceConfig<'_> {
             };
             return Err(format!(
                 "[{key}] needs exactly one of {key}.task and {key}.file{mixture}; {both}"
+            ));
+        }
+        if self.part.is_named() && self.file.is_none() {
+            return Err(format!(
+                "{key}.subset and {key}.split are about {key}.file, which is not set"
             ));
         }
         if self.fields.is_some() && self.file.is_none() {

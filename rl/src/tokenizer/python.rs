@@ -7,7 +7,10 @@ use minijinja::{Error, ErrorKind, Output, State};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-/// Prints a value as Python's `str` does where that differs from Jinja's spelling: `True`, `False`, `None`.
+use super::methods::repr;
+
+/// Prints a value as Python's `str` does where that differs from Jinja's spelling: `True`, `False`, `None`, lists and
+/// dictionaries.
 pub(super) fn print(
     out: &mut Output<'_>,
     state: &State<'_, '_>,
@@ -18,7 +21,17 @@ pub(super) fn print(
             .write_str(if value.is_true() { "True" } else { "False" })
             .map_err(Error::from),
         ValueKind::None => out.write_str("None").map_err(Error::from),
+        ValueKind::Seq | ValueKind::Map => out.write_str(&repr(value)).map_err(Error::from),
         _ => minijinja::escape_formatter(out, state, value),
+    }
+}
+
+/// The filter `string`: Python's `str`.
+pub(super) fn string(value: &Value) -> String {
+    match value.kind() {
+        ValueKind::String => value.as_str().unwrap_or_default().to_owned(),
+        ValueKind::Undefined => String::new(),
+        _ => repr(value),
     }
 }
 

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use dunwu_datasets::{Message, Role};
 use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
-use minijinja_contrib::pycompat::unknown_method_callback;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
-use super::{SpecialTokens, python};
+use super::{SpecialTokens, jinja, methods, python};
 use crate::formats::gguf::{GgufError, Metadata};
 
 const TEMPLATE_NAME: &str = "chat_template";
@@ -21,8 +20,12 @@ const TEMPLATE_NAME: &str = "chat_template";
 pub struct ChatTemplate {
     source: String,
     special: SpecialTokens,
+    variables: Map<String, Json>,
     environment: Arc<Environment<'static>>,
 }
+
+/// What a template is given by the conversation, and no variable may replace.
+const OWN: [&str; 2] = ["messages", "add_generation_prompt"];
 
 impl ChatTemplate {
     /// Compiles a template.
@@ -37,14 +40,15 @@ impl ChatTemplate {
         environment.set_keep_trailing_newline(false);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_unknown_method_callback(unknown_method_callback);
+        environment.set_unknown_method_callback(methods::call);
         environment.set_formatter(python::print);
         environment.add_filter("tojson", python::to_json);
+        environment.add_filter("string", python::string);
         environment.add_test("iterable", python::is_iterable);
         environment.add_function("strftime_now", |format: &str| python::strftime_now(format));
         environment.add_function("raise_exception", raise_exception);
         environment
-            .add_template_owned(TEMPLATE_NAME, without_generation_tags(&source))
+            .add_template_owned(TEMPLATE_NAME, jinja::prepare(&source))
             .map_err(|error| TemplateError::Syntax {
                 line: error.line(),
                 what: describe(&error),
@@ -52,8 +56,27 @@ impl ChatTemplate {
         Ok(Self {
             source,
             special,
+            variables: Map::new(),
             environment: Arc::new(environment),
         })
+    }
+
+    /// The same template, given these variables besides the conversation: `enable_thinking`, `date_string`, `tools` or whatever
+    /// else it asks for. They go before the tokens with a role and before those that it was given earlier.
+    ///
+    /// # Errors
+    /// [`TemplateError::OwnVariable`] for a name that is the conversation's.
+    pub fn with_variables(mut self, variables: Map<String, Json>) -> Result<Self, TemplateError> {
+        if let Some(name) = OWN.into_iter().find(|name| variables.contains_key(*name)) {
+            return Err(TemplateError::OwnVariable { name });
+        }
+        self.variables.extend(variables);
+        Ok(self)
+    }
+
+    /// What it is given besides the conversation.
+    pub fn variables(&self) -> &Map<String, Json> {
+        &self.variables
     }
 
     /// The ChatML form that SmolLM and Qwen use: `<|im_start|>role`, the text, `<|im_end|>`; no default system message.
@@ -134,13 +157,24 @@ impl ChatTemplate {
             pad_token,
             unk_token,
         } = &self.special;
-        let messages: Vec<Value> = messages
-            .iter()
-            .map(|message| context! { role => role_name(message.role), content => message.content })
-            .collect();
+        let messages: Vec<Value> = messages.iter().map(|message| self.shown(message)).collect();
         // As in transformers: a token that does not exist is undefined, which prints as nothing; tools and documents
         // are none.
-        let token = |text: &Option<String>| text.as_ref().map_or(Value::UNDEFINED, Value::from);
+        let mut given = Map::new();
+        for name in ["tools", "documents"] {
+            given.insert(name.to_owned(), Json::Null);
+        }
+        for (name, token) in [
+            ("bos_token", bos_token),
+            ("eos_token", eos_token),
+            ("pad_token", pad_token),
+            ("unk_token", unk_token),
+        ] {
+            let token = token.clone().map(Json::String);
+            given.extend(token.map(|token| (name.to_owned(), token)));
+        }
+        given.extend(self.variables.clone());
+        let given = Value::from_serialize(&given);
         let template = self
             .environment
             .get_template(TEMPLATE_NAME)
@@ -149,14 +183,26 @@ impl ChatTemplate {
             .render(context! {
                 messages,
                 add_generation_prompt,
-                tools => Value::from(()),
-                documents => Value::from(()),
-                bos_token => token(bos_token),
-                eos_token => token(eos_token),
-                pad_token => token(pad_token),
-                unk_token => token(unk_token),
+                ..given
             })
             .map_err(|error| render_error(&error))
+    }
+
+    /// A message as the template sees it: what else it has stands beside role and content.
+    fn shown(&self, message: &Message) -> Value {
+        let role = match message.role {
+            // What models that do not know the word take for it.
+            Role::Developer if !self.source.contains("developer") => Role::System,
+            role => role,
+        };
+        let mut fields = serde_json::Map::new();
+        fields.insert("role".to_owned(), role_name(role).into());
+        fields.insert("content".to_owned(), message.content.clone().into());
+        fields.extend(message.extra.clone());
+        if !self.source.contains("arguments is string") {
+            parse_arguments(&mut fields);
+        }
+        Value::from_serialize(&fields)
     }
 
     /// The template as it came with the model.
@@ -173,8 +219,31 @@ impl ChatTemplate {
 fn role_name(role: Role) -> &'static str {
     match role {
         Role::System => "system",
+        Role::Developer => "developer",
+        Role::Tool => "tool",
         Role::User => "user",
         Role::Assistant => "assistant",
+    }
+}
+
+/// Makes objects of the arguments of tool calls, which data in OpenAI's form have as JSON in a text. Templates that do not look
+/// for texts would write them as a text within JSON, which no model answers.
+fn parse_arguments(message: &mut serde_json::Map<String, Json>) {
+    let calls = message.get_mut("tool_calls").and_then(Json::as_array_mut);
+    for call in calls.into_iter().flatten() {
+        let call = match call.get_mut("function") {
+            Some(function) => function,
+            None => call,
+        };
+        let Some(arguments) = call.get_mut("arguments") else {
+            continue;
+        };
+        let parsed = arguments
+            .as_str()
+            .and_then(|text| serde_json::from_str(text).ok());
+        if let Some(object @ Json::Object(_)) = parsed {
+            *arguments = object;
+        }
     }
 }
 
@@ -231,32 +300,6 @@ fn describe(error: &Error) -> String {
     }
 }
 
-/// Replaces `{% generation %}` … `{% endgeneration %}`, with which transformers marks answers for training, by a block
-/// that prints its content, keeping the signs that trim whitespace.
-fn without_generation_tags(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let (before, tag) = rest.split_at(start);
-        out.push_str(before);
-        let end = tag.find("%}").map_or(tag.len(), |end| end + 2);
-        let (tag, after) = tag.split_at(end);
-        let word = tag
-            .trim_start_matches("{%")
-            .trim_end_matches("%}")
-            .trim_matches(['-', '+'])
-            .trim();
-        match word {
-            "generation" => out.push_str(&tag.replacen("generation", "if true", 1)),
-            "endgeneration" => out.push_str(&tag.replacen("endgeneration", "endif", 1)),
-            _ => out.push_str(tag),
-        }
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
 /// Why a chat template could not be read or rendered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -287,6 +330,12 @@ pub enum TemplateError {
         line: Option<usize>,
         /// What is wrong.
         what: String,
+    },
+    /// A variable that is the conversation's.
+    #[error("template_variables: {name} is given by the conversation itself")]
+    OwnVariable {
+        /// Its name.
+        name: &'static str,
     },
     /// The template itself rejects the conversation.
     #[error("the chat template refuses these messages: {message}")]

@@ -39,7 +39,7 @@ fn the_quickstart_learns_within_the_band_of_ten_seeds() {
     }
     let summary = std::fs::read_to_string(dir.path().join("run").join("summary.json")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();
-    let of = |key: &str| summary[key].as_f64().unwrap();
-    let gain = of("heldout_accuracy_after") - of("heldout_accuracy_before");
+    let figure = |key: &str| summary[key].as_f64().unwrap();
+    let gain = figure("heldout_accuracy_after") - figure("heldout_accuracy_before");
     assert!(gain > 0.3, "held-out accuracy rose by {gain} only");
 }

@@ -123,9 +123,10 @@ fn killed_again_and_again(name: &str, settings: &[&str]) {
     // What is saved is seldom lost, so a few sessions are enough; a slow machine gets the rest in one.
     while kills < 20 {
         let mut more = long.clone();
-        match cut.join("config.toml").is_file() {
-            true => more.push("--resume"),
-            false => drop(fs::remove_dir_all(&cut)),
+        if cut.join("config.toml").is_file() {
+            more.push("--resume")
+        } else {
+            drop(fs::remove_dir_all(&cut))
         }
         let mut child = Command::new(dunwu())
             .args(train(file, "cut", &more))
@@ -181,9 +182,10 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let target = to.join(path.file_name().unwrap());
-        match path.is_dir() {
-            true => copy(&path, &target),
-            false => replace(&path, &target),
+        if path.is_dir() {
+            copy(&path, &target)
+        } else {
+            replace(&path, &target)
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -31,6 +32,47 @@ fn a_run_outlives_who_reads_its_progress() {
     let log = |run: &str| timeless(&dir.path().join(run).join("metrics.jsonl"));
     assert_eq!(log("unseen"), log("seen"));
     assert!(dir.path().join("unseen/summary.json").is_file());
+}
+
+/// `dunwu generate … | head -c 1`: nobody reads on, so nothing more is drawn.
+#[test]
+fn generate_ends_where_nobody_reads_on() {
+    let dir = TempDir::new().unwrap();
+    let quickstart = config("quickstart.toml");
+    let quickstart = quickstart.to_str().unwrap();
+    succeeds(dir.path(), &train(quickstart, "run", &[]));
+    // So many completions would take hours.
+    let arguments = [
+        "generate",
+        "--device",
+        "flex",
+        "--model",
+        "run",
+        "--count",
+        "100000000",
+        "1+2=",
+    ];
+    let mut child = Command::new(dunwu())
+        .args(arguments)
+        .current_dir(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut [0]).unwrap();
+    drop(out);
+    let closed = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if closed.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("it still draws a minute after its reader has gone");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!message.contains("panicked"), "{message}");
 }
 
 #[test]
@@ -99,4 +141,29 @@ fn completions_are_logged_as_often_as_the_config_says() {
         steps.dedup();
         assert_eq!(steps, expected, "{every}");
     }
+}
+
+/// `max_staleness` counts batches, and each of them brings as many versions of the policy as it is updated by.
+#[test]
+fn staleness_counts_versions_and_its_bound_batches() {
+    let dir = TempDir::new().unwrap();
+    let quickstart = config("quickstart.toml");
+    let settings = [
+        "stages.grpo.steps=5",
+        "stages.grpo.max_staleness=2",
+        "stages.grpo.iterations=3",
+        "stages.grpo.mini_batches=2",
+    ];
+    let sets: Vec<&str> = settings.iter().flat_map(|set| ["--set", set]).collect();
+    let arguments = train(quickstart.to_str().unwrap(), "run", &sets);
+    succeeds(dir.path(), &arguments);
+    let lines = json_lines(&dir.path().join("run/metrics.jsonl"));
+    let staleness: Vec<[u64; 2]> = lines[3..]
+        .iter()
+        .map(|line| {
+            let mean = line["staleness_mean"].as_f64().unwrap();
+            [mean as u64, line["staleness_max"].as_u64().unwrap()]
+        })
+        .collect();
+    assert_eq!(staleness, [0, 6, 12, 12, 12].map(|versions| [versions; 2]));
 }

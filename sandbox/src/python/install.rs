@@ -18,13 +18,14 @@ use crate::private::{
 pub const COMPONENTIZE_PY: &str = "0.25.1";
 
 /// The files that run inside, by name.
-const SOURCES: [(&str, &str); 11] = [
+const SOURCES: [(&str, &str); 12] = [
     ("harness.py", include_str!("runtime/harness.py")),
     ("crossing.py", include_str!("runtime/crossing.py")),
     ("solution_side.py", include_str!("runtime/solution_side.py")),
     ("test_side.py", include_str!("runtime/test_side.py")),
     ("remote.py", include_str!("runtime/remote.py")),
     ("analysis.py", include_str!("runtime/analysis.py")),
+    ("self_judging.py", include_str!("runtime/self_judging.py")),
     (
         "pytest_standin.py",
         include_str!("runtime/pytest_standin.py"),
@@ -47,11 +48,13 @@ pub enum Stage {
     Build,
     /// It is compiled to machine code.
     Compile,
+    /// What a second of CPython is worth is measured; see `calibrate`.
+    Measure,
 }
 
 impl Stage {
     /// All stages, in order.
-    pub const ALL: [Self; 3] = [Self::Fetch, Self::Build, Self::Compile];
+    pub const ALL: [Self; 4] = [Self::Fetch, Self::Build, Self::Compile, Self::Measure];
 }
 
 impl std::fmt::Display for Stage {
@@ -60,6 +63,7 @@ impl std::fmt::Display for Stage {
             Self::Fetch => "fetching componentize-py from PyPI (about 40 MB)",
             Self::Build => "building the Python runtime (about 15 s)",
             Self::Compile => "compiling it to machine code (about 30 s)",
+            Self::Measure => "measuring what a second of CPython is worth (about 5 s)",
         })
     }
 }

@@ -1,15 +1,19 @@
-//! One interpreter: an instance of the Python component with its store.
+//! One interpreter: an instance of the Python component with its store; in `partner`, another that it takes turns with.
+
+mod partner;
 
 use serde_json::Value;
 use wasmtime::component::{InstancePre, TypedFunc};
 use wasmtime::{Store, StoreContextMut};
 
-use super::partner::{Line, Partner};
 use crate::engine::Engine;
 use crate::error::SandboxError;
 use crate::execution::{Execution, Exit};
 use crate::guest::{self, Guest};
 use crate::limits::Limits;
+
+use partner::Line;
+pub(crate) use partner::Partner;
 
 /// What the host keeps beside an interpreter that takes part in a test.
 #[derive(Default)]
@@ -42,13 +46,16 @@ impl Interpreter {
             let instance = prepared.instantiate(&mut store)?;
             instance.get_typed_func(&mut store, "handle")
         };
-        let handle = make().map_err(|error| match guest::memory_was_refused(store.data()) {
-            true => SandboxError::MemoryTooSmall {
-                name: "Python".to_owned(),
-                memory_bytes: limits.memory_bytes,
-                reason: format!("{:#}", error),
-            },
-            false => SandboxError::engine(&error),
+        let handle = make().map_err(|error| {
+            if guest::memory_was_refused(store.data()) {
+                SandboxError::MemoryTooSmall {
+                    name: "Python".to_owned(),
+                    memory_bytes: limits.memory_bytes,
+                    reason: format!("{:#}", error),
+                }
+            } else {
+                SandboxError::engine(&error)
+            }
         })?;
         // Instantiation is the host's work: the guest's fuel starts here.
         guest::rearm(&mut store, limits)?;

@@ -3,13 +3,11 @@
 //!
 //! - `runtime/`: the harness that runs inside, what makes its snapshot cheap, its WIT world, and the script that makes the component
 //! - [`install`]: makes and keeps the component
-//! - `instance`: one interpreter
-//! - `partner`: the solution's interpreter while a test runs, which may call back
+//! - `instance`: one interpreter, and `partner`: the solution's while a test runs, which may call back
 //! - `testing`: a solution in one instance, its tests in another
 
 pub mod install;
 mod instance;
-mod partner;
 mod testing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,9 +27,8 @@ use crate::wasi::preview2;
 use instance::{Interpreter, Side};
 pub use testing::{Case, CaseOutcome, TestRequest, Verdict};
 
-/// Fuel that is worth a second of CPython: what programs of the kind that models write use of it here, in the time that CPython needs for
-/// them, as measured in `sandbox/results`. A constant, so that verdicts are the same on every machine; `dunwu sandbox install` says
-/// what a second is worth on this one.
+/// Fuel that is worth a second of CPython where nothing was measured: what programs of the kind that models write use of it here, in the
+/// time that CPython needs for them on the machine of `sandbox/results`. Where it was, [`crate::fuel_of_a_second`] says what.
 pub const FUEL_OF_A_SECOND: u64 = 10_000_000_000;
 
 /// What runs Python programs: the compiled interpreter, ready to be instantiated.

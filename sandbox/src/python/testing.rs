@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::partner::Partner;
+use super::instance::Partner;
 use super::{Python, cannot, ended};
 use crate::error::SandboxError;
 use crate::execution::Exit;

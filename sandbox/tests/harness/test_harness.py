@@ -96,6 +96,19 @@ PAID = {
     "a file that the test writes": ("def count(path):\n    with open(path) as f:\n        n = len(f.readlines())\n    with open(path + '.n', 'w') as f:\n        f.write(str(n))\n    return n\n",
                                     "import os\nwith open('x.txt', 'w') as f:\n    f.write('a\\nb\\n')\nassert count('x.txt') == 2 and open('x.txt.n').read() == '2'\n"
                                     "os.remove('x.txt')\nassert not os.path.exists('x.txt')\ntry:\n    count('x.txt')\n    assert 0\nexcept FileNotFoundError:\n    pass", {}),
+    "a method given what the object gave": ("class Box:\n    def __init__(self):\n        self.items = [3, 1]\n    def least(self):\n        return min(self.items)\n"
+                                            "    def has(self, x):\n        return x in self.items\n", "box = Box()\nassert box.has(box.least())\nleast = box.least()\nassert box.has(least)", {}),
+    "functions in a list": (ADD, "for f, given, want in [(add, (2, 3), 5), (add, (1, 1), 2)]:\n    assert f(*given) == want", {}),
+    "a function by another name": (ADD, "f = add\nassert f(2, 3) == 5 and f(1, 1) == 2", {}),
+    "nodes that the test walks along": (
+        "class Node:\n    def __init__(self, value):\n        self.value, self.next = value, None\ndef turn(head):\n    back = None\n    while head:\n        head.next, back, head = back, head, head.next\n    return back\n",
+        "def linked(values):\n    head = None\n    for value in values[::-1]:\n        node = Node(value)\n        node.next = head\n        head = node\n    return head\n"
+        "def listed(node):\n    found = []\n    while node:\n        found.append(node.value)\n        node = node.next\n    return found\nassert listed(turn(linked([1, 2, 3]))) == [3, 2, 1]", {}),
+    "a helper of the test": (ADD, "def near(a, b):\n    return abs(a - b) < 0.1\nassert near(add(2, 3), 5)", {}),
+    "a fixture": ("class Box:\n    def __init__(self, n):\n        self.n = n\n    def full(self):\n        return self.n > 2\n",
+                  "import pytest\n@pytest.fixture\ndef box():\n    return Box(3)\ndef test_full(box):\n    assert box.full()", {}),
+    "a comparison of two answers": ("def pack(s):\n    return s[::-1]\n", "a = pack('ab')\nb = pack(a)\nassert b == 'ab' and b is not None", {}),
+    "an object in a text": ("class V:\n    def __str__(self):\n        return 'v'\n", "assert f'{V():>3}' == '  v' and f'{V()}' == 'v'", {}),
     "a seed that the test sets": ("import random\ndef f():\n    return random.random()\n", "import random\nrandom.seed(3)\na = f()\nrandom.seed(3)\nassert f() == a", {}),
 }
 
@@ -135,6 +148,19 @@ REFUSED = {
         "def f():\n    node = Node(1)\n    node.same = lambda other: True\n    return node\n", "assert f().same(Node(2))",
         {"setup": "class Node:\n    def __init__(self, value):\n        self.value = value\n    def same(self, other):\n        return self.value == other.value\n"}),
     "a value nested too deep": ("def f():\n    a = []\n    for _ in range(900):\n        a = [a]\n    return a\n", "r = None\ntry:\n    r = f()\nexcept Exception:\n    r = 1\nassert r", {}),
+    "a dict that answers": ("class D(dict):\n    def __getitem__(self, k):\n        return 5\ndef f():\n    return D()\n", "assert f()['x'] == 5", {}),
+    "a set that contains all": ("class S(set):\n    def issubset(self, o):\n        return True\ndef f():\n    return S([9])\n", "assert f().issubset({1, 2})", {}),
+    "an object between two numbers": ("class B:\n    def __lt__(self, o):\n        return True\n    __gt__ = __lt__\ndef f():\n    return B()\n", "assert 3 < f() < 5", {}),
+    "an object as an index": ("class B:\n    def __index__(self):\n        return 1\ndef f():\n    return B()\n", "assert [4, 5][f()] == 5", {}),
+    "an error that is every error": ("class M(type):\n    def __instancecheck__(c, o):\n        return True\n    def __subclasscheck__(c, o):\n        return True\nclass E(Exception, metaclass=M):\n    pass\n"
+                                     "def parse(s):\n    raise E\n", "import pytest\ndef test():\n    with pytest.raises(ValueError):\n        parse('x')", {}),
+    "words of an error that equal all": ("class S(str):\n    def __eq__(self, o):\n        return True\ndef parse(s):\n    raise ValueError(S('x'))\n",
+                                         "try:\n    parse('x')\n    assert 0\nexcept ValueError as error:\n    assert error.args[0] == 'right'", {}),
+    "what a callback keeps": ("def apply(f, x):\n    return f.__globals__['want']\n", "want = 7\ndef g(x):\n    return x + 1\nassert apply(g, 6) == want", {}),
+    "what the class of an argument keeps": ("def greet(p):\n    return p.__class__.hi.__globals__['want']\n", "want = 'yes'\nclass P:\n    def hi(self):\n        return 1\nassert greet(P()) == want", {}),
+    "an awaited object": ("class R:\n    def __eq__(self, o):\n        return True\nasync def f():\n    return R()\n", "import asyncio\nassert asyncio.run(f()) == 5", {}),
+    "builtins of its own": ("import builtins\nbuiltins.sorted = lambda x, **k: [1, 2, 3]\nbuiltins.abs = builtins.round = lambda *a: 0\ndef sorted(x):\n    return 1\ndef f(x):\n    return [9]\n", "assert sorted(f([3])) == [1, 2, 3]", {}),
+    "what stands for anything": ("from unittest.mock import ANY, MagicMock\ndef f(x):\n    return [ANY, MagicMock()][x]\n", "assert f(0) == 5 or f(1) == 5", {}),
     "an entry point not defined": ("x = 1\n", "assert candidate(2, 3) == 5", {"entry_point": "add"}),
     "an exception where none belongs": ("def add(a, b):\n    raise ValueError\n", "assert add(2, 3) == 5", {}),
 }
@@ -166,6 +192,53 @@ BROKEN = {
     "another function beside the entry point": (WRONG, "r = candidate(2, 3)\nassert same(r, 5) == 'yes'", {"entry_point": "add"}),
 }
 
+# A solution that says yes to everything, and tests that would take its word for it.
+YES = (
+    "def same(*a, **k):\n    return True\ndef text(*a):\n    return 'True'\ndef add(a, b):\n    return 0\ndef verify(*a):\n    pass\n"
+    "class Checker:\n    def check(self, *a):\n        return True\n    @staticmethod\n    def fine(*a):\n        return True\n"
+    "    def __call__(self, *a):\n        return True\n    def __eq__(self, o):\n        return True\n    def __contains__(self, o):\n        return True\n")
+TRUSTING = (
+    "g = same\nassert g(add(2, 3), 5)", "g, h = same, add\nassert g(h(2, 3), 5)", "g = Checker\nassert g().check(add(2, 3), 5)",
+    "c = Checker()\nassert c.check(add(2, 3), 5)", "g = Checker().check\nassert g(add(2, 3), 5)", "g = Checker.fine\nassert g(add(2, 3), 5)",
+    "assert Checker.fine(add(2, 3), 5)", "for g in [same]:\n    assert g(add(2, 3), 5)", "fs = {'s': same}\nassert fs['s'](add(2, 3), 5)",
+    "assert [same][0](add(2, 3), 5)", "eq = lambda a, b: same(a, b)\nassert eq(add(2, 3), 5)",
+    "import functools\nassert functools.partial(same, 5)(add(2, 3))", "import functools\np = functools.partial(same, 5)\nassert p(add(2, 3))",
+    "def t(f=same):\n    assert f(add(2, 3), 5)\nt()", "assert same(add(2, 3), 5) > 0", "assert same(add(2, 3), 5) != 0",
+    "assert same(add(2, 3), 5) is not False", "assert same(add(2, 3), 5) >= 1",
+    "assert same(add(2, 3), 5) in (True, 1)", "assert [same(add(2, 3), 5)] == [True]", "assert (same(add(2, 3), 5),) == (True,)",
+    "assert str(same(add(2, 3), 5)) == 'True'", "assert text(add(2, 3), 5) == 'True'", "assert text(add(2, 3), 5).lower() == 'true'",
+    "assert same(add(2, 3), 5) & True", "assert not not same(add(2, 3), 5)", "assert not (not same(add(2, 3), 5))",
+    "assert (x := same(add(2, 3), 5))", "match same(add(2, 3), 5):\n    case True:\n        pass\n    case _:\n        assert False",
+    "try:\n    verify(add(2, 3), 5)\nexcept AssertionError:\n    raise\nassert True", "verify(add(2, 3), 5)\nassert True",
+    "ok = True\nfor a, b, c in [(2, 3, 5)]:\n    ok = ok and same(add(a, b), c)\nassert ok",
+    "n = 0\nfor a, b, c in [(2, 3, 5)]:\n    if same(add(a, b), c):\n        n += 1\nassert n == 1",
+    "n = sum(1 for a, b, c in [(2, 3, 5)] if same(add(a, b), c))\nassert n == 1", "res = [same(add(2, 3), 5)]\nassert all(res)",
+    "res = []\nres.append(same(add(2, 3), 5))\nassert all(res)", "res = {}\nres['x'] = same(add(2, 3), 5)\nassert res['x']",
+    "class H:\n    pass\nh = H()\nh.r = same(add(2, 3), 5)\nassert h.r", "def run():\n    return same(add(2, 3), 5)\nassert run()",
+    "def run():\n    yield same(add(2, 3), 5)\nassert all(run())", "run = lambda: same(add(2, 3), 5)\nassert run()",
+    "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.assertTrue(same(add(2, 3), 5))",
+    "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.assertEqual(same(add(2, 3), 5), True)",
+    "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.assertIn(same(add(2, 3), 5), [True])",
+    "assert Checker() == add(2, 3)", "assert add(2, 3) in Checker()", "assert add(2, 3) == Checker()", "assert Checker()(add(2, 3), 5)",
+    "assert same(a=add(2, 3), b=5)", "assert same(*[add(2, 3), 5])", "x = [add(2, 3), 5]\nassert same(*x)",
+    "x = {'a': add(2, 3), 'b': 5}\nassert same(**x)", "assert same(f'{add(2, 3)}', '5')", "assert same(str(add(2, 3)), '5')",
+    "assert same([add(2, 3)], [5])", "assert same({'r': add(2, 3)}, {'r': 5})", "assert same(add(2, 3) + 0, 5)", "assert same(-add(2, 3), -5)",
+    "assert same(add(2, 3) == 5)", "assert same(lambda: add(2, 3), 5)", "assert same(add, 2, 3, 5)",
+    "import solution\nassert solution.same(solution.add(2, 3), 5)", "from solution import same as s, add as a\nassert s(a(2, 3), 5)",
+    "import solution as sol\nr = sol.add(2, 3)\nassert sol.same(r, 5)", "assert getattr(Checker, 'fine')(add(2, 3), 5)",
+    "assert same.__call__(add(2, 3), 5)", "assert Checker().check.__call__(add(2, 3), 5)",
+    "import operator\nassert operator.call(same, add(2, 3), 5)", "assert (same if True else None)(add(2, 3), 5)",
+    "assert (lambda f: f(add(2, 3), 5))(same)", "def apply(f, *a):\n    return f(*a)\nassert apply(same, add(2, 3), 5)",
+    "assert max(map(same, [add(2, 3)], [5]))", "assert next(map(same, [add(2, 3)], [5]))", "assert any(x for x in [same(add(2, 3), 5)])",
+    "while not same(add(2, 3), 5):\n    raise AssertionError\nassert True", "if same(add(2, 3), 5):\n    pass\nelse:\n    raise AssertionError",
+    "assert False if not same(add(2, 3), 5) else True",
+    "import pytest\n@pytest.mark.parametrize('a,b,c', [(2, 3, 5)])\ndef test(a, b, c):\n    assert same(add(a, b), c)",
+    "import pytest\n@pytest.fixture\ndef r():\n    return add(2, 3)\ndef test(r):\n    assert same(r, 5)",
+    "import pytest\n@pytest.fixture\ndef eq():\n    return same\ndef test(eq):\n    assert eq(add(2, 3), 5)",
+    "import json\nassert json.loads(json.dumps(same(add(2, 3), 5)))", "assert eval('same(add(2, 3), 5)')",
+    "exec('r = same(add(2, 3), 5)')\nassert r", "exec('assert same(add(2, 3), 5)')",
+)
+
 PROGRAMS = {
     "reads by lines": ("import sys\nprint(sum(map(int, sys.stdin.buffer.readline().split())), sys.stdin.read().strip())\n", "1 2\nx\n", "3 x\n"),
     "standard input by its path": ("print(len(open('/dev/stdin').read().split()), open(1, 'w', closefd=False).write('') )\n", "a b\n", "2 0\n"),
@@ -192,6 +265,11 @@ class Harness(unittest.TestCase):
         for name, (solution, test, more) in BROKEN.items():
             with self.subTest(name):
                 self.assertEqual(two_sides.judge(solution, test, **more)["verdict"], "broken")
+
+    def test_no_solution_judges_itself(self):
+        for test in TRUSTING:
+            with self.subTest(test):
+                self.assertNotEqual(two_sides.judge(YES, test)["verdict"], "passed")
 
     def test_programs_end_as_anywhere(self):
         for name, (program, stdin, expected) in PROGRAMS.items():

@@ -11,11 +11,16 @@ use super::{Worst, cases, golden, number, numbers, rows, text};
 
 /// The scores of each completion by each judge.
 fn scores(case: &Value) -> Vec<Vec<Option<f64>>> {
-    let of = |row: &Value| match row.as_array() {
+    let scores = |row: &Value| match row.as_array() {
         Some(row) => row.iter().map(Value::as_f64).collect(),
         None => vec![row.as_f64()],
     };
-    case["rewards"].as_array().unwrap().iter().map(of).collect()
+    case["rewards"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(scores)
+        .collect()
 }
 
 /// The weighted sum of what applies; nothing where nothing does.
@@ -78,9 +83,11 @@ fn advantages_of_completions_are_trls() {
             "leave_one_out" => (Baseline::LeaveOneOut, ScaleRewards::None),
             "normalize_then_sum" => {
                 for (group, scores) in groups.iter_mut().zip(scores.chunks(size)) {
-                    let of = |judge: usize| scores.iter().map(|s| s[judge]).collect();
+                    let by_judge = |judge: usize| scores.iter().map(|s| s[judge]).collect();
                     let judges = weights.iter().enumerate();
-                    group.components = judges.map(|(judge, weight)| (*weight, of(judge))).collect();
+                    group.components = judges
+                        .map(|(judge, weight)| (*weight, by_judge(judge)))
+                        .collect();
                 }
                 (Baseline::Group, ScaleRewards::Group)
             }

@@ -110,14 +110,14 @@ impl Inputs {
     /// The correction's weight of each token that takes part.
     pub fn weights(&self, config: &ObjectiveConfig) -> Vec<f64> {
         let correction = config.correction.unwrap();
-        let of = |row| {
+        let weights = |row| {
             let (old, sampling) = (
                 self.of_row(&self.old, row),
                 self.of_row(&self.sampling, row),
             );
             correction.weights(&old, &sampling).0
         };
-        (0..self.live.len()).flat_map(of).collect()
+        (0..self.live.len()).flat_map(weights).collect()
     }
 
     /// Each completion through the production loss. `kept` are the tokens of high entropy.
@@ -177,12 +177,11 @@ impl Inputs {
             outcome.seen.add(&losses.seen);
             let by_logprobs = losses.by_logprobs.iter().map(|&x| f64::from(x));
             outcome.by_logprobs.extend(by_logprobs);
-            match losses.by_entropy.is_empty() {
-                true => outcome.by_entropy.extend(vec![0.0; logprobs.len()]),
-                false => {
-                    let by_entropy = losses.by_entropy.iter().map(|&x| f64::from(x));
-                    outcome.by_entropy.extend(by_entropy);
-                }
+            if losses.by_entropy.is_empty() {
+                outcome.by_entropy.extend(vec![0.0; logprobs.len()])
+            } else {
+                let by_entropy = losses.by_entropy.iter().map(|&x| f64::from(x));
+                outcome.by_entropy.extend(by_entropy);
             }
         }
         outcome

@@ -131,13 +131,15 @@ fn trl_config(case: &Value) -> ObjectiveConfig {
         correction: case.get("correction").map(|correction| {
             let mode = correction["mode"].as_str().unwrap();
             CorrectionConfig {
-                kind: match mode.ends_with("_mask") {
-                    true => CorrectionKind::Mask,
-                    false => CorrectionKind::Truncate,
+                kind: if mode.ends_with("_mask") {
+                    CorrectionKind::Mask
+                } else {
+                    CorrectionKind::Truncate
                 },
-                level: match mode.starts_with("sequence") {
-                    true => CorrectionLevel::Sequence,
-                    false => CorrectionLevel::Token,
+                level: if mode.starts_with("sequence") {
+                    CorrectionLevel::Sequence
+                } else {
+                    CorrectionLevel::Token
                 },
                 low: number(correction, "low").unwrap_or(0.0),
                 high: number(correction, "high").unwrap(),
@@ -263,9 +265,10 @@ fn estimators(name: &str) -> (KlEstimator, KlEstimator) {
         "k3" => KlEstimator::K3,
         other => panic!("estimator {other}"),
     };
-    match name.ends_with('+') {
-        true => (value, KlEstimator::K2),
-        false => (value, value),
+    if name.ends_with('+') {
+        (value, KlEstimator::K2)
+    } else {
+        (value, value)
     }
 }
 

@@ -67,6 +67,14 @@ impl Context<'_> {
                 [value, modulus] => Some((value.clone(), modulus.clone())),
                 _ => None,
             },
+            // `-1 (mod 5)`
+            Expression::Negate(inner) => match inner.as_ref() {
+                Expression::Call(Function::Residue, parts) => match parts.as_slice() {
+                    [value, modulus] => Some((value.clone().negated(), modulus.clone())),
+                    _ => None,
+                },
+                _ => None,
+            },
             _ => None,
         };
         match (parts(gold), parts(pred)) {

@@ -97,6 +97,13 @@ impl Context<'_> {
             match (here, there) {
                 (Expression::Symbol(to), Expression::Symbol(from)) => {
                     if to != from {
+                        // `P(A)` and `P(B)`: events and points have names of their own.
+                        let name =
+                            |symbol: &String| symbol.starts_with(|c: char| c.is_ascii_uppercase());
+                        let bound = left.symbols().contains(to) || right.symbols().contains(from);
+                        if !bound && (name(to) || name(from)) {
+                            return Ok(Verdict::Different);
+                        }
                         renamed = renamed.substitute(from, &|| Expression::Symbol(to.clone()));
                     }
                 }

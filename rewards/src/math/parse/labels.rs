@@ -63,6 +63,11 @@ impl Parser<'_> {
             Expression::Quantity(inner, _) => *inner,
             other => other,
         };
+        let words = match lower.as_str() {
+            "degrees celsius" | "degree celsius" | "degrees centigrade" => "°C".to_owned(),
+            "degrees fahrenheit" | "degree fahrenheit" => "°F".to_owned(),
+            _ => words,
+        };
         factors.push(match lower.as_str() {
             "percent" | "pct" | "per cent" | "percents" | "percentage" => {
                 Expression::Percent(Box::new(value))

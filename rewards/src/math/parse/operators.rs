@@ -125,7 +125,10 @@ impl Parser<'_> {
                     if self.label(&mut factors)? {
                         continue;
                     }
-                    if !self.multiplies() || self.condition_ahead() {
+                    // `5 \text{ days } 6 \text{ hours}`
+                    let compound = matches!(factors.as_slice(), [Expression::Quantity(_, unit)] if unit.is_known())
+                        && matches!(self.peek(), Some(Token::Number { .. }));
+                    if compound || !self.multiplies() || self.condition_ahead() {
                         break;
                     }
                     let factor = self.power()?;
@@ -146,12 +149,14 @@ impl Parser<'_> {
     fn compound(&mut self, first: Expression) -> Parsed {
         self.deeper(|parser| {
             let next = parser.term()?;
+            // From the larger to the smaller: `5 m 6 m` is nothing.
+            let smaller = |left: &Unit, right: &Unit| right.to(left).is_some_and(|factor| factor < BigRational::one());
             let same = match (&first, &next) {
                 (Expression::Quantity(_, left), Expression::Quantity(_, right)) => {
-                    left.to(right).is_some()
+                    smaller(left, right)
                 }
                 (Expression::Quantity(_, left), Expression::Sum(parts)) => {
-                    matches!(parts.first(), Some(Expression::Quantity(_, right)) if left.to(right).is_some())
+                    matches!(parts.first(), Some(Expression::Quantity(_, right)) if smaller(left, right))
                 }
                 _ => false,
             };

@@ -2,7 +2,9 @@
 
 use super::super::expression::Expression;
 use super::super::parse::ParseError;
-use super::super::prose::{Hedge, Said, corrected, harmless, hedge_before, leading_value, said};
+use super::super::prose::{
+    Hedge, Said, corrected, harmless, hedge_before, leading_value, said, taken_back,
+};
 use super::super::token::Commas;
 use super::super::units::Unit;
 use super::{Judge, words_before_formula, words_of_prose};
@@ -18,6 +20,8 @@ pub(super) struct Read {
     pub(super) hedge: Option<Hedge>,
     /// Other values of the same sentence, where nothing but its place makes this one the answer.
     pub(super) others: Vec<String>,
+    /// Another value that is offered in its place, and has to be the same.
+    pub(super) alternative: Option<String>,
 }
 
 impl Read {
@@ -27,6 +31,7 @@ impl Read {
             expression,
             hedge: None,
             others: Vec::new(),
+            alternative: None,
         }
     }
 }
@@ -38,7 +43,8 @@ impl Judge<'_> {
             return self.read_unmarked(pred);
         }
         let words = words_of_prose(pred);
-        let prose = words >= 3 || words_before_formula(pred) || pred.ends_with('!');
+        let bound = pred.starts_with(['m', 'M', '~']);
+        let prose = words >= 3 || words_before_formula(pred) || pred.ends_with('!') || bound;
         if !prose && pred.is_ascii() && !pred.contains('\n') {
             let whole = self.parse(pred, Commas::Thousands);
             if !matches!(
@@ -52,7 +58,11 @@ impl Judge<'_> {
             self.found.by(),
             Some(Extraction::AnswerPhrase | Extraction::Bold)
         );
-        let Said { claim, hedge } = said(pred);
+        let Said {
+            claim,
+            hedge,
+            alternative,
+        } = said(pred);
         let claim = match claim.strip_suffix('!') {
             // `The answer is 42!` is no factorial, unless it is one.
             Some(calm) if exclaimed && self.exclaims(&claim, calm) => calm.into(),
@@ -64,16 +74,23 @@ impl Judge<'_> {
                 ..Read::of(&claim, Err(ParseError::Empty))
             };
         }
-        if words_of_prose(&claim) < 3 && !words_before_formula(&claim) {
-            let read = self.parse(&claim, Commas::Thousands);
+        let mut read = self.read_claim(&claim);
+        read.alternative = alternative;
+        read
+    }
+
+    /// A claim: as it stands if it is a formula or little more.
+    fn read_claim(&self, claim: &str) -> Read {
+        if words_of_prose(claim) < 3 && !words_before_formula(claim) {
+            let read = self.parse(claim, Commas::Thousands);
             if !matches!(
                 read,
                 Err(ParseError::Unexpected { .. } | ParseError::Incomplete)
             ) {
-                return Read::of(&claim, read);
+                return Read::of(claim, read);
             }
         }
-        self.read_prose(&claim)
+        self.read_prose(claim)
     }
 
     /// Whether the mark at the end of `claim` is one of a sentence: the gold answer is what stands before it.
@@ -150,6 +167,12 @@ impl Judge<'_> {
         } else {
             pred
         };
+        if let Some(hedge) = taken_back(sentence) {
+            return Read {
+                hedge: Some(hedge),
+                ..Read::of(sentence, Err(ParseError::Empty))
+            };
+        }
         let sentence = without_remarks(sentence);
         let Some(mut found) = extract_from(&sentence, &[Extraction::LastNumber]) else {
             return Read::of(pred, self.parse(pred, Commas::Thousands));
@@ -171,7 +194,12 @@ impl Judge<'_> {
                 ..Read::of(found, Err(ParseError::Empty))
             };
         }
-        if changed_by(&sentence[..at]) {
+        let ordinal = ["th", "st", "nd", "rd"].iter().any(|end| {
+            sentence[at + found.len()..]
+                .strip_prefix(end)
+                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+        });
+        if ordinal || changed_by(&sentence[..at]) {
             others.push(found.to_owned());
             return Read {
                 others,
@@ -195,9 +223,27 @@ fn changed_by(before: &str) -> bool {
     const CHANGING: &[&str] = &[
         "twice", "half", "double", "triple", "after", "before", "times", "divided", "root", "minus", "plus", "than", "without", "except",
         "cube", "square", "squared", "third", "quarter", "inverse", "reciprocal", "multiple", "factor", "divisor", "logarithm",
+        "divisible", "multiplied", "non",
+    ];
+    // Right before the number.
+    #[rustfmt::skip]
+    const BLOCKING: &[&str] = &[
+        "no", "from", "but", "over", "beyond", "past", "besides", "minimum", "maximum", "min", "max", "non-", "near", "toward", "towards", "outside",
+    ];
+    const PARTS: &[&str] = &[
+        "none", "one", "each", "any", "all", "some", "out", "most", "neither", "either", "many",
+        "few", "both", "short", "upwards",
     ];
     const NEAR: usize = 3;
     let words: Vec<&str> = before.split_whitespace().rev().take(NEAR).collect();
+    let lower = |at: usize| words.get(at).map(|word| word.to_ascii_lowercase());
+    let (last, earlier) = (lower(0).unwrap_or_default(), lower(1).unwrap_or_default());
+    if BLOCKING.contains(&last.as_str())
+        || last == "of" && PARTS.contains(&earlier.as_str())
+        || last == "to" && before.to_ascii_lowercase().contains("from ")
+    {
+        return true;
+    }
     words
         .iter()
         .take_while(|word| !word.ends_with([',', ':', '=', '.']))

@@ -35,20 +35,38 @@ struct Job<'a> {
     arch: Arch,
 }
 
-/// Rows of queries of a segment, counted from the tree's first row, and what they see.
+/// Rows of queries of a segment, counted from the tree's first row, and what any of them sees.
 struct Block {
     rows: Range<usize>,
     prefix: Range<usize>,
     /// Own rows up to the last query of the block.
     own: Range<usize>,
+    /// Position of the first query.
+    position: usize,
+    /// Positions before that of the first key.
+    hidden: usize,
 }
 
 impl Block {
+    /// Of a segment whose first row is `first`: the queries in `rows`, which see no key before the first's window.
+    fn new(rows: Range<usize>, prefix: &Range<usize>, first: usize, heads: Heads) -> Self {
+        let position = prefix.len() + rows.start - first;
+        let hidden = heads.first_seen(position);
+        let before = hidden.min(prefix.len());
+        Self {
+            prefix: prefix.start + before..prefix.end,
+            own: first + hidden - before..rows.end,
+            rows,
+            position,
+            hidden,
+        }
+    }
+
     /// Keys seen by the `i`-th of its queries, among all keys of the block: their places are their
-    /// positions.
+    /// positions, counted from the first of them.
     fn seen(&self, i: usize, heads: Heads) -> Range<usize> {
-        let position = self.prefix.len() + (self.rows.start - self.own.start) + i;
-        heads.first_seen(position)..position + 1
+        let position = self.position + i;
+        heads.first_seen(position) - self.hidden..position + 1 - self.hidden
     }
 
     fn keys(&self) -> usize {
@@ -78,7 +96,7 @@ impl<'a> Job<'a> {
                 tree,
                 query: band(&qkv.query, tree, head, heads.group() * heads.query_dim),
                 key: band(&qkv.key, tree, head, heads.query_dim),
-                value: band(&qkv.value, tree, head, heads.value_dim),
+                value: band(qkv.values(), tree, head, heads.value_dim),
                 heads,
                 arch,
             })
@@ -86,16 +104,15 @@ impl<'a> Job<'a> {
     }
 
     fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
-        let start = self.tree.rows.start;
+        let (start, heads) = (self.tree.rows.start, self.heads);
         let split = move |segment: &Segment| {
             let (rows, prefix) = (segment.rows.clone(), segment.prefix.clone());
             let first = rows.start - start;
             let last = rows.end - start;
-            (first..last).step_by(BLOCK).map(move |from| Block {
-                rows: from..(from + BLOCK).min(last),
-                prefix: prefix.start - start..prefix.end - start,
-                own: first..(from + BLOCK).min(last),
-            })
+            let prefix = prefix.start - start..prefix.end - start;
+            (first..last)
+                .step_by(BLOCK)
+                .map(move |from| Block::new(from..(from + BLOCK).min(last), &prefix, first, heads))
         };
         self.tree.segments.iter().flat_map(split)
     }
@@ -306,7 +323,7 @@ pub(crate) fn backward(
 ) -> Qkv<Rows> {
     let zeros = |like: &Rows| Rows::zeros(like.rows(), like.width());
     let mut by_query = Rows::stale(qkv.query.rows(), qkv.query.width());
-    let (mut by_key, mut by_value) = (zeros(&qkv.key), zeros(&qkv.value));
+    let (mut by_key, mut by_value) = (zeros(&qkv.key), zeros(qkv.values()));
     let jobs = Job::all(qkv, packing, heads);
     let views = |rows: &'_ Rows| -> Vec<(Range<usize>, Range<usize>)> {
         let width = rows.width() / heads.kv;
@@ -328,9 +345,5 @@ pub(crate) fn backward(
             let sums = sums.view().part(narrow.0, narrow.1);
             job.backward(output, sums, by_output, by_query, by_key, by_value);
         });
-    Qkv {
-        query: by_query,
-        key: by_key,
-        value: by_value,
-    }
+    Qkv::apart(by_query, by_key, by_value)
 }

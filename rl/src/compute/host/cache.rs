@@ -10,9 +10,9 @@ use rayon::prelude::*;
 
 use super::{Host, rows::Rows};
 use crate::compute::{
-    Heads, Qkv,
+    Cached, Heads, Qkv,
     cache::{Cache, Extent, Runs},
-    elementwise::{exp_sum, max},
+    elementwise::{dot, exp_sum, max},
 };
 
 /// Tokens in a block.
@@ -26,27 +26,43 @@ const LANES: usize = 16;
 struct Block {
     /// `[BLOCK / LANES, kv heads * query_dim, LANES]`: transposed by runs of tokens, so that scores of
     /// neighbouring keys are computed side by side, and a block that is being filled is read as far as
-    /// it is, from memory that follows itself.
+    /// it is, from memory that follows itself. Empty where values are the first values of keys.
     keys: Vec<f32>,
-    /// `[BLOCK, kv heads * value_dim]`.
+    /// `[BLOCK, kv heads * value_dim]`, or the keys, `[BLOCK, query_dim]`, where values are the first values of these.
     values: Vec<f32>,
 }
 
 impl Block {
-    /// For keys and values of these widths.
-    fn new(key: usize, value: usize) -> Self {
+    /// For keys and values like these.
+    fn new(cached: Cached<Rows>) -> Self {
+        let (key, value) = match cached.value {
+            Some(value) => (cached.key.width(), value.width()),
+            None => (0, cached.key.width()),
+        };
         Self {
             keys: vec![0.0; key * BLOCK],
             values: vec![0.0; value * BLOCK],
         }
     }
 
-    fn set(&mut self, place: usize, key: &[f32], value: &[f32]) {
+    /// Stores a row.
+    fn set(&mut self, place: usize, cached: Cached<Rows>, row: usize) {
+        let value = cached.value.unwrap_or(cached.key).row(row);
+        self.values[place * value.len()..(place + 1) * value.len()].copy_from_slice(value);
+        if cached.value.is_none() {
+            return;
+        }
+        let key = cached.key.row(row);
         let run = &mut self.keys[place / LANES * LANES * key.len()..];
         for (keys, &key) in run.chunks_exact_mut(LANES).zip(key) {
             keys[place % LANES] = key;
         }
-        self.values[place * value.len()..(place + 1) * value.len()].copy_from_slice(value);
+    }
+
+    /// Bytes that it takes.
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        size_of::<f32>() * (self.keys.len() + self.values.len())
     }
 }
 
@@ -95,6 +111,29 @@ impl Slot {
     }
 }
 
+impl Slot {
+    /// Frees its own blocks that no later token sees.
+    fn forget(&mut self, heads: &[Heads]) {
+        let prompt = self.prefix.as_ref().map_or(0, |prefix| prefix.length);
+        for (blocks, heads) in self.own.iter_mut().zip(heads) {
+            let first = heads.first_seen(prompt + self.length);
+            let unseen = first.saturating_sub(prompt) / BLOCK;
+            for block in blocks.iter_mut().take(unseen) {
+                *block = Block {
+                    keys: Vec::new(),
+                    values: Vec::new(),
+                };
+            }
+        }
+    }
+
+    /// Bytes of its own blocks.
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        self.own.iter().flatten().map(Block::bytes).sum()
+    }
+}
+
 /// Places for completions.
 #[derive(Debug)]
 pub(crate) struct HostCache {
@@ -122,14 +161,14 @@ impl Cache<Host> for HostCache {
         }
     }
 
-    fn extend(prefix: &mut Prefix, qkv: &Qkv<Rows>, rows: Range<usize>) {
+    fn extend(prefix: &mut Prefix, cached: Cached<Rows>, rows: Range<usize>) {
         let mut blocks = Vec::with_capacity(prefix.length.div_ceil(BLOCK));
         for (i, row) in rows.enumerate() {
             if i % BLOCK == 0 {
-                blocks.push(Block::new(qkv.key.width(), qkv.value.width()));
+                blocks.push(Block::new(cached));
             }
             if let Some(block) = blocks.last_mut() {
-                block.set(i % BLOCK, qkv.key.row(row), qkv.value.row(row));
+                block.set(i % BLOCK, cached, row);
             }
         }
         prefix.layers.push(blocks);
@@ -170,10 +209,10 @@ impl Cache<Host> for HostCache {
             .for_each_init(Vec::new, |scores, (row, ((slot, out), sums))| {
                 let blocks = &mut slot.own[layer];
                 if slot.length.is_multiple_of(BLOCK) {
-                    blocks.push(Block::new(qkv.key.width(), qkv.value.width()));
+                    blocks.push(Block::new(qkv.cached()));
                 }
                 if let Some(block) = blocks.last_mut() {
-                    block.set(slot.length % BLOCK, qkv.key.row(row), qkv.value.row(row));
+                    block.set(slot.length % BLOCK, qkv.cached(), row);
                 }
                 let slot = &*slot;
                 let blocks = || slot.blocks(layer, slot.length + 1, heads);
@@ -185,11 +224,20 @@ impl Cache<Host> for HostCache {
     fn advance(&mut self, slots: &[usize]) {
         for &slot in slots {
             self.slots[slot].length += 1;
+            self.slots[slot].forget(&self.heads);
         }
     }
 
     fn runs(&mut self) -> Option<&mut dyn Runs<Host>> {
         Some(self)
+    }
+}
+
+#[cfg(test)]
+impl HostCache {
+    /// Bytes of keys and values that slots have of their own.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slots.iter().map(Slot::bytes).sum()
     }
 }
 
@@ -204,10 +252,10 @@ impl Runs<Host> for HostCache {
             let place = slot.length + row;
             let blocks = &mut slot.own[layer];
             if place.is_multiple_of(BLOCK) {
-                blocks.push(Block::new(qkv.key.width(), qkv.value.width()));
+                blocks.push(Block::new(qkv.cached()));
             }
             if let Some(block) = blocks.last_mut() {
-                block.set(place % BLOCK, qkv.key.row(row), qkv.value.row(row));
+                block.set(place % BLOCK, qkv.cached(), row);
             }
         }
         let slot = &*slot;
@@ -224,6 +272,7 @@ impl Runs<Host> for HostCache {
 
     fn advance_run(&mut self, slot: usize, tokens: usize) {
         self.slots[slot].length += tokens;
+        self.slots[slot].forget(&self.heads);
     }
 }
 
@@ -285,6 +334,15 @@ impl Group<'_> {
             let start = scores.len();
             scores.resize(start + H * BLOCK, 0.0);
             let scores = &mut scores[start..];
+            if self.heads.joined {
+                for place in seen {
+                    let key = &block.values[place * width..(place + 1) * width];
+                    for (h, query) in queries.iter().enumerate() {
+                        scores[h * BLOCK + place] = dot(query, key) * self.heads.scale;
+                    }
+                }
+                continue;
+            }
             for run in seen.start / LANES..seen.end.div_ceil(LANES) {
                 let keys = &block.keys[(run * width + band) * LANES..][..dim * LANES];
                 let found = against(keys, queries, self.heads.scale);
@@ -311,7 +369,11 @@ impl Group<'_> {
             *inverse = 1.0 / sum;
         }
         let dim = self.heads.value_dim;
-        let (width, band) = (self.heads.kv * dim, first / self.heads.group() * dim);
+        let (width, band) = if self.heads.joined {
+            (width, 0)
+        } else {
+            (self.heads.kv * dim, first / self.heads.group() * dim)
+        };
         let mut done = 0;
         while done < dim {
             let mixed = Mixed {

@@ -6,6 +6,7 @@
 //! | [`strided`] | rectangles inside them, and products of these |
 //! | [`panel`] | products with few rows, as decoding needs them |
 //! | [`products`] | products with weights, as they are stored |
+//! | [`by_expert`] | rows sorted by what they go through |
 //! | [`rms_norm`] | the gradients of a norm |
 //! | [`distribution`] | the softmax over the vocabulary |
 //! | [`attention`] | attention over packed rows, forward and backward |
@@ -13,8 +14,10 @@
 //! | [`tape`] | activations of sampled tokens, kept for training |
 
 mod attention;
+mod by_expert;
 mod cache;
 mod distribution;
+mod latent;
 mod panel;
 mod products;
 mod rms_norm;
@@ -34,7 +37,8 @@ use self::{
     tape::HostTape,
 };
 use super::{
-    Absent, Attended, Compute, Direction, Frequencies, HeadOutput, HeadUpstream, Heads, Qkv,
+    Absent, Attended, Compute, Direction, Frequencies, HeadOutput, HeadUpstream, Heads,
+    LatentHeads, Qkv, Side,
     buffers::{Stored, Values, change},
     elementwise,
     packing::Packing,
@@ -62,6 +66,8 @@ pub(crate) struct Rotation {
     sin: Vec<f32>,
     /// Half of the values of a head that are rotated.
     half: usize,
+    /// Which these are.
+    side: Side,
 }
 
 impl Host {
@@ -156,7 +162,12 @@ impl Compute for Host {
     fn rotation(&self, frequencies: &Frequencies, positions: &[usize]) -> Rotation {
         let (cos, sin) = frequencies.angles(positions);
         let half = frequencies.pairs();
-        Rotation { cos, sin, half }
+        Rotation {
+            cos,
+            sin,
+            half,
+            side: frequencies.side(),
+        }
     }
 
     fn ids(&self, ids: &[u32]) -> Vec<u32> {
@@ -308,6 +319,42 @@ impl Compute for Host {
         change(sum, add).0
     }
 
+    fn each<I: Send, T: Send>(
+        &self,
+        items: Vec<I>,
+        work: usize,
+        f: impl Fn(I) -> T + Send + Sync,
+    ) -> Vec<T> {
+        by_expert::each(items, work, f)
+    }
+
+    fn fold(&self, x: Rows, width: usize) -> Rows {
+        x.folded(width)
+    }
+
+    fn gather(&self, parts: &[Rows], places: &[(usize, usize)], width: usize) -> Rows {
+        self.gathered(parts, places, width)
+    }
+
+    fn add_gathered(
+        &self,
+        sum: Option<Rows>,
+        parts: &[Rows],
+        places: &[(usize, usize)],
+        weights: Option<&[f32]>,
+        count: usize,
+    ) -> Rows {
+        self.gathered_onto(sum, parts, places, weights, count)
+    }
+
+    fn scale_rows(&self, x: Rows, factors: &[f32]) -> Rows {
+        self.scaled_rows(x, factors)
+    }
+
+    fn row_dots(&self, a: &Rows, b: &Rows) -> Rows {
+        self.dots(a, b)
+    }
+
     fn rms_norm(&self, x: &Rows, weight: &Tensor<1>, epsilon: f64) -> Rows {
         let weight = Values::of(weight);
         let mut out = Rows::stale(x.rows(), x.width());
@@ -355,9 +402,63 @@ impl Compute for Host {
         (by_y, gate, up)
     }
 
+    fn geglu(&self, gate: &Rows, up: &Rows) -> Rows {
+        let mut out = Rows::stale(gate.rows(), gate.width());
+        self.by_rows(&mut out, |first, out| {
+            let range = first * gate.width()..first * gate.width() + out.len();
+            let (gate, up) = (&gate.data()[range.clone()], &up.data()[range]);
+            self.arch.dispatch(|| elementwise::geglu(out, gate, up));
+        });
+        out
+    }
+
+    fn geglu_backward(&self, mut gate: Rows, mut up: Rows, mut by_y: Rows) -> (Rows, Rows, Rows) {
+        let run = SHARED / 2;
+        let parts = gate
+            .data_mut()
+            .par_chunks_mut(run)
+            .zip(up.data_mut().par_chunks_mut(run))
+            .zip(by_y.data_mut().par_chunks_mut(run));
+        parts.for_each(|((gate, up), by_y)| {
+            self.arch
+                .dispatch(|| elementwise::geglu_backward(gate, up, by_y));
+        });
+        (by_y, gate, up)
+    }
+
+    fn scale(&self, mut x: Rows, factor: f32) -> Rows {
+        self.by_rows(&mut x, |_, part| part.iter_mut().for_each(|x| *x *= factor));
+        x
+    }
+
+    fn split(&self, x: &Rows, at: usize) -> (Rows, Rows) {
+        latent::split(x, at)
+    }
+
+    fn beside(&self, left: &Rows, right: &Rows) -> Rows {
+        latent::beside(left, right)
+    }
+
+    fn expand(&self, up: &Rows, rotated: &Rows, heads: LatentHeads) -> (Rows, Rows) {
+        latent::expand(up, rotated, heads)
+    }
+
+    fn expand_backward(&self, by_key: &Rows, by_value: &Rows, heads: LatentHeads) -> (Rows, Rows) {
+        latent::expand_backward(by_key, by_value, heads)
+    }
+
+    fn absorb(&self, query: &Rows, weight: &Tensor<2>, heads: LatentHeads) -> Rows {
+        latent::absorb(self.arch, query, weight, heads)
+    }
+
+    fn release(&self, mixed: &Rows, weight: &Tensor<2>, heads: LatentHeads) -> Rows {
+        latent::release(self.arch, mixed, weight, heads)
+    }
+
     fn rotate(&self, mut x: Rows, rotation: &Rotation, heads: usize, direction: Direction) -> Rows {
         let width = x.width();
         let (dim, half) = (width / heads, rotation.half);
+        let start = rotation.side.start(dim, 2 * half);
         let direction = match direction {
             Direction::Forward => 1.0,
             Direction::Backward => -1.0,
@@ -367,7 +468,7 @@ impl Compute for Host {
                 for (i, row) in part.chunks_exact_mut(width).enumerate() {
                     let angles = (first + i) * half..(first + i + 1) * half;
                     let (cos, sin) = (&rotation.cos[angles.clone()], &rotation.sin[angles]);
-                    elementwise::rotate(row, dim, cos, sin, direction);
+                    elementwise::rotate(row, (dim, start), cos, sin, direction);
                 }
             });
         });

@@ -60,6 +60,16 @@ impl Rows {
         &mut self.buffer[..self.length]
     }
 
+    /// The same values in rows of another width.
+    ///
+    /// # Panics
+    /// When they are no whole number of rows.
+    pub(crate) fn folded(mut self, width: usize) -> Self {
+        assert!(self.length.is_multiple_of(width));
+        self.width = width;
+        self
+    }
+
     /// One row.
     pub(crate) fn row(&self, row: usize) -> &[f32] {
         &self.data()[row * self.width..(row + 1) * self.width]

@@ -78,7 +78,7 @@ impl TreeHeads {
         };
         let query = part(&qkv.query, heads.query_dim);
         let key = part(&qkv.key, heads.query_dim);
-        let value = part(&qkv.value, heads.value_dim);
+        let value = part(qkv.values(), heads.value_dim);
         let scores = query.clone().matmul(key.clone().transpose());
         let scores = scores.mul_scalar(heads.scale) + mask.clone();
         Self {
@@ -130,9 +130,9 @@ pub(super) fn backward(
         by_key.push(unstacked(by_scores.transpose().matmul(query), rows.len()));
         by_value.push(unstacked(weights.transpose().matmul(by_output), rows.len()));
     }
-    Qkv {
-        query: Tensor::cat(by_query, 0),
-        key: Tensor::cat(by_key, 0),
-        value: Tensor::cat(by_value, 0),
-    }
+    Qkv::apart(
+        Tensor::cat(by_query, 0),
+        Tensor::cat(by_key, 0),
+        Tensor::cat(by_value, 0),
+    )
 }

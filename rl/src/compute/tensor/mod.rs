@@ -4,13 +4,17 @@
 //! |---|---|
 //! | this one | the operations of [`Compute`] |
 //! | [`attention`] | attention over packed rows |
+//! | [`by_expert`] | rows sorted by what they go through |
 //! | [`distribution`] | the softmax over the vocabulary |
 //! | [`ring`] | keys and values of completions under way, with static shapes |
 //! | [`draw`] | choosing tokens without reading logits back |
+//! | [`latent`] | keys and values out of latents, and queries against them |
 
 mod attention;
+mod by_expert;
 mod distribution;
 mod draw;
+mod latent;
 mod ring;
 
 use burn::tensor::{
@@ -20,7 +24,8 @@ use burn::tensor::{
 
 use self::{attention::Layout, distribution::Distribution, draw::TensorBurst, ring::Ring};
 use super::{
-    Absent, Compute, Direction, Frequencies, HeadOutput, HeadUpstream, Heads, Qkv,
+    Absent, Compute, Direction, Frequencies, HeadOutput, HeadUpstream, Heads, LatentHeads, Qkv,
+    Side,
     buffers::{from_host, to_host},
     packing::Packing,
 };
@@ -41,6 +46,8 @@ pub(crate) struct Rotation {
     cos: Tensor<3>,
     /// `[rows, 1, half]`.
     sin: Tensor<3>,
+    /// Which values of a head are rotated.
+    side: Side,
 }
 
 /// Ids as an index tensor.
@@ -101,6 +108,7 @@ impl Compute for Tensors {
         Rotation {
             cos: from_host(cos, shape, &self.device),
             sin: from_host(sin, shape, &self.device),
+            side: frequencies.side(),
         }
     }
 
@@ -205,6 +213,43 @@ impl Compute for Tensors {
         sum + by_y.clone().sum_dim(0).squeeze_dim::<1>(0)
     }
 
+    fn each<I: Send, T: Send>(
+        &self,
+        items: Vec<I>,
+        _: usize,
+        f: impl Fn(I) -> T + Send + Sync,
+    ) -> Vec<T> {
+        items.into_iter().map(f).collect()
+    }
+
+    fn fold(&self, x: Tensor<2>, width: usize) -> Tensor<2> {
+        let [rows, old] = x.dims();
+        x.reshape([rows * old / width, width])
+    }
+
+    fn gather(&self, parts: &[Tensor<2>], places: &[(usize, usize)], _: usize) -> Tensor<2> {
+        by_expert::gather(parts, places, &self.device)
+    }
+
+    fn add_gathered(
+        &self,
+        sum: Option<Tensor<2>>,
+        parts: &[Tensor<2>],
+        places: &[(usize, usize)],
+        weights: Option<&[f32]>,
+        count: usize,
+    ) -> Tensor<2> {
+        by_expert::add_gathered(sum, parts, places, weights, count, &self.device)
+    }
+
+    fn scale_rows(&self, x: Tensor<2>, factors: &[f32]) -> Tensor<2> {
+        x.mul(by_expert::column(factors, &self.device))
+    }
+
+    fn row_dots(&self, a: &Tensor<2>, b: &Tensor<2>) -> Tensor<2> {
+        a.clone().mul(b.clone()).sum_dim(1)
+    }
+
     fn rms_norm(&self, x: &Tensor<2>, weight: &Tensor<1>, epsilon: f64) -> Tensor<2> {
         let [rows, width] = x.dims();
         let [run] = weight.dims();
@@ -261,6 +306,66 @@ impl Compute for Tensors {
         (value, by_y.mul(up).mul(slope), by_up)
     }
 
+    fn geglu(&self, gate: &Tensor<2>, up: &Tensor<2>) -> Tensor<2> {
+        gate.clone().mul(gelu_gate(gate)).mul(up.clone())
+    }
+
+    fn geglu_backward(
+        &self,
+        gate: Tensor<2>,
+        up: Tensor<2>,
+        by_y: Tensor<2>,
+    ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
+        let open = gelu_gate(&gate);
+        let gelu = gate.clone().mul(open.clone());
+        let value = gelu.clone().mul(up.clone());
+        let by_up = by_y.clone().mul(gelu.clone());
+        let inner = gate.square().mul_scalar(3.0 * GELU.1).add_scalar(1.0);
+        let inner = inner.mul_scalar(2.0 * GELU.0);
+        let slope = open.clone() + (gelu.clone() - gelu.mul(open)).mul(inner);
+        (value, by_y.mul(up).mul(slope), by_up)
+    }
+
+    fn scale(&self, x: Tensor<2>, factor: f32) -> Tensor<2> {
+        scaled(x, factor)
+    }
+
+    fn split(&self, x: &Tensor<2>, at: usize) -> (Tensor<2>, Tensor<2>) {
+        let [_, width] = x.dims();
+        let part = |from: usize, to: usize| x.clone().narrow(1, from, to - from);
+        (part(0, at), part(at, width))
+    }
+
+    fn beside(&self, left: &Tensor<2>, right: &Tensor<2>) -> Tensor<2> {
+        Tensor::cat(vec![left.clone(), right.clone()], 1)
+    }
+
+    fn expand(
+        &self,
+        up: &Tensor<2>,
+        rotated: &Tensor<2>,
+        heads: LatentHeads,
+    ) -> (Tensor<2>, Tensor<2>) {
+        latent::expand(up, rotated, heads)
+    }
+
+    fn expand_backward(
+        &self,
+        by_key: &Tensor<2>,
+        by_value: &Tensor<2>,
+        heads: LatentHeads,
+    ) -> (Tensor<2>, Tensor<2>) {
+        latent::expand_backward(by_key, by_value, heads)
+    }
+
+    fn absorb(&self, query: &Tensor<2>, weight: &Tensor<2>, heads: LatentHeads) -> Tensor<2> {
+        latent::absorb(query, in_f32(weight), heads)
+    }
+
+    fn release(&self, mixed: &Tensor<2>, weight: &Tensor<2>, heads: LatentHeads) -> Tensor<2> {
+        latent::release(mixed, in_f32(weight), heads)
+    }
+
     fn rotate(
         &self,
         x: Tensor<2>,
@@ -271,20 +376,23 @@ impl Compute for Tensors {
         let [rows, width] = x.dims();
         let (dim, [_, _, half]) = (width / heads, rotation.cos.dims());
         let x = x.reshape([rows, heads, dim]);
-        let rest = (dim > 2 * half).then(|| x.clone().narrow(2, 2 * half, dim - 2 * half));
-        let first = x.clone().narrow(2, 0, half);
-        let second = x.narrow(2, half, half);
+        let start = rotation.side.start(dim, 2 * half);
+        let end = start + 2 * half;
+        let before = (start > 0).then(|| x.clone().narrow(2, 0, start));
+        let after = (dim > end).then(|| x.clone().narrow(2, end, dim - end));
+        let first = x.clone().narrow(2, start, half);
+        let second = x.narrow(2, start + half, half);
         let cos = rotation.cos.clone();
         let sin = match direction {
             Direction::Forward => rotation.sin.clone(),
             Direction::Backward => rotation.sin.clone().neg(),
         };
-        let mut turned = vec![
+        let turned = [
             first.clone().mul(cos.clone()) - second.clone().mul(sin.clone()),
             second.mul(cos) + first.mul(sin),
         ];
-        turned.extend(rest);
-        Tensor::cat(turned, 2).reshape([rows, width])
+        let parts = before.into_iter().chain(turned).chain(after);
+        Tensor::cat(parts.collect(), 2).reshape([rows, width])
     }
 
     fn layout(&self, packing: &Packing, heads: Heads) -> Layout {
@@ -350,6 +458,15 @@ impl Compute for Tensors {
         let targets = self.targets(targets);
         distribution::backward(distribution, targets, upstream, entropy, temperature)
     }
+}
+
+/// `√(2/π)` and the factor of the cube in [`gelu_gate`].
+const GELU: (f64, f64) = (0.797_884_560_802_865_4, 0.044_715);
+
+/// `σ(2u)` with `u = √(2/π) (x + 0.044715 x³)`, for `gelu(x) = x σ(2u)` by tanh.
+fn gelu_gate(x: &Tensor<2>) -> Tensor<2> {
+    let cube = x.clone().square().mul(x.clone()).mul_scalar(GELU.1);
+    sigmoid((x.clone() + cube).mul_scalar(2.0 * GELU.0))
 }
 
 /// `x` times a number that is mostly 1.

@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, activation::softmax};
 
 use super::{MASKED, Tensors};
 use crate::compute::{
-    Compute, Heads, Qkv,
+    Cached, Compute, Heads, Qkv,
     buffers::from_host,
     cache::{Cache, Extent, Runs},
     draw::Burst,
@@ -20,10 +20,11 @@ use crate::compute::{
 /// Columns are used in multiples of this, so that kernels meet few different shapes.
 const BUCKET: usize = 64;
 
-/// Keys and values of a prompt in every layer: `[tokens, kv heads * (query_dim or value_dim)]` each.
+/// Keys and values of a prompt in every layer: `[tokens, kv heads * (query_dim or value_dim)]` each. Where values are
+/// the first values of keys, there are keys alone.
 #[derive(Debug)]
 pub(crate) struct Prefix {
-    layers: Vec<(Tensor<2>, Tensor<2>)>,
+    layers: Vec<(Tensor<2>, Option<Tensor<2>>)>,
     length: usize,
 }
 
@@ -33,8 +34,8 @@ struct Layer {
     heads: Heads,
     /// `[slots, kv heads, columns, query_dim]`.
     key: Tensor<4>,
-    /// `[slots, kv heads, columns, value_dim]`.
-    value: Tensor<4>,
+    /// `[slots, kv heads, columns, value_dim]`; without it, values are the first values of keys.
+    value: Option<Tensor<4>>,
 }
 
 /// Places for completions.
@@ -105,7 +106,7 @@ impl Cache<Tensors> for Ring {
         let layer = |heads: Heads| Layer {
             heads,
             key: zeros(heads, heads.query_dim),
-            value: zeros(heads, heads.value_dim),
+            value: (!heads.joined).then(|| zeros(heads, heads.value_dim)),
         };
         Self {
             layers: heads.into_iter().map(layer).collect(),
@@ -125,10 +126,12 @@ impl Cache<Tensors> for Ring {
         }
     }
 
-    fn extend(prefix: &mut Prefix, qkv: &Qkv<Tensor<2>>, rows: Range<usize>) {
+    fn extend(prefix: &mut Prefix, cached: Cached<Tensor<2>>, rows: Range<usize>) {
         let part = |x: &Tensor<2>| x.clone().narrow(0, rows.start, rows.len());
         if !rows.is_empty() {
-            prefix.layers.push((part(&qkv.key), part(&qkv.value)));
+            prefix
+                .layers
+                .push((part(cached.key), cached.value.map(part)));
         }
     }
 
@@ -142,7 +145,9 @@ impl Cache<Tensors> for Ring {
                 all.inplace(|all| all.slice_assign(place, x));
             };
             store(&mut layer.key, key, layer.heads.query_dim);
-            store(&mut layer.value, value, layer.heads.value_dim);
+            if let (Some(all), Some(value)) = (&mut layer.value, value) {
+                store(all, value, layer.heads.value_dim);
+            }
         }
         self.slots[slot] = (prefix.length, self.steps);
         self.masks.clear();
@@ -168,7 +173,9 @@ impl Cache<Tensors> for Ring {
             all.inplace(|all| all.slice_assign(place, x));
         };
         store(&mut layer.key, &qkv.key, heads.query_dim);
-        store(&mut layer.value, &qkv.value, heads.value_dim);
+        if let (Some(all), Some(value)) = (&mut layer.value, &qkv.value) {
+            store(all, value, heads.value_dim);
+        }
         let seen = |x: &Tensor<4>| x.clone().narrow(2, 0, columns);
         let query = qkv
             .query
@@ -176,7 +183,11 @@ impl Cache<Tensors> for Ring {
             .reshape([slots, heads.kv, heads.group(), heads.query_dim]);
         let scores = query.matmul(seen(&layer.key).transpose());
         let scores = scores.mul_scalar(heads.scale) + mask;
-        let mixed = softmax(scores, 3).matmul(seen(&layer.value));
+        let value = match &layer.value {
+            Some(value) => seen(value),
+            None => seen(&layer.key).narrow(3, 0, heads.value_dim),
+        };
+        let mixed = softmax(scores, 3).matmul(value);
         (mixed.reshape([slots, heads.query * heads.value_dim]), ())
     }
 

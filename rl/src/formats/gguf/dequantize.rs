@@ -16,14 +16,19 @@ pub(crate) enum BlockType {
     Q5_0,
     Q5_1,
     Q8_0,
+    Q2K,
+    Q3K,
     Q4K,
     Q5K,
     Q6K,
+    Iq4Nl,
+    Iq4Xs,
+    Mxfp4,
 }
 
 impl BlockType {
     /// The supported types, for errors.
-    pub(crate) const NAMES: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K";
+    pub(crate) const NAMES: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4";
 
     /// The numbers are those of `ggml_type`.
     pub(crate) fn from_id(id: u32) -> Option<Self> {
@@ -35,10 +40,15 @@ impl BlockType {
             6 => Self::Q5_0,
             7 => Self::Q5_1,
             8 => Self::Q8_0,
+            10 => Self::Q2K,
+            11 => Self::Q3K,
             12 => Self::Q4K,
             13 => Self::Q5K,
             14 => Self::Q6K,
+            20 => Self::Iq4Nl,
+            23 => Self::Iq4Xs,
             30 => Self::Bf16,
+            39 => Self::Mxfp4,
             _ => return None,
         })
     }
@@ -46,8 +56,14 @@ impl BlockType {
     pub(super) fn values_per_block(self) -> usize {
         match self {
             Self::F32 | Self::F16 | Self::Bf16 => 1,
-            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => 32,
-            Self::Q4K | Self::Q5K | Self::Q6K => 256,
+            Self::Q4_0
+            | Self::Q4_1
+            | Self::Q5_0
+            | Self::Q5_1
+            | Self::Q8_0
+            | Self::Iq4Nl
+            | Self::Mxfp4 => 32,
+            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K | Self::Iq4Xs => 256,
         }
     }
 
@@ -60,9 +76,14 @@ impl BlockType {
             Self::Q5_0 => 22,
             Self::Q5_1 => 24,
             Self::Q8_0 => 34,
+            Self::Q2K => 84,
+            Self::Q3K => 110,
             Self::Q4K => 144,
             Self::Q5K => 176,
             Self::Q6K => 210,
+            Self::Iq4Nl => 18,
+            Self::Iq4Xs => 136,
+            Self::Mxfp4 => 17,
         }
     }
 
@@ -79,9 +100,14 @@ impl BlockType {
             Self::Q5_0 => q5_0,
             Self::Q5_1 => q5_1,
             Self::Q8_0 => q8_0,
+            Self::Q2K => q2_k,
+            Self::Q3K => q3_k,
             Self::Q4K => q4_k,
             Self::Q5K => q5_k,
             Self::Q6K => q6_k,
+            Self::Iq4Nl => iq4_nl,
+            Self::Iq4Xs => iq4_xs,
+            Self::Mxfp4 => mxfp4,
         }
     }
 }
@@ -227,6 +253,91 @@ fn q6_k(block: &[u8], out: &mut [f32]) {
         let quant = (low_bits | (high_bits << 4)) as i8 - 32;
         *value = scale * f32::from(scales[index / 16] as i8) * f32::from(quant);
     }
+}
+
+/// Value `index` of 256 in two bits: a byte holds four values that are 32 apart.
+fn two_bits(bytes: &[u8], index: usize) -> u8 {
+    let (half, within) = (index / 128, index % 128);
+    (bytes[32 * half + within % 32] >> (2 * (within / 32))) & 3
+}
+
+/// 16 bytes with a scale in the low half and a minimum in the high one, 64 bytes of two bits, scales of both.
+fn q2_k(block: &[u8], out: &mut [f32]) {
+    let (scales, bits) = (&block[..16], &block[16..80]);
+    let (scale, minimum) = (half_at(block, 80), half_at(block, 82));
+    for (index, value) in out.iter_mut().enumerate() {
+        let sub = scales[index / 16];
+        let (sub_scale, sub_minimum) = (f32::from(sub & 0x0f), f32::from(sub >> 4));
+        let quant = f32::from(two_bits(bits, index));
+        *value = scale * sub_scale * quant - minimum * sub_minimum;
+    }
+}
+
+/// 32 bytes of third bits, of which a missing one takes four off; 64 bytes of two bits; 12 bytes of scales; one scale of them.
+fn q3_k(block: &[u8], out: &mut [f32]) {
+    let (third, bits, scales) = (&block[..32], &block[32..96], &block[96..108]);
+    let scale = half_at(block, 108);
+    for (index, value) in out.iter_mut().enumerate() {
+        let sub = index / 16;
+        let low = if sub < 8 {
+            scales[sub] & 0x0f
+        } else {
+            scales[sub - 8] >> 4
+        };
+        let high = (scales[8 + sub % 4] >> (2 * (sub / 4))) & 3;
+        let sub_scale = f32::from((low | (high << 4)) as i8 - 32);
+        let missing = (third[index % 32] >> (index / 32)) & 1 ^ 1;
+        let quant = two_bits(bits, index) as i8 - 4 * missing as i8;
+        *value = scale * sub_scale * f32::from(quant);
+    }
+}
+
+/// What the codes of IQ4 stand for.
+const IQ4_VALUES: [i8; 16] = [
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+];
+/// What the codes of MXFP4 stand for, doubled.
+const FP4_VALUES: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
+/// 16 bytes of codes: value `j` in the low half of byte `j`, value `j + 16` in the high half.
+fn codes(table: [i8; 16], scale: f32, bytes: &[u8], out: &mut [f32]) {
+    for (j, &byte) in bytes.iter().enumerate() {
+        out[j] = scale * f32::from(table[usize::from(byte & 0x0f)]);
+        out[j + 16] = scale * f32::from(table[usize::from(byte >> 4)]);
+    }
+}
+
+/// Scale, 16 bytes of codes.
+fn iq4_nl(block: &[u8], out: &mut [f32]) {
+    codes(IQ4_VALUES, half_at(block, 0), &block[2..], out);
+}
+
+/// Scale, two high bits of eight scales, four low bits of them, 128 bytes of codes.
+fn iq4_xs(block: &[u8], out: &mut [f32]) {
+    let scale = half_at(block, 0);
+    let high = u16::from_le_bytes([block[2], block[3]]);
+    for (sub, values) in out.chunks_exact_mut(32).enumerate() {
+        let low = (block[4 + sub / 2] >> (4 * (sub % 2))) & 0x0f;
+        let sub_scale = i16::from(low) | (((high >> (2 * sub)) & 3) << 4) as i16;
+        let scale = scale * f32::from(sub_scale - 32);
+        codes(
+            IQ4_VALUES,
+            scale,
+            &block[8 + 16 * sub..24 + 16 * sub],
+            values,
+        );
+    }
+}
+
+/// An exponent of two, 16 bytes of codes. Half of the power, since the table is doubled.
+fn mxfp4(block: &[u8], out: &mut [f32]) {
+    let exponent = u32::from(block[0]);
+    let bits = if exponent < 2 {
+        0x0020_0000 << exponent
+    } else {
+        (exponent - 1) << 23
+    };
+    codes(FP4_VALUES, f32::from_bits(bits), &block[1..], out);
 }
 
 #[cfg(test)]

@@ -194,6 +194,20 @@ impl Metadata {
         })
     }
 
+    /// A list of numbers.
+    ///
+    /// # Errors
+    /// [`GgufError::WrongType`] for a value of another type.
+    pub fn numbers(&self, key: &str) -> Result<Option<Vec<f64>>, GgufError> {
+        self.typed(key, "an array of numbers", |value| match value {
+            MetadataValue::Array(MetadataArray::Float(values)) => Some(values.clone()),
+            MetadataValue::Array(MetadataArray::Signed(values)) => {
+                Some(values.iter().map(|&value| value as f64).collect())
+            }
+            _ => None,
+        })
+    }
+
     /// A string that must be there.
     ///
     /// # Errors

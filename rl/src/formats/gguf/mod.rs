@@ -6,6 +6,7 @@
 //! | `reader` | parsing, with every length checked against the file |
 //! | `cursor` | the checked reads |
 //! | `dequantize` | blocks to `f32` |
+//! | `writer` | files that are written |
 //!
 //! The layout follows the specification in `docs/gguf.md` of the ggml project. Versions 2 and 3, little-endian. What the
 //! tensors of a model are called here, and the order of their rows, is the business of
@@ -15,9 +16,12 @@ mod cursor;
 mod dequantize;
 pub mod metadata;
 mod reader;
+mod writer;
 
 pub use metadata::{Metadata, MetadataArray, MetadataValue};
 pub use reader::GgufError;
+pub use writer::Stored;
 
 pub(crate) use dequantize::{BlockType, dequantize};
 pub(crate) use reader::{Header, TensorInfo, parse, type_name};
+pub(crate) use writer::{Listed, header};

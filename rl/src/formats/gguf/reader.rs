@@ -272,17 +272,13 @@ fn place(
 /// The name of a ggml type, for errors; the numbers are those of `ggml_type` in ggml.h.
 pub(crate) fn type_name(type_id: u32) -> String {
     let name = match type_id {
-        10 => "Q2_K",
-        11 => "Q3_K",
         15 => "Q8_K",
         16 => "IQ2_XXS",
         17 => "IQ2_XS",
         18 => "IQ3_XXS",
         19 => "IQ1_S",
-        20 => "IQ4_NL",
         21 => "IQ3_S",
         22 => "IQ2_S",
-        23 => "IQ4_XS",
         24 => "I8",
         25 => "I16",
         26 => "I32",
@@ -291,7 +287,7 @@ pub(crate) fn type_name(type_id: u32) -> String {
         29 => "IQ1_M",
         34 => "TQ1_0",
         35 => "TQ2_0",
-        39 => "MXFP4",
+        40 => "NVFP4",
         other => return format!("ggml type {other}"),
     };
     name.to_string()

@@ -49,3 +49,34 @@ fn what_is_drawn_is_scored_alike_through_windows_and_past_blocks() {
         assert!(longest > 64, "{longest} tokens fill no block");
     }
 }
+
+/// On the CPU a completion is the same to the bit whatever is sampled beside it.
+#[test]
+fn what_is_drawn_does_not_depend_on_the_batch() {
+    let sampling = SamplingConfig {
+        max_tokens: 80,
+        ..SamplingConfig::default()
+    };
+    let model = made_up();
+    let requests: Vec<Request> = [1u32, 70, 5]
+        .map(|length| Request {
+            prompt: (0..length).map(|i| (i * i + 2) % 17).collect(),
+            seeds: vec![1, 2],
+        })
+        .into();
+    let drawn = |batch_rows| {
+        let generator = Generator {
+            model: &model,
+            sampling: &sampling,
+            eos: &[],
+            drawable: 17,
+            batch_rows,
+            recorded_tokens: 0,
+        };
+        let groups = generator.generate(&requests, Hooks::default());
+        let all = groups.into_iter().flatten();
+        all.map(|one| (one.tokens, one.logprobs))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(drawn(1), drawn(6));
+}

@@ -11,7 +11,7 @@ use crate::{
         module::{Map, Module, RowOrder},
         norm::RmsNorm,
         parameters::ParameterVisitor,
-        plan::{GroupedPlan, NormPlan},
+        plan::{GroupedPlan, NormPlan, NormSpan},
         weights::HostTensor,
     },
 };
@@ -47,21 +47,31 @@ pub(crate) const TABLE: [Module<GroupedPlan>; 6] = [
             bias: plan.bias,
         },
     ),
-    Module::norm("self_attn.q_norm", "attn_q_norm", head_norm),
-    Module::norm("self_attn.k_norm", "attn_k_norm", head_norm),
+    Module::norm("self_attn.q_norm", "attn_q_norm", |plan, _| {
+        head_norm(plan, plan.heads.query)
+    }),
+    Module::norm("self_attn.k_norm", "attn_k_norm", |plan, _| {
+        head_norm(plan, plan.heads.kv)
+    }),
     Module::linear(
         "self_attn.o_proj",
         "attn_output",
         |plan: &GroupedPlan, hidden| Map {
             out: hidden,
             inner: plan.heads.query * plan.heads.value_dim,
-            bias: false,
+            bias: plan.output_bias,
         },
     ),
 ];
 
-fn head_norm(plan: &GroupedPlan, _: usize) -> Option<(NormPlan, usize)> {
-    plan.head_norm.map(|norm| (norm, plan.heads.query_dim))
+/// The norm of so many heads of queries or keys, and its width.
+fn head_norm(plan: &GroupedPlan, heads: usize) -> Option<(NormPlan, usize)> {
+    let (norm, span) = plan.head_norm?;
+    let width = match span {
+        NormSpan::Head => plan.heads.query_dim,
+        NormSpan::Row => heads * plan.heads.query_dim,
+    };
+    Some((norm, width))
 }
 
 /// Grouped-query attention.
@@ -71,9 +81,9 @@ pub(crate) struct GroupedAttention {
     query: Linear,
     key: Linear,
     value: Linear,
-    /// Normalisation of each query head before rotation (Qwen3).
+    /// Normalisation of queries before rotation (Qwen3, OLMo 2).
     query_norm: Option<RmsNorm>,
-    /// Normalisation of each key head before rotation (Qwen3).
+    /// Normalisation of keys before rotation.
     key_norm: Option<RmsNorm>,
     output: Linear,
 }
@@ -137,7 +147,7 @@ impl GroupedAttention {
         };
         let (query, plain_query) = head(query, &self.query_norm, self.heads.query);
         let (key, plain_key) = head(key, &self.key_norm, self.heads.kv);
-        let qkv = Qkv { query, key, value };
+        let qkv = Qkv::apart(query, key, value);
         let (mixed, attended) = attend(&qkv);
         let y = self.output.forward_onto(c, sum(), &mixed);
         let kept = GroupedKept {
@@ -185,9 +195,10 @@ impl GroupedAttention {
                 _ => by,
             }
         };
-        let by_query = back(by_qkv.query, &self.query_norm, plain_query, heads.query);
-        let by_key = back(by_qkv.key, &self.key_norm, plain_key, heads.kv);
-        let by_value = by_qkv.value;
+        let Qkv { query, key, value } = by_qkv;
+        let by_query = back(query, &self.query_norm, plain_query, heads.query);
+        let by_key = back(key, &self.key_norm, plain_key, heads.kv);
+        let by_value = value.expect("a gradient for each of the three");
 
         let normed = normed();
         let mut by_normed = None;

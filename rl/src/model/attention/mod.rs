@@ -1,19 +1,34 @@
 //! How tokens look at each other: the kinds of attention that a layer may have.
 
 pub(crate) mod grouped;
+pub(crate) mod latent;
 
-use self::grouped::{GroupedAttention, GroupedKept};
+use self::{
+    grouped::{GroupedAttention, GroupedKept},
+    latent::{LatentAttention, LatentKept},
+};
 use super::{
     build::Maker, gradients::Gradients, linear::Linear, parameters::ParameterVisitor,
     plan::AttentionPlan, weights::HostTensor,
 };
-use crate::compute::{Compute, Heads, Qkv};
+use crate::compute::{Cached, Compute, Heads, Qkv};
 
 /// The attention of one layer.
 #[derive(Debug, Clone)]
 pub(crate) enum Attention {
     /// Keys and values of several query heads are shared.
-    Grouped(GroupedAttention),
+    Grouped(Box<GroupedAttention>),
+    /// Keys and values are made of one latent a token.
+    Latent(Box<LatentAttention>),
+}
+
+/// Which keys and values a pass attends by, where there is a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Those of every head: for many rows at once.
+    Expanded,
+    /// What is kept of a token in a cache: for few rows and a long past.
+    Cached,
 }
 
 /// Where the rows of a pass stand, as one layer sees them.
@@ -29,6 +44,8 @@ pub(crate) struct Place<'a, C: Compute> {
 pub(crate) enum AttentionKept<C: Compute> {
     /// Of grouped attention.
     Grouped(GroupedKept<C>),
+    /// Of latent attention.
+    Latent(LatentKept<C>),
 }
 
 impl<C: Compute> AttentionKept<C> {
@@ -36,6 +53,7 @@ impl<C: Compute> AttentionKept<C> {
     pub(crate) fn for_each<'a>(&'a self, f: &mut impl FnMut(&'a C::Rows)) {
         match self {
             Self::Grouped(kept) => kept.for_each(f),
+            Self::Latent(kept) => kept.for_each(f),
         }
     }
 
@@ -43,13 +61,7 @@ impl<C: Compute> AttentionKept<C> {
     pub(crate) fn from_parts(part: &Attention, next: &mut impl FnMut() -> C::Rows) -> Self {
         match part {
             Attention::Grouped(part) => Self::Grouped(GroupedKept::from_parts(part, next)),
-        }
-    }
-
-    /// The queries, keys and values that were attended by.
-    pub(crate) fn qkv(&self) -> &Qkv<C::Rows> {
-        match self {
-            Self::Grouped(kept) => &kept.qkv,
+            Attention::Latent(part) => Self::Latent(LatentKept::from_parts(part, next)),
         }
     }
 }
@@ -61,14 +73,37 @@ impl Attention {
         make: &mut Maker<impl FnMut(&str, &[usize]) -> Result<HostTensor, E>>,
     ) -> Result<Self, E> {
         match plan {
-            AttentionPlan::Grouped(plan) => GroupedAttention::build(plan, make).map(Self::Grouped),
+            AttentionPlan::Grouped(plan) => {
+                GroupedAttention::build(plan, make).map(|part| Self::Grouped(Box::new(part)))
+            }
+            AttentionPlan::Latent(plan) => {
+                LatentAttention::build(plan, make).map(|part| Self::Latent(Box::new(part)))
+            }
         }
     }
 
     /// How its rows are laid out.
-    pub(crate) fn heads(&self) -> Heads {
+    pub(crate) fn heads(&self, form: Form) -> Heads {
         match self {
             Self::Grouped(part) => part.heads,
+            Self::Latent(part) => part.heads(form),
+        }
+    }
+
+    /// Shows what a cache stores of the rows of a pass to `f`.
+    pub(crate) fn cached<C: Compute>(
+        &self,
+        c: &C,
+        kept: &AttentionKept<C>,
+        mut f: impl FnMut(Cached<C::Rows>),
+    ) {
+        match (self, kept) {
+            (Self::Latent(part), AttentionKept::Latent(kept)) => f(Cached {
+                key: &part.cached(c, kept),
+                value: None,
+            }),
+            (_, AttentionKept::Grouped(kept)) => f(kept.qkv.cached()),
+            (Self::Grouped(_), AttentionKept::Latent(_)) => unreachable!("{OTHER}"),
         }
     }
 
@@ -78,13 +113,18 @@ impl Attention {
         c: &C,
         normed: C::Rows,
         sum: impl FnOnce() -> Option<C::Rows>,
-        rotation: Option<&C::Rotation>,
+        (rotation, form): (Option<&C::Rotation>, Form),
         attend: impl FnOnce(&Qkv<C::Rows>) -> (C::Rows, C::Attended),
     ) -> (C::Rows, AttentionKept<C>) {
         match self {
             Self::Grouped(part) => {
                 let (y, kept) = part.forward(c, normed, sum, rotation, attend);
                 (y, AttentionKept::Grouped(kept))
+            }
+            Self::Latent(part) => {
+                let rotated = (rotation, form);
+                let (y, kept) = part.forward(c, normed, sum, rotated, attend);
+                (y, AttentionKept::Latent(kept))
             }
         }
     }
@@ -104,6 +144,10 @@ impl Attention {
             (Self::Grouped(part), AttentionKept::Grouped(kept)) => {
                 part.backward(c, kept, by_y, normed, place, gradients)
             }
+            (Self::Latent(part), AttentionKept::Latent(kept)) => {
+                part.backward(c, kept, by_y, normed, place, gradients)
+            }
+            _ => unreachable!("{OTHER}"),
         }
     }
 
@@ -111,6 +155,7 @@ impl Attention {
     pub(crate) fn linears(&mut self) -> Vec<&mut Linear> {
         match self {
             Self::Grouped(part) => part.linears(),
+            Self::Latent(part) => part.linears(),
         }
     }
 
@@ -118,6 +163,10 @@ impl Attention {
     pub(crate) fn visit(&mut self, f: &mut impl ParameterVisitor) {
         match self {
             Self::Grouped(part) => part.visit(f),
+            Self::Latent(part) => part.visit(f),
         }
     }
 }
+
+/// A pass is kept by the attention that made it.
+const OTHER: &str = "what was kept is of another kind of attention";

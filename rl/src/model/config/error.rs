@@ -8,7 +8,8 @@ use crate::formats::gguf::GgufError;
 pub enum ConfigError {
     /// No family here runs the model.
     #[error(
-        "{file}: architecture \"{architecture}\" is not supported; supported: llama, mistral, qwen2, qwen3"
+        "{file}: architecture \"{architecture}\" is not supported; supported: {}",
+        super::family::listed()
     )]
     UnsupportedArchitecture {
         /// The file that names it.

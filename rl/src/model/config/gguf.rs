@@ -1,8 +1,11 @@
 //! The architecture from the metadata of a GGUF file.
 
+mod experts;
+mod variation;
+
 use std::f64::consts::PI;
 
-use super::{ConfigError, Family, ModelConfig, RopeScaling};
+use super::{ConfigError, Family, ModelConfig, RopeScaling, Variation};
 use crate::formats::gguf::{GgufError, Metadata};
 use crate::model::weights::WeightError;
 use crate::model::weights::gguf::GgufFile;
@@ -29,15 +32,26 @@ impl ModelConfig {
         let architecture = metadata
             .required_text("general.architecture")
             .map_err(wrap)?;
-        let family = Family::ALL
-            .into_iter()
-            .find(|family| family.model_type() == architecture);
+        let experts = metadata.uniform_count(&format!("{architecture}.expert_count"));
+        let mixes = experts.map_err(wrap)?.unwrap_or(0) > 0;
+        let named = || {
+            let all = Family::ALL.into_iter();
+            all.filter(|family| family.gguf_architecture() == Some(architecture))
+        };
+        // Mixtral's files have the architecture of Llama; a family with experts may do without.
+        let family = named().find(|family| family.has_experts() == mixes);
+        let family = family.or_else(|| named().find(|family| family.has_experts()));
         let family = family.ok_or_else(|| ConfigError::UnsupportedArchitecture {
             file: file.clone(),
             architecture: architecture.to_string(),
         })?;
-        let keys = Keys { metadata, family };
+        let keys = Keys {
+            metadata,
+            family,
+            architecture,
+        };
         let mut config = keys.read(gguf).map_err(wrap)?;
+        keys.vary(gguf, &mut config).map_err(wrap)?;
         keys.refuse_unsupported(&config, &file)?;
         config.rope_scaling = keys.rope_scaling(gguf, &config, &file)?;
         config.validate()?;
@@ -49,15 +63,24 @@ impl ModelConfig {
 struct Keys<'a> {
     metadata: &'a Metadata,
     family: Family,
+    architecture: &'a str,
 }
 
 impl Keys<'_> {
     fn key(&self, suffix: &str) -> String {
-        format!("{}.{suffix}", self.family)
+        format!("{}.{suffix}", self.architecture)
     }
 
     fn count(&self, suffix: &str) -> Result<Option<usize>, GgufError> {
         self.metadata.uniform_count(&self.key(suffix))
+    }
+
+    fn flag(&self, suffix: &str) -> Result<Option<bool>, GgufError> {
+        self.metadata.flag(&self.key(suffix))
+    }
+
+    fn number(&self, suffix: &str) -> Result<Option<f64>, GgufError> {
+        self.metadata.number(&self.key(suffix))
     }
 
     fn required(&self, suffix: &str) -> Result<usize, GgufError> {
@@ -104,28 +127,37 @@ impl Keys<'_> {
             rope_scaling: None,
             max_position_embeddings: self.required("context_length")?,
             tie_word_embeddings: gguf.shape("lm_head.weight").is_none(),
-            attention_bias: self.family == Family::Qwen2,
-            qk_norm: self.family == Family::Qwen3,
+            attention_bias: matches!(self.family, Family::Qwen2 | Family::Qwen2Moe),
+            qk_norm: matches!(
+                self.family,
+                Family::Qwen3 | Family::Gemma3 | Family::Olmo2 | Family::Qwen3Moe | Family::Olmoe
+            ),
+            variation: Variation::default(),
+            experts: experts::read(self, gguf)?,
         })
     }
 
     /// Settings that would change the forward pass in a way that is not implemented.
     fn refuse_unsupported(&self, config: &ModelConfig, file: &str) -> Result<(), ConfigError> {
+        let window = config.variation.window.as_ref();
+        let value_length = match &config.variation.latent {
+            Some(latent) => latent.kv_lora_rank,
+            None => config.head_dim,
+        };
         let refusals = [
-            ("expert_count", 0, "mixtures of experts are not implemented"),
             (
                 "attention.sliding_window",
-                0,
-                "sliding-window attention is not implemented",
+                window.map_or(0, |window| window.width),
+                "sliding-window attention is not implemented for this architecture",
             ),
             (
                 "rope.dimension_count",
-                config.head_dim,
-                "RoPE rotates whole heads",
+                config.rotated(),
+                "RoPE rotates whole heads of this architecture",
             ),
             (
                 "attention.value_length",
-                config.head_dim,
+                value_length,
                 "keys and values have one width",
             ),
         ];
@@ -163,23 +195,16 @@ impl Keys<'_> {
             file: file.to_string(),
             source,
         };
+        if let Some(long) = self.long_rope(gguf, config, file)? {
+            return Ok(Some(RopeScaling::LongRope(long)));
+        }
         if let Some(shape) = gguf.shape("rope_freqs.weight") {
-            let divisors = gguf
-                .read("rope_freqs.weight", shape)
-                .map_err(|error| match error {
-                    WeightError::Gguf { source, .. } => wrap(source),
-                    other => self.unsupported(
-                        "rope_freqs.weight",
-                        "unreadable".to_string(),
-                        file,
-                        &other.to_string(),
-                    ),
-                })?;
-            return llama3_scaling(&divisors.values, config).ok_or_else(|| {
+            let divisors = self.factors(gguf, ("rope_freqs.weight", shape), file)?;
+            return llama3_scaling(&divisors, config).ok_or_else(|| {
                 let reason = "only the frequency factors of Llama 3.1 to 3.3 are implemented";
                 self.unsupported(
                     "rope_freqs.weight",
-                    format!("{:?}", divisors.values.last()),
+                    format!("{:?}", divisors.last()),
                     file,
                     reason,
                 )
@@ -198,11 +223,31 @@ impl Keys<'_> {
                     factor: factor.ok_or(wrap(GgufError::MissingKey { key }))?,
                 }))
             }
+            Some("yarn") => self.yarn(file).map(|yarn| Some(RopeScaling::Yarn(yarn))),
             Some(other) => {
-                let reason = "supported kinds of RoPE scaling: none, linear, llama3";
+                let reason = "supported kinds of RoPE scaling: none, linear, llama3, yarn";
                 Err(self.unsupported("rope.scaling.type", other.to_string(), file, reason))
             }
         }
+    }
+}
+
+impl Keys<'_> {
+    /// Frequency factors out of a tensor.
+    fn factors(
+        &self,
+        gguf: &GgufFile,
+        (name, shape): (&str, &[usize]),
+        file: &str,
+    ) -> Result<Vec<f32>, ConfigError> {
+        let read = gguf.read(name, shape).map_err(|error| match error {
+            WeightError::Gguf { source, .. } => ConfigError::Gguf {
+                file: file.to_string(),
+                source,
+            },
+            other => self.unsupported(name, "unreadable".to_string(), file, &other.to_string()),
+        });
+        read.map(|host| host.values)
     }
 }
 

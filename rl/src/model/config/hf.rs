@@ -1,8 +1,13 @@
 //! `config.json` of a Hugging Face checkpoint, read and written.
 
+mod experts;
+mod refusals;
+mod rope;
+mod variation;
+
 use serde_json::{Map, Value, json};
 
-use super::{ConfigError, Family, ModelConfig, RopeScaling};
+use super::{ConfigError, Family, ModelConfig};
 
 impl ModelConfig {
     /// Reads the parsed `config.json` of a checkpoint; `file` names it in errors.
@@ -19,46 +24,67 @@ impl ModelConfig {
             file,
         };
         let model_type = fields.text("model_type")?.unwrap_or("");
-        let family = match model_type {
-            "llama" | "mistral" => Family::Llama,
-            "qwen2" => Family::Qwen2,
-            "qwen3" => Family::Qwen3,
-            other => {
+        let family = match Family::of_model_type(model_type) {
+            // Without a window, Mistral is a Llama.
+            Some(Family::Mistral) if fields.get("sliding_window").is_none() => Family::Llama,
+            Some(family) => family,
+            None => {
                 return Err(ConfigError::UnsupportedArchitecture {
                     file: file.to_string(),
-                    architecture: other.into(),
+                    architecture: model_type.into(),
                 });
             }
         };
-        refuse_unsupported(&fields, model_type)?;
-        let rope = Rope::read(&fields)?;
+        refusals::check(&fields, family)?;
         let hidden_size = fields.required_count("hidden_size")?;
+        let num_hidden_layers = fields.required_count("num_hidden_layers")?;
         let num_attention_heads = fields.required_count("num_attention_heads")?;
-        let head_dim = match (fields.count("head_dim")?, family) {
-            (Some(head_dim), _) => head_dim,
-            (None, Family::Qwen3) => return Err(fields.missing("head_dim")),
-            (None, _) => hidden_size / num_attention_heads.max(1),
+        let latent = variation::latent(&fields, family)?;
+        let head_dim = match (latent, fields.count("head_dim")?, family) {
+            // What is called `head_dim` in files of latent attention is another width.
+            (Some(latent), ..) => latent.query_dim(),
+            (None, Some(head_dim), _) => head_dim,
+            (None, None, Family::Qwen3 | Family::Qwen3Moe | Family::Gemma3) => {
+                return Err(fields.missing("head_dim"));
+            }
+            (None, None, _) => hidden_size / num_attention_heads.max(1),
         };
+        let max_position_embeddings = fields.required_count("max_position_embeddings")?;
+        let ropes = rope::Ropes::read(&fields, family, max_position_embeddings)?;
+        let around = variation::Around {
+            layers: num_hidden_layers,
+            hidden: hidden_size,
+            head_dim,
+        };
+        let variation = variation::read(&fields, family, &around, latent, &ropes)?;
+        let kv_heads = fields.count("num_key_value_heads")?;
         let config = Self {
             family,
             vocab_size: fields.required_count("vocab_size")?,
             hidden_size,
             intermediate_size: fields.required_count("intermediate_size")?,
-            num_hidden_layers: fields.required_count("num_hidden_layers")?,
+            num_hidden_layers,
             num_attention_heads,
-            num_key_value_heads: fields
-                .count("num_key_value_heads")?
-                .unwrap_or(num_attention_heads),
+            num_key_value_heads: match latent {
+                Some(_) => num_attention_heads,
+                None => kv_heads.unwrap_or(num_attention_heads),
+            },
             head_dim,
             rms_norm_eps: fields
                 .number("rms_norm_eps")?
                 .ok_or_else(|| fields.missing("rms_norm_eps"))?,
-            rope_theta: rope.theta,
-            rope_scaling: rope.scaling,
-            max_position_embeddings: fields.required_count("max_position_embeddings")?,
-            tie_word_embeddings: fields.flag("tie_word_embeddings")?.unwrap_or(false),
-            attention_bias: family == Family::Qwen2,
-            qk_norm: family == Family::Qwen3,
+            rope_theta: ropes.theta,
+            rope_scaling: ropes.scaling,
+            max_position_embeddings,
+            tie_word_embeddings: fields
+                .flag("tie_word_embeddings")?
+                .unwrap_or_else(|| variation::ties_by_default(family)),
+            attention_bias: matches!(family, Family::Qwen2 | Family::Qwen2Moe)
+                || fields.flag("attention_bias")?.unwrap_or(false),
+            qk_norm: variation::has_qk_norm(family)
+                || (family == Family::Glm4Moe && fields.flag("use_qk_norm")?.unwrap_or(false)),
+            variation,
+            experts: experts::read(&fields, family, num_hidden_layers)?,
         };
         config.validate()?;
         Ok(config)
@@ -78,18 +104,15 @@ impl ModelConfig {
             num_key_value_heads,
             head_dim,
             rms_norm_eps,
-            rope_theta,
-            rope_scaling,
+            rope_theta: _,
+            rope_scaling: _,
             max_position_embeddings,
             tie_word_embeddings,
-            attention_bias,
-            qk_norm: _, // a property of the family
+            attention_bias: _,
+            qk_norm: _,
+            variation: _,
+            experts: _,
         } = self;
-        let scaling = rope_scaling.as_ref().map(scaling_json);
-        let mut parameters = scaling
-            .clone()
-            .unwrap_or_else(|| json!({ "rope_type": "default" }));
-        parameters["rope_theta"] = json!(rope_theta);
         let mut config = json!({
             "architectures": [family.architecture()],
             "model_type": family.model_type(),
@@ -102,9 +125,6 @@ impl ModelConfig {
             "head_dim": head_dim,
             "hidden_act": "silu",
             "rms_norm_eps": rms_norm_eps,
-            "rope_theta": rope_theta,
-            "rope_scaling": scaling,
-            "rope_parameters": parameters,
             "max_position_embeddings": max_position_embeddings,
             "tie_word_embeddings": tie_word_embeddings,
             "attention_dropout": 0.0,
@@ -114,17 +134,9 @@ impl ModelConfig {
             "bos_token_id": bos_token_id,
             "eos_token_id": token_ids_json(eos_token_ids),
         });
-        match family {
-            Family::Llama => {
-                config["attention_bias"] = json!(attention_bias);
-                config["mlp_bias"] = json!(false);
-            }
-            Family::Qwen2 => config["use_sliding_window"] = json!(false),
-            Family::Qwen3 => {
-                config["attention_bias"] = json!(attention_bias);
-                config["use_sliding_window"] = json!(false);
-            }
-        }
+        rope::write(self, &mut config);
+        variation::write(self, &mut config);
+        experts::write(self, &mut config);
         config
     }
 }
@@ -135,152 +147,6 @@ pub(crate) fn token_ids_json(ids: &[u32]) -> Value {
         [] => Value::Null,
         [id] => json!(id),
         ids => json!(ids),
-    }
-}
-
-fn scaling_json(scaling: &RopeScaling) -> Value {
-    match *scaling {
-        RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
-        RopeScaling::Llama3 {
-            factor,
-            low_freq_factor,
-            high_freq_factor,
-            original_max_position_embeddings,
-        } => json!({
-            "rope_type": "llama3",
-            "factor": factor,
-            "low_freq_factor": low_freq_factor,
-            "high_freq_factor": high_freq_factor,
-            "original_max_position_embeddings": original_max_position_embeddings,
-        }),
-    }
-}
-
-/// Settings that would change the forward pass in a way that is not implemented.
-fn refuse_unsupported(fields: &Fields<'_>, model_type: &str) -> Result<(), ConfigError> {
-    if let Some(quantization) = fields.get("quantization_config") {
-        let reason =
-            "quantised Hugging Face checkpoints are not read; use the unquantised one or a GGUF";
-        return Err(fields.unsupported("quantization_config", quantization, reason));
-    }
-    if let Some(act) = fields.text("hidden_act")?
-        && act != "silu"
-    {
-        return Err(fields.unsupported("hidden_act", &json!(act), "only silu is implemented"));
-    }
-    for (field, reason) in [
-        ("mlp_bias", "feed-forward biases are not implemented"),
-        (
-            "use_sliding_window",
-            "sliding-window attention is not implemented",
-        ),
-    ] {
-        if fields.flag(field)?.unwrap_or(false) {
-            return Err(fields.unsupported(field, &Value::Bool(true), reason));
-        }
-    }
-    if model_type != "qwen2" && fields.flag("attention_bias")?.unwrap_or(false) {
-        let reason = "attention biases are implemented for qwen2 only";
-        return Err(fields.unsupported("attention_bias", &Value::Bool(true), reason));
-    }
-    if model_type == "mistral"
-        && let Some(window) = fields.get("sliding_window")
-    {
-        return Err(fields.unsupported(
-            "sliding_window",
-            window,
-            "sliding-window attention is not implemented",
-        ));
-    }
-    if let Some(Value::Array(layers)) = fields.get("layer_types")
-        && let Some(other) = layers
-            .iter()
-            .find(|layer| layer.as_str() != Some("full_attention"))
-    {
-        return Err(fields.unsupported("layer_types", other, "every layer must be full_attention"));
-    }
-    if let Some(factor) = fields.number("partial_rotary_factor")?
-        && factor != 1.0
-    {
-        return Err(fields.unsupported(
-            "partial_rotary_factor",
-            &json!(factor),
-            "RoPE rotates whole heads",
-        ));
-    }
-    Ok(())
-}
-
-/// Rotary settings, from either spelling.
-struct Rope {
-    theta: f64,
-    scaling: Option<RopeScaling>,
-}
-
-impl Rope {
-    /// The base that transformers assumes for the supported families when a file names none.
-    const DEFAULT_THETA: f64 = 10_000.0;
-
-    fn read(fields: &Fields<'_>) -> Result<Self, ConfigError> {
-        let outer_theta = fields.number("rope_theta")?;
-        let (name, parameters) = match (fields.get("rope_parameters"), fields.get("rope_scaling")) {
-            (Some(parameters), _) => ("rope_parameters", parameters),
-            (None, Some(scaling)) => ("rope_scaling", scaling),
-            (None, None) => {
-                return Ok(Self {
-                    theta: outer_theta.unwrap_or(Self::DEFAULT_THETA),
-                    scaling: None,
-                });
-            }
-        };
-        let inner = Fields {
-            map: object(parameters, name, fields.file)?,
-            file: fields.file,
-        };
-        let theta = inner
-            .number("rope_theta")?
-            .or(outer_theta)
-            .unwrap_or(Self::DEFAULT_THETA);
-        let kind = match inner.text("rope_type")? {
-            Some(kind) => kind,
-            None => inner.text("type")?.unwrap_or("default"),
-        };
-        let required = |field: &str| {
-            inner
-                .number(field)?
-                .ok_or_else(|| inner.missing(&format!("{name}.{field}")))
-        };
-        let scaling = match kind {
-            "default" => None,
-            "linear" => Some(RopeScaling::Linear {
-                factor: required("factor")?,
-            }),
-            "llama3" => Some(RopeScaling::Llama3 {
-                factor: required("factor")?,
-                low_freq_factor: required("low_freq_factor")?,
-                high_freq_factor: required("high_freq_factor")?,
-                original_max_position_embeddings: inner
-                    .required_count("original_max_position_embeddings")?,
-            }),
-            other => {
-                let reason = "supported kinds of RoPE scaling: default, linear, llama3";
-                return Err(fields.unsupported(
-                    &format!("{name}.rope_type"),
-                    &json!(other),
-                    reason,
-                ));
-            }
-        };
-        if let Some(factor) = inner.number("partial_rotary_factor")?
-            && factor != 1.0
-        {
-            return Err(fields.unsupported(
-                "partial_rotary_factor",
-                &json!(factor),
-                "RoPE rotates whole heads",
-            ));
-        }
-        Ok(Self { theta, scaling })
     }
 }
 
@@ -313,6 +179,7 @@ fn short(value: &Value) -> String {
 }
 
 /// Typed look-ups in one JSON object; `null` counts as absent, as in transformers.
+#[derive(Clone, Copy)]
 struct Fields<'a> {
     map: &'a Map<String, Value>,
     file: &'a str,
@@ -352,6 +219,20 @@ impl<'a> Fields<'a> {
         self.typed(field, "a whole number", |value| {
             value.as_u64().and_then(|count| usize::try_from(count).ok())
         })
+    }
+
+    /// A list of numbers.
+    fn numbers(&self, field: &str) -> Result<Option<Vec<f64>>, ConfigError> {
+        self.typed(field, "a list of numbers", |value| {
+            value.as_array()?.iter().map(Value::as_f64).collect()
+        })
+    }
+
+    /// An object below this one.
+    fn below(&self, field: &str) -> Result<Option<Fields<'a>>, ConfigError> {
+        let file = self.file;
+        let below = self.get(field).map(|value| object(value, field, file));
+        Ok(below.transpose()?.map(|map| Fields { map, file }))
     }
 
     fn required_count(&self, field: &str) -> Result<usize, ConfigError> {

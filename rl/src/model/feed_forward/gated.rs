@@ -1,4 +1,4 @@
-//! The gated feed-forward part: `down(silu(gate(x)) ⊙ up(x))` (arXiv 2002.05202, eq. 6).
+//! The gated feed-forward part: `down(activation(gate(x)) ⊙ up(x))` (arXiv 2002.05202, eq. 6).
 
 use crate::{
     compute::Compute,
@@ -9,7 +9,7 @@ use crate::{
         linear::Linear,
         module::{Map, Module},
         parameters::ParameterVisitor,
-        plan::GatedPlan,
+        plan::{Activation, GatedPlan},
         weights::HostTensor,
     },
 };
@@ -39,6 +39,7 @@ pub(crate) struct Gated {
     gate: Linear,
     up: Linear,
     down: Linear,
+    activation: Activation,
 }
 
 kept! {
@@ -62,6 +63,7 @@ impl Gated {
             gate: make.linear(gate, plan)?,
             up: make.linear(up, plan)?,
             down: make.linear(down, plan)?,
+            activation: plan.activation,
         })
     }
 
@@ -74,7 +76,10 @@ impl Gated {
     ) -> (C::Rows, GatedKept<C>) {
         let [gate, up] = Linear::forward_all(c, [&self.gate, &self.up], &normed);
         drop(normed);
-        let gated = c.swiglu(&gate, &up);
+        let gated = match self.activation {
+            Activation::Silu => c.swiglu(&gate, &up),
+            Activation::GeluTanh => c.geglu(&gate, &up),
+        };
         let y = self.down.forward_onto(c, sum(), &gated);
         (y, GatedKept { gate, up })
     }
@@ -90,7 +95,10 @@ impl Gated {
     ) -> C::Rows {
         let GatedKept { gate, up } = kept;
         let (by_gated, narrow) = self.down.input_gradient(c, by_y, None);
-        let (gated, by_gate, by_up) = c.swiglu_backward(gate, up, by_gated);
+        let (gated, by_gate, by_up) = match self.activation {
+            Activation::Silu => c.swiglu_backward(gate, up, by_gated),
+            Activation::GeluTanh => c.geglu_backward(gate, up, by_gated),
+        };
         self.down
             .weight_gradient(c, &gated, by_y, narrow, gradients);
         drop(gated);

@@ -1,8 +1,14 @@
 //! What is computed of each token alone: the kinds of feed-forward parts that a layer may have.
 
+mod expert;
+pub(crate) mod experts;
 pub(crate) mod gated;
+mod shared;
 
-use self::gated::{Gated, GatedKept};
+use self::{
+    experts::{Experts, ExpertsKept},
+    gated::{Gated, GatedKept},
+};
 use super::{
     build::Maker, gradients::Gradients, linear::Linear, parameters::ParameterVisitor,
     plan::FeedForwardPlan, weights::HostTensor,
@@ -13,13 +19,17 @@ use crate::compute::Compute;
 #[derive(Debug, Clone)]
 pub(crate) enum FeedForward {
     /// One gated map.
-    Gated(Gated),
+    Gated(Box<Gated>),
+    /// Several, of which a router chooses.
+    Experts(Box<Experts>),
 }
 
 /// What its backward pass needs.
 pub(crate) enum FeedForwardKept<C: Compute> {
     /// Of a gated map.
     Gated(GatedKept<C>),
+    /// Of a mixture of experts.
+    Experts(ExpertsKept<C>),
 }
 
 impl<C: Compute> FeedForwardKept<C> {
@@ -27,6 +37,7 @@ impl<C: Compute> FeedForwardKept<C> {
     pub(crate) fn for_each<'a>(&'a self, f: &mut impl FnMut(&'a C::Rows)) {
         match self {
             Self::Gated(kept) => kept.for_each(f),
+            Self::Experts(kept) => kept.for_each(f),
         }
     }
 
@@ -34,6 +45,7 @@ impl<C: Compute> FeedForwardKept<C> {
     pub(crate) fn from_parts(part: &FeedForward, next: &mut impl FnMut() -> C::Rows) -> Self {
         match part {
             FeedForward::Gated(part) => Self::Gated(GatedKept::from_parts(part, next)),
+            FeedForward::Experts(part) => Self::Experts(ExpertsKept::from_parts(part, next)),
         }
     }
 }
@@ -45,7 +57,12 @@ impl FeedForward {
         make: &mut Maker<impl FnMut(&str, &[usize]) -> Result<HostTensor, E>>,
     ) -> Result<Self, E> {
         match plan {
-            FeedForwardPlan::Gated(plan) => Gated::build(plan, make).map(Self::Gated),
+            FeedForwardPlan::Gated(plan) => {
+                Gated::build(plan, make).map(|part| Self::Gated(Box::new(part)))
+            }
+            FeedForwardPlan::Experts(plan) => {
+                Experts::build(plan, make).map(|part| Self::Experts(Box::new(part)))
+            }
         }
     }
 
@@ -60,6 +77,10 @@ impl FeedForward {
             Self::Gated(part) => {
                 let (y, kept) = part.forward(c, normed, sum);
                 (y, FeedForwardKept::Gated(kept))
+            }
+            Self::Experts(part) => {
+                let (y, kept) = part.forward(c, normed, sum);
+                (y, FeedForwardKept::Experts(kept))
             }
         }
     }
@@ -78,6 +99,10 @@ impl FeedForward {
             (Self::Gated(part), FeedForwardKept::Gated(kept)) => {
                 part.backward(c, kept, by_y, normed, gradients)
             }
+            (Self::Experts(part), FeedForwardKept::Experts(kept)) => {
+                part.backward(c, kept, by_y, normed, gradients)
+            }
+            _ => unreachable!("what was kept is of the part that kept it"),
         }
     }
 
@@ -85,6 +110,7 @@ impl FeedForward {
     pub(crate) fn linears(&mut self) -> Vec<&mut Linear> {
         match self {
             Self::Gated(part) => part.linears(),
+            Self::Experts(part) => part.linears(),
         }
     }
 
@@ -92,6 +118,7 @@ impl FeedForward {
     pub(crate) fn visit(&mut self, f: &mut impl ParameterVisitor) {
         match self {
             Self::Gated(part) => part.visit(f),
+            Self::Experts(part) => part.visit(f),
         }
     }
 }

@@ -1,17 +1,22 @@
 //! Adapters as files: `adapter_config.json` and `adapter_model.safetensors`, as PEFT writes them.
 
+mod description;
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
 
 use super::{Lora, LoraError};
 use crate::model::{
     Transformer,
     linear::{Adapter, Linear},
     parameters::from_host,
+    stored::{gathered, scattered},
+    table::{EMBEDDING, HEAD},
+    weights::{HostTensor, written_name},
 };
+use description::Description;
 
 /// Weights of an adapter, in its directory.
 pub const WEIGHTS: &str = "adapter_model.safetensors";
@@ -20,136 +25,81 @@ pub const CONFIG: &str = "adapter_config.json";
 /// What PEFT puts before every name.
 const PREFIX: &str = "base_model.model.";
 
-/// PEFT's `adapter_config.json`: what is needed of it.
-#[derive(Debug, Serialize, Deserialize)]
-struct PeftConfig {
-    peft_type: String,
-    task_type: Option<String>,
-    base_model_name_or_path: Option<String>,
+/// PEFT's `adapter_config.json` as it is written.
+#[derive(Debug, Serialize)]
+struct Written {
+    peft_type: &'static str,
+    task_type: &'static str,
+    base_model_name_or_path: String,
     r: usize,
     lora_alpha: f64,
     target_modules: Vec<String>,
-    #[serde(default)]
     lora_dropout: f64,
-    #[serde(default = "none")]
-    bias: String,
-    #[serde(default)]
+    bias: &'static str,
     use_rslora: bool,
-    #[serde(default)]
     use_dora: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    rank_pattern: BTreeMap<String, usize>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    alpha_pattern: BTreeMap<String, f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    modules_to_save: Vec<String>,
 }
 
-fn none() -> String {
-    "none".to_owned()
-}
-
-/// Settings that leave what an adapter computes as it is: where it came from, how it was trained, how
-/// its base was sharded then.
-const HARMLESS: [&str; 17] = [
-    "r",
-    "lora_alpha",
-    "target_modules",
-    "peft_type",
-    "task_type",
-    "base_model_name_or_path",
-    "revision",
-    "inference_mode",
-    "auto_mapping",
-    "peft_version",
-    "lora_dropout",
-    "runtime_config",
-    "ephemeral_gpu_offload",
-    "megatron_config",
-    "megatron_core",
-    "loftq_config",
-    "qalora_group_size",
-];
-
-/// Settings that change what an adapter computes, and what they would change.
-const CHANGES: [(&str, &str); 15] = [
-    ("bias", "biases would be trained too"),
-    ("lora_bias", "adapters would have biases"),
-    (
-        "use_rslora",
-        "adapters would be scaled by alpha / sqrt(rank)",
-    ),
-    (
-        "use_dora",
-        "weights would be divided into direction and magnitude",
-    ),
-    ("use_qalora", "inputs would be pooled by groups"),
-    (
-        "alpha_pattern",
-        "some layers would be scaled by another alpha",
-    ),
-    ("rank_pattern", "some layers would have another rank"),
-    ("modules_to_save", "whole modules would be replaced"),
-    (
-        "trainable_token_indices",
-        "rows of the embedding would be replaced",
-    ),
-    (
-        "target_parameters",
-        "parameters that are no linear maps would get adapters",
-    ),
-    ("layers_to_transform", "only some layers would get adapters"),
-    ("layer_replication", "layers would be repeated"),
-    ("exclude_modules", "some targets would be left out"),
-    ("fan_in_fan_out", "weights would be stored as [in, out]"),
-    (
-        "init_lora_weights",
-        "the base would be changed before the adapter is added",
-    ),
-];
-
-/// Settings of a file that are read, if they say all that they change.
-fn read_config(path: &Path, text: &str) -> Result<Lora, LoraError> {
-    let all: Map<String, Value> = serde_json::from_str(text).map_err(|e| format(path, &e))?;
-    let kind = all.get("peft_type").and_then(Value::as_str);
-    if kind != Some("LORA") {
-        let kind = kind.unwrap_or("missing");
-        return Err(format(path, &format_args!("peft_type is {kind}, not LORA")));
-    }
-    for (key, value) in &all {
-        if HARMLESS.contains(&key.as_str()) || neutral(key, value) {
-            continue;
+impl Written {
+    /// The description of the adapters that are on `model`.
+    fn of(model: &Transformer, lora: &Lora, base: &str) -> Self {
+        let mut written = Self {
+            peft_type: "LORA",
+            task_type: "CAUSAL_LM",
+            base_model_name_or_path: base.to_owned(),
+            r: lora.rank,
+            lora_alpha: lora.alpha,
+            target_modules: lora.targets.clone(),
+            lora_dropout: 0.0,
+            bias: "none",
+            use_rslora: false,
+            use_dora: false,
+            rank_pattern: BTreeMap::new(),
+            alpha_pattern: BTreeMap::new(),
+            modules_to_save: Vec::new(),
+        };
+        let mut modules: Vec<String> = lora.replaced.iter().map(|name| module(name)).collect();
+        modules.dedup();
+        written.modules_to_save = modules;
+        let maps = model.adapter_scales();
+        let targeted = |name: &String| {
+            let last = name.rsplit('.').next().unwrap_or(name);
+            lora.targets.iter().any(|target| target == last)
+        };
+        // Where some targets have none, all others are named in full.
+        if maps
+            .iter()
+            .any(|(name, form)| form.is_some() != targeted(name))
+        {
+            let adapted = maps.iter().filter(|(_, form)| form.is_some());
+            written.target_modules = adapted.map(|(name, _)| name.clone()).collect();
         }
-        let known = CHANGES.iter().find(|(name, _)| name == key);
-        return Err(LoraError::Unsupported {
-            path: path.to_owned(),
-            key: key.clone(),
-            value: value.to_string(),
-            reason: known.map_or(
-                "this setting is not known here, and may change what is computed",
-                |(_, reason)| reason,
-            ),
-        });
+        for (name, form) in maps {
+            let Some((rank, scale)) = form else {
+                continue;
+            };
+            if rank != lora.rank {
+                written.rank_pattern.insert(name.clone(), rank);
+            }
+            if scale != (lora.alpha / rank as f64) as f32 {
+                let alpha = f64::from(scale) * rank as f64;
+                written.alpha_pattern.insert(name, alpha);
+            }
+        }
+        written
     }
-    let peft: PeftConfig =
-        serde_json::from_value(Value::Object(all)).map_err(|e| format(path, &e))?;
-    let lora = Lora {
-        rank: peft.r,
-        alpha: peft.lora_alpha,
-        targets: peft.target_modules,
-    };
-    lora.validate()?;
-    Ok(lora)
 }
 
-/// Whether a setting is off.
-fn neutral(key: &str, value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Bool(true) => key == "init_lora_weights",
-        Value::Number(_) => false,
-        // Drawn otherwise, or by what the base is: but the base stays as it is.
-        Value::String(text) if key == "init_lora_weights" => {
-            matches!(text.as_str(), "gaussian" | "eva" | "orthogonal")
-        }
-        Value::String(text) => text.is_empty() || (key == "bias" && text == "none"),
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-    }
+/// The module of a weight, as PEFT names it.
+fn module(weight: &str) -> String {
+    let module = weight.rsplit_once('.').map_or(weight, |(module, _)| module);
+    module.strip_prefix("model.").unwrap_or(module).to_owned()
 }
 
 /// Writes the adapters of `model` into `dir` as PEFT does; `base` is what its users are told to put
@@ -162,28 +112,23 @@ pub fn save_adapter(dir: &Path, model: &Transformer, base: &str) -> Result<(), L
         return Ok(());
     };
     fs::create_dir_all(dir).map_err(io(dir))?;
-    let config = PeftConfig {
-        peft_type: "LORA".to_owned(),
-        task_type: Some("CAUSAL_LM".to_owned()),
-        base_model_name_or_path: Some(base.to_owned()),
-        r: lora.rank,
-        lora_alpha: lora.alpha,
-        target_modules: lora.targets.clone(),
-        lora_dropout: 0.0,
-        bias: none(),
-        use_rslora: false,
-        use_dora: false,
-    };
+    let config = Written::of(model, lora, base);
     let path = dir.join(CONFIG);
     let text = serde_json::to_string_pretty(&config).map_err(|e| format(&path, &e))?;
     fs::write(&path, text + "\n").map_err(io(&path))?;
 
     let path = dir.join(WEIGHTS);
+    let replaced = model
+        .host_tensors()
+        .filter(|(name, _)| lora.replaced.contains(name));
     let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = model
         .adapters_to_host()
         .into_iter()
+        .chain(replaced.take(lora.replaced.len()))
         .map(|(name, host)| {
+            let host = in_order(model, &name, host, scattered);
             let bytes = host.values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let name = written_name(model.config().family, name);
             (std::format!("{PREFIX}{name}"), host.shape, bytes)
         })
         .collect();
@@ -198,14 +143,26 @@ pub fn save_adapter(dir: &Path, model: &Transformer, base: &str) -> Result<(), L
     safetensors::serialize_to_file(views, metadata, &path).map_err(|e| format(&path, &e))
 }
 
-/// Puts the adapters in `dir` on `model`.
+/// Puts the adapters in `dir` on `model`, and the modules that the file holds whole (`modules_to_save`) in the place of its own.
 ///
 /// # Errors
 /// When they cannot be read, use what this program lacks, or were made for another model.
 pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError> {
     let path = dir.join(CONFIG);
     let text = fs::read_to_string(&path).map_err(io(&path))?;
-    let lora = read_config(&path, &text)?;
+    let description = Description::read(&path, &text)?;
+    let mut targets = Vec::new();
+    for (name, form) in model.adapter_names() {
+        if description.adapter(&name).is_some() && !targets.contains(&form) {
+            targets.push(form);
+        }
+    }
+    if targets.is_empty() {
+        return Err(format(
+            &path,
+            &"target_modules matches no linear map of this model's layers",
+        ));
+    }
 
     let path = dir.join(WEIGHTS);
     let bytes = fs::read(&path).map_err(io(&path))?;
@@ -216,6 +173,7 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
         .map(|(name, view)| (name.strip_prefix(PREFIX).unwrap_or(&name).to_owned(), view))
         .collect();
     let device = model.device();
+    let ordered = model.clone();
     let mut take = |name: String, expected: [usize; 2]| {
         let view = tensors.remove(&name);
         let found = view
@@ -223,13 +181,13 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
             .map_or(Vec::new(), |view| view.shape().to_vec());
         match view {
             Some(view) if found == expected => {
-                let values = floats(&view).ok_or_else(|| {
-                    format(
-                        &path,
-                        &format_args!("{name} is {:?}, not a float type", view.dtype()),
-                    )
-                })?;
-                Ok(from_host::<2>(values, expected, &device))
+                let values = floats(&path, &name, &view)?;
+                let host = HostTensor {
+                    shape: expected.to_vec(),
+                    values,
+                };
+                let host = in_order(&ordered, &name, host, gathered);
+                Ok(from_host::<2>(host.values, expected, &device))
             }
             _ => Err(LoraError::OtherBase {
                 path: path.clone(),
@@ -239,44 +197,119 @@ pub fn load_adapter(dir: &Path, model: &mut Transformer) -> Result<(), LoraError
             }),
         }
     };
-    let (targets, rank, scale) = (lora.targets.clone(), lora.rank, lora.scale());
-    model.adapt(lora, |name, linear: &Linear| {
-        if !targets.iter().any(|target| target == name) {
+    let lora = Lora {
+        rank: description.rank,
+        alpha: description.alpha,
+        targets,
+        replaced: Vec::new(),
+    };
+    let family = model.config().family;
+    model.adapt(lora, |_, linear: &Linear| {
+        let Some((rank, scale)) = description.adapter(&linear.name) else {
             return Ok(None);
-        }
+        };
         let [out, inner] = linear.weight.dims();
-        let down = take(format!("{}.lora_A.weight", linear.name), [rank, inner])?;
-        let up = take(format!("{}.lora_B.weight", linear.name), [out, rank])?;
+        let named = |matrix: &str| written_name(family, format_name(&linear.name, matrix));
+        let down = take(named("A"), [rank, inner])?;
+        let up = take(named("B"), [out, rank])?;
         Ok(Some(Adapter::new(down, up, scale)))
     })?;
-    match tensors.keys().next() {
-        None => Ok(()),
-        Some(name) => Err(format(
-            &path,
-            &format_args!("{name} has no place in this model"),
-        )),
+    replace_modules(&path, model, tensors)
+}
+
+fn format_name(linear: &str, matrix: &str) -> String {
+    std::format!("{linear}.lora_{matrix}.weight")
+}
+
+/// Puts what is left of a file in the place of the model's own weights of these names.
+fn replace_modules(
+    path: &Path,
+    model: &mut Transformer,
+    tensors: BTreeMap<String, TensorView<'_>>,
+) -> Result<(), LoraError> {
+    if tensors.is_empty() {
+        return Ok(());
+    }
+    if tensors.keys().any(|name| name == HEAD || name == EMBEDDING) {
+        model.untie();
+    }
+    let known = model.config().tensors();
+    let mut values = BTreeMap::new();
+    for (name, view) in tensors {
+        let shape = known.iter().find(|(known, _)| *known == name);
+        let Some((_, shape)) = shape else {
+            return Err(no_place(path, &name));
+        };
+        if view.shape() != shape {
+            let found = view.shape();
+            return Err(format(
+                path,
+                &format_args!(
+                    "{name} is {found:?}, this model's is {shape:?}: the vocabulary was resized, or the adapter belongs to another base model; hint: merge it into its base with PEFT (merge_and_unload) and open that"
+                ),
+            ));
+        }
+        let read = floats(path, &name, &view)?;
+        values.insert(name, read);
+    }
+    model.replace(values);
+    Ok(())
+}
+
+/// Why a tensor that is neither an adapter of a target nor a module of the model cannot be used.
+fn no_place(path: &Path, name: &str) -> LoraError {
+    if let Some((module, _)) = name.split_once(".lora_") {
+        let where_ = if module == "lm_head" || module.ends_with("embed_tokens") {
+            "adapters on the embedding or the head are not implemented"
+        } else {
+            "no linear map of this model that target_modules names has that name"
+        };
+        return format(
+            path,
+            &format_args!(
+                "{name}: {where_}; hint: merge the adapter into its base with PEFT (merge_and_unload) and open that"
+            ),
+        );
+    }
+    format(path, &format_args!("{name} has no place in this model"))
+}
+
+/// The rows of B in the order of checkpoints, or back.
+fn in_order(
+    model: &Transformer,
+    name: &str,
+    host: HostTensor,
+    change: fn(&[f32], &[usize], usize) -> Vec<f32>,
+) -> HostTensor {
+    let module = name.strip_suffix(".lora_B.weight");
+    let order = module.and_then(|module| model.config().row_order(&format!("{module}.weight")));
+    match order {
+        Some(order) => HostTensor {
+            values: change(&host.values, &order, host.shape[1]),
+            shape: host.shape,
+        },
+        None => host,
     }
 }
 
 /// Values of a tensor in f32, f16 or bf16.
-fn floats(view: &TensorView) -> Option<Vec<f32>> {
+fn floats(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, LoraError> {
     let halves = || view.data().as_chunks::<2>().0.iter().copied();
     match view.dtype() {
         Dtype::F32 => {
             let words = view.data().as_chunks::<4>().0;
-            Some(words.iter().map(|b| f32::from_le_bytes(*b)).collect())
+            Ok(words.iter().map(|b| f32::from_le_bytes(*b)).collect())
         }
-        Dtype::F16 => Some(
-            halves()
-                .map(|b| half::f16::from_le_bytes(b).to_f32())
-                .collect(),
-        ),
-        Dtype::BF16 => Some(
-            halves()
-                .map(|b| half::bf16::from_le_bytes(b).to_f32())
-                .collect(),
-        ),
-        _ => None,
+        Dtype::F16 => Ok(halves()
+            .map(|b| half::f16::from_le_bytes(b).to_f32())
+            .collect()),
+        Dtype::BF16 => Ok(halves()
+            .map(|b| half::bf16::from_le_bytes(b).to_f32())
+            .collect()),
+        other => Err(format(
+            path,
+            &format_args!("{name} is {other:?}, not a float type"),
+        )),
     }
 }
 

@@ -11,8 +11,9 @@ use self::plain::Plain;
 use super::*;
 use crate::{
     compute::{
-        Compute, Engine,
+        Compute, Engine, Qkv, Side,
         buffers::{from_host, to_host},
+        cache::{Cache, Extent},
         host::Host,
         packing::Packing,
         tape::{Recording, Tape},
@@ -20,7 +21,7 @@ use crate::{
     },
     model::{
         Activations, ModelConfig, Parameters, Transformer,
-        config::{Family, RopeScaling},
+        config::{Family, RopeScaling, Variation, Yarn},
         gradients::{Gradients, Trained},
         weights::HostTensor,
     },
@@ -30,11 +31,13 @@ const HIDDEN: usize = 12;
 
 /// A sandwich of norms that are stored as what they differ from 1 by around a window, values narrower
 /// than keys, biases; then a layer that rotates nothing and normalises its heads; then one that rotates
-/// a part of each head, stretched, with norms behind its parts only.
+/// a part of each head, stretched, with norms behind its parts only, which are scaled, and over all its heads at once; then
+/// latent attention with a latent for queries and without, stretched by YaRN, and with biases.
 fn plan() -> ModelPlan {
     let norm = |offset| NormPlan {
         epsilon: 1e-5,
         offset,
+        scale: 1.0,
     };
     let norms = |before: bool, after: bool| NormsPlan {
         before: before.then_some(norm(1.0)),
@@ -47,51 +50,117 @@ fn plan() -> ModelPlan {
         value_dim,
         scale,
         window,
+        joined: false,
     };
     let position = |rotated, theta, scaling| PositionPlan {
         rotated,
+        side: Side::First,
         theta,
         scaling,
     };
     let layer = |attention, (before, after), inner| LayerPlan {
         hidden: HIDDEN,
-        attention: AttentionPlan::Grouped(attention),
+        attention,
         attention_norms: norms(before, after),
-        feed_forward: FeedForwardPlan::Gated(GatedPlan { inner }),
+        feed_forward: FeedForwardPlan::Gated(GatedPlan {
+            inner,
+            activation: Activation::Silu,
+        }),
         feed_forward_norms: norms(before, after),
+        residual_scale: 1.0,
     };
     let windowed = GroupedPlan {
         heads: heads(4, 0.3, Some(3)),
         bias: true,
+        output_bias: true,
         head_norm: None,
         position: Some(position(6, 10_000.0, None)),
     };
     let unrotated = GroupedPlan {
         heads: heads(6, 0.5, None),
         bias: false,
-        head_norm: Some(norm(1.0)),
+        output_bias: false,
+        head_norm: Some((norm(1.0), NormSpan::Head)),
         position: None,
     };
     let stretched = GroupedPlan {
         heads: heads(2, 0.25, Some(70)),
         bias: false,
-        head_norm: None,
+        output_bias: false,
+        head_norm: Some((norm(0.0), NormSpan::Row)),
         position: Some(position(
             4,
             500.0,
             Some(RopeScaling::Linear { factor: 2.0 }),
         )),
     };
+    let grouped = |plan| AttentionPlan::Grouped(plan);
+    let mut behind = layer(grouped(stretched), (false, true), 10);
+    behind.residual_scale = 0.7;
+    behind.feed_forward_norms.after = Some(NormPlan {
+        scale: 1.4,
+        ..norm(1.0)
+    });
+    let mut open = layer(grouped(unrotated), (true, false), 14);
+    open.residual_scale = 0.6;
+    open.feed_forward = FeedForwardPlan::Gated(GatedPlan {
+        inner: 14,
+        activation: Activation::GeluTanh,
+    });
     ModelPlan {
         vocabulary: 17,
         hidden: HIDDEN,
         tied: false,
+        embedding_scale: 1.7,
         layers: vec![
-            layer(windowed, (true, true), 10),
-            layer(unrotated, (true, false), 14),
-            layer(stretched, (false, true), 10),
+            layer(grouped(windowed), (true, true), 10),
+            open,
+            behind,
+            layer(
+                AttentionPlan::Latent(latent(Some(5), true)),
+                (true, false),
+                8,
+            ),
+            layer(AttentionPlan::Latent(latent(None, false)), (true, true), 8),
         ],
         norm: norm(0.0),
+    }
+}
+
+/// Latent attention, its positions stretched beyond a context of 8.
+fn latent(query_latent: Option<usize>, bias: bool) -> LatentPlan {
+    let yarn = Yarn {
+        factor: 4.0,
+        original_max_position_embeddings: 8,
+        beta_fast: 2.0,
+        beta_slow: 0.5,
+        attention_factor: None,
+        mscale: Some(1.0),
+        mscale_all_dim: Some(0.5),
+        truncate: true,
+    };
+    LatentPlan {
+        heads: LatentHeads {
+            count: 4,
+            plain: 3,
+            rotated: 4,
+            value: 5,
+            latent: 7,
+        },
+        scale: 0.4,
+        query_latent,
+        bias,
+        norm: NormPlan {
+            epsilon: 1e-6,
+            offset: 0.0,
+            scale: 1.0,
+        },
+        position: PositionPlan {
+            rotated: 4,
+            side: Side::Last,
+            theta: 100.0,
+            scaling: Some(RopeScaling::Yarn(yarn)),
+        },
     }
 }
 
@@ -102,7 +171,7 @@ pub(crate) fn made_up() -> Transformer {
         vocab_size: 17,
         hidden_size: HIDDEN,
         intermediate_size: 10,
-        num_hidden_layers: 3,
+        num_hidden_layers: 5,
         num_attention_heads: 4,
         num_key_value_heads: 2,
         head_dim: 6,
@@ -113,6 +182,8 @@ pub(crate) fn made_up() -> Transformer {
         tie_word_embeddings: false,
         attention_bias: false,
         qk_norm: false,
+        experts: None,
+        variation: Variation::default(),
     };
     let mut seed = 0.0f32;
     let model = Transformer::by_plan(config, &plan(), &Device::flex(), |_, shape| {
@@ -198,10 +269,7 @@ fn gradients<C: Readable>(
     forward: crate::model::transformer::Forward<C>,
 ) -> Parameters {
     let mut sums = Parameters::default();
-    let gradients = &mut Gradients {
-        sums: &mut sums,
-        trained: Trained::All,
-    };
+    let gradients = &mut Gradients::new(&mut sums, Trained::All);
     let by_stream = c.rows(by_stream(packing.len()));
     model.backward(c, packing, forward, by_stream, gradients);
     sums
@@ -221,6 +289,15 @@ fn its_tensors_are_those_that_it_is_built_of() {
     assert_eq!(planned["model.layers.0.self_attn.q_proj.bias"], [24]);
     assert!(planned.contains_key("model.layers.0.pre_feedforward_layernorm.weight"));
     assert!(!planned.contains_key("model.layers.2.input_layernorm.weight"));
+    assert_eq!(planned["model.layers.2.self_attn.q_norm.weight"], [24]);
+    assert_eq!(planned["model.layers.2.self_attn.k_norm.weight"], [12]);
+    let latent =
+        |layer: usize, part: &str| planned.get(&format!("model.layers.{layer}.self_attn.{part}"));
+    assert_eq!(latent(3, "kv_b_proj.weight"), Some(&vec![32, 7]));
+    assert_eq!(latent(3, "kv_a_proj_with_mqa.bias"), Some(&vec![11]));
+    assert_eq!(latent(3, "q_b_proj.weight"), Some(&vec![28, 5]));
+    assert_eq!(latent(4, "q_proj.weight"), Some(&vec![28, 12]));
+    assert!(latent(3, "q_proj.weight").is_none() && latent(4, "q_a_proj.weight").is_none());
 }
 
 #[test]
@@ -295,11 +372,11 @@ fn what_a_tape_gives_back_is_what_was_kept() {
     let packing = packed(&sequences(&[7, 5, 3]));
     let host = Host::new();
     let all: Vec<usize> = (0..packing.len()).collect();
-    let mut tape = host.tape(4, 100, false).unwrap();
+    let mut tape = host.tape(6, 100, false).unwrap();
     let stream = model.stream_packed(&host, &packing, |layer, kept| {
         tape.record(layer, &kept.parts(), &all);
     });
-    tape.record(3, &[&stream], &all);
+    tape.record(5, &[&stream], &all);
     tape.advance(packing.len());
     assert_eq!(tape.tokens(), packing.len());
     let tokens: Vec<_> = all.iter().map(|&token| (&tape, token)).collect();
@@ -312,4 +389,149 @@ fn what_a_tape_gives_back_is_what_was_kept() {
         let other = recalled.get(name).unwrap().clone();
         assert_eq!(to_host(gradient.clone()), to_host(other), "{name}");
     }
+}
+
+/// Largest difference of two gradients, relative to the largest value of each tensor.
+fn difference(a: &Parameters, b: &Parameters) -> f32 {
+    assert_eq!(a.iter().count(), b.iter().count());
+    let one = |(name, a): (&str, &burn::tensor::Tensor<1>)| {
+        let (a, b) = (to_host(a.clone()), to_host(b.get(name).unwrap().clone()));
+        let largest = a.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
+        let errors = a.iter().zip(&b).map(|(a, b)| (a - b).abs());
+        errors.fold(0.0, f32::max) / largest
+    };
+    a.iter().map(one).fold(0.0, f32::max)
+}
+
+/// Sampling attends by latents, training by the keys and values of every head.
+#[test]
+fn what_a_cache_computed_is_trained_on_as_if_computed_at_once() {
+    type HostCache = <Host as Compute>::Cache;
+    let model = made_up();
+    let ids = &sequences(&[90])[0];
+    let packing = Packing::of_prompts([&ids[..]]);
+    let host = Host::new();
+    let extent = Extent {
+        slots: 1,
+        prompt: 0,
+        completion: ids.len(),
+        heads: model.cached_heads(),
+    };
+    let mut cache = HostCache::new(&host, extent);
+    cache.admit(0, &std::sync::Arc::new(HostCache::prefix(0)));
+    let mut tape = host.tape(6, 100, false).unwrap();
+    for (position, &id) in ids.iter().enumerate() {
+        let stream = model.stream(
+            &host,
+            &vec![id],
+            &[position],
+            |layer, qkv| cache.attend(layer, &[0], qkv),
+            |layer, kept| tape.record(layer, &kept.parts(), &[0]),
+        );
+        tape.record(5, &[&stream], &[0]);
+        tape.advance(1);
+        cache.advance(&[0]);
+    }
+    let tokens: Vec<_> = (0..ids.len()).map(|token| (&tape, token)).collect();
+    let recalled = model.recall(&host, &packing, &tokens);
+    let forward = model.forward(&host, &packing, Activations::All);
+    let stream = |rows: &<Host as Compute>::Rows| rows.data().to_vec();
+    let streams = stream(&recalled.stream);
+    let largest = streams.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    let errors = streams.iter().zip(stream(&forward.stream));
+    let worst = errors.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest;
+    eprintln!("streams: {worst:e}");
+    assert!(worst < 1e-5, "{worst:e}");
+    let recalled = gradients(&host, &model, &packing, recalled);
+    let computed = gradients(&host, &model, &packing, forward);
+    let worst = difference(&computed, &recalled);
+    eprintln!("gradients: {worst:e}");
+    assert!(worst < 2e-5, "{worst:e}");
+}
+
+/// A token's cache in bytes, of 64 tokens of one slot: latents against the keys and values of as many heads.
+#[test]
+fn a_latent_takes_a_fraction_of_the_cache() {
+    type HostCache = <Host as Compute>::Cache;
+    let host = Host::new();
+    // 16 heads of DeepSeek-V2-Lite, and as many of grouped attention as wide as its values.
+    let latent = LatentHeads {
+        count: 16,
+        plain: 128,
+        rotated: 64,
+        value: 128,
+        latent: 512,
+    };
+    let bytes = |heads: Heads, value: bool| {
+        let extent = Extent {
+            slots: 1,
+            prompt: 0,
+            completion: 64,
+            heads: vec![heads],
+        };
+        let mut cache = HostCache::new(&host, extent);
+        cache.admit(0, &std::sync::Arc::new(HostCache::prefix(0)));
+        let rows = |width: usize| host.rows_of(vec![0.1; width], width);
+        for _ in 0..64 {
+            let qkv = Qkv {
+                query: rows(heads.query * heads.query_dim),
+                key: rows(heads.kv * heads.query_dim),
+                value: value.then(|| rows(heads.kv * heads.value_dim)),
+            };
+            cache.attend(0, &[0], &qkv);
+            cache.advance(&[0]);
+        }
+        cache.bytes() / 64
+    };
+    let cached = Heads {
+        query: 16,
+        kv: 1,
+        query_dim: latent.cached(),
+        value_dim: latent.latent,
+        scale: 0.1,
+        window: None,
+        joined: true,
+    };
+    let grouped = Heads {
+        kv: 16,
+        query_dim: 128,
+        value_dim: 128,
+        joined: false,
+        ..cached
+    };
+    let (latent, grouped) = (bytes(cached, false), bytes(grouped, true));
+    assert_eq!((latent, grouped), (4 * 576, 4 * 4096));
+    assert!(4 * latent <= grouped);
+}
+
+#[test]
+fn blocks_before_a_window_are_given_back() {
+    type HostCache = <Host as Compute>::Cache;
+    let host = Host::new();
+    let heads = Heads {
+        query: 2,
+        kv: 1,
+        query_dim: 4,
+        value_dim: 4,
+        scale: 0.5,
+        window: Some(100),
+        joined: false,
+    };
+    let extent = Extent {
+        slots: 1,
+        prompt: 0,
+        completion: 1000,
+        heads: vec![heads],
+    };
+    let mut cache = HostCache::new(&host, extent);
+    cache.admit(0, &std::sync::Arc::new(HostCache::prefix(0)));
+    let row = |width: usize| host.rows_of(vec![0.1; width], width);
+    let mut most = 0;
+    for _ in 0..1000 {
+        cache.attend(0, &[0], &Qkv::apart(row(8), row(4), row(4)));
+        cache.advance(&[0]);
+        most = most.max(cache.bytes());
+    }
+    // A window of 100 tokens lies in three blocks of 64 at most.
+    assert_eq!(most, 3 * 64 * 8 * 4);
 }

@@ -137,3 +137,83 @@ fn smollm2_opens() {
     assert_eq!(model.special.eos_token.as_deref(), Some("<|im_end|>"));
     assert!(model.template.is_some());
 }
+
+/// A file of safetensors with one more tensor.
+fn with_tensor(dir: &tempfile::TempDir, name: &str, shape: Vec<usize>, values: &[f32]) {
+    use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+    let path = dir.path().join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let mut tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    let new: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    tensors.push((
+        name.to_owned(),
+        TensorView::new(Dtype::F32, shape, &new).unwrap(),
+    ));
+    safetensors::serialize_to_file(tensors, None, &path).unwrap();
+}
+
+// transformers 5 (modeling_utils: `_tied_params_are_equal`) ties only what is equal in the file.
+#[test]
+fn a_head_of_its_own_is_used_whatever_the_config_says() {
+    let dir = model("llama");
+    let plain = open(&dir).unwrap();
+    assert!(plain.config.tie_word_embeddings);
+    let shape = [plain.config.vocab_size, plain.config.hidden_size];
+    let embedding = plain
+        .weights
+        .read("model.embed_tokens.weight", &shape)
+        .unwrap()
+        .values;
+    with_tensor(&dir, "lm_head.weight", shape.to_vec(), &embedding);
+    assert!(
+        open(&dir).unwrap().config.tie_word_embeddings,
+        "a copy is no other head"
+    );
+    let dir = model("llama");
+    let other: Vec<f32> = embedding.iter().map(|x| x + 0.5).collect();
+    with_tensor(&dir, "lm_head.weight", shape.to_vec(), &other);
+    let opened = open(&dir).unwrap();
+    assert!(!opened.config.tie_word_embeddings);
+    assert_eq!(
+        opened
+            .weights
+            .read("lm_head.weight", &shape)
+            .unwrap()
+            .values,
+        other
+    );
+}
+
+#[test]
+fn a_pointer_of_git_lfs_is_named_as_such() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 269060552\n";
+    for file in ["model.safetensors", "tokenizer.json"] {
+        let dir = model("llama");
+        std::fs::write(dir.path().join(file), pointer).unwrap();
+        let message = open(&dir).unwrap_err().to_string();
+        assert!(
+            message.contains(file) && message.contains("Git-LFS pointer"),
+            "{message}"
+        );
+        assert!(message.contains("git lfs pull"), "{message}");
+    }
+}
+
+#[test]
+fn whether_a_text_begins_with_bos_is_what_the_config_of_the_tokenizer_says() {
+    let dir = model("llama");
+    let prefix = || open(&dir).unwrap().tokenizer.prefix().to_vec();
+    assert!(prefix().is_empty());
+    write(
+        &dir,
+        "tokenizer_config.json",
+        &json!({ "bos_token": "<bos>", "add_bos_token": true }),
+    );
+    assert_eq!(prefix(), [1]);
+    write(
+        &dir,
+        "tokenizer_config.json",
+        &json!({ "bos_token": "<bos>", "add_bos_token": false }),
+    );
+    assert!(prefix().is_empty());
+}

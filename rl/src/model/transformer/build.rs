@@ -6,6 +6,7 @@ use super::{Kind, Transformer};
 use crate::{
     compute::Engine,
     model::{
+        attention::Form,
         block::Block,
         build::Maker,
         config::ModelConfig,
@@ -26,7 +27,10 @@ impl Transformer {
         source: &WeightSource,
         device: &Device,
     ) -> Result<Self, WeightError> {
-        Self::build(config, device, |name, shape| source.read(name, shape))
+        let stored = config.clone();
+        Self::build(config, device, |name, shape| {
+            stored.stored(name, shape).read(source, shape)
+        })
     }
 
     /// A model whose weights are what `tensor` gives for each name and shape.
@@ -69,18 +73,18 @@ impl Transformer {
         let norm = make.norm_named(LAST_NORM.to_owned(), plan.norm, plan.hidden)?;
         let (mut frequencies, mut heads) = (Vec::new(), Vec::new());
         let kinds = plan.layers.iter().map(|layer| match &layer.attention {
-            AttentionPlan::Grouped(plan) => Kind {
-                frequencies: plan
-                    .position
-                    .as_ref()
-                    .map(|position| place(&mut frequencies, position.frequencies())),
-                heads: place(&mut heads, plan.heads),
-            },
+            AttentionPlan::Grouped(plan) => plan.position.as_ref(),
+            AttentionPlan::Latent(plan) => Some(&plan.position),
+        });
+        let kinds = kinds.zip(&blocks).map(|(position, block)| Kind {
+            frequencies: position.map(|position| place(&mut frequencies, position.frequencies())),
+            heads: place(&mut heads, block.heads(Form::Expanded)),
         });
         let kinds = kinds.collect();
         Ok(Self {
             engine: Engine::on(device),
             embedding,
+            embedding_scale: plan.embedding_scale,
             blocks,
             norm,
             head,

@@ -4,7 +4,7 @@ use super::Transformer;
 use crate::{
     compute::{Compute, Qkv, packing::Packing, tape::Tape},
     model::{
-        attention::Place,
+        attention::{Form, Place},
         block::Kept,
         gradients::{Gradients, Trained},
         table::EMBEDDING,
@@ -75,7 +75,7 @@ impl Transformer {
     }
 
     /// The blocks on one row a token: what the embedding gives for `ids`, at `positions`, attending
-    /// by `attend`; `see` gets what a gradient would need. Both are told the block. The residual
+    /// by `attend` to what a cache holds; `see` gets what a gradient would need. Both are told the block. The residual
     /// stream after the last block.
     pub(crate) fn stream<C: Compute>(
         &self,
@@ -86,21 +86,32 @@ impl Transformer {
         see: impl FnMut(usize, Kept<C>),
     ) -> C::Rows {
         let rotations = self.rotations(c, positions);
-        self.blocks_on(c, ids, &rotations, attend, see)
+        self.blocks_on(c, ids, (&rotations, Form::Cached), attend, see)
+    }
+
+    /// What the embedding gives for some ids.
+    fn embed<C: Compute>(&self, c: &C, ids: &C::Ids) -> C::Rows {
+        let rows = c.embed(&self.embedding, ids);
+        if self.embedding_scale == 1.0 {
+            rows
+        } else {
+            c.scale(rows, self.embedding_scale)
+        }
     }
 
     fn blocks_on<C: Compute>(
         &self,
         c: &C,
         ids: &C::Ids,
-        rotations: &Rotations<C>,
+        (rotations, form): (&Rotations<C>, Form),
         mut attend: impl FnMut(usize, &Qkv<C::Rows>) -> (C::Rows, C::Attended),
         mut keep: impl FnMut(usize, Kept<C>),
     ) -> C::Rows {
-        let mut x = c.embed(&self.embedding, ids);
+        let mut x = self.embed(c, ids);
         for (index, block) in self.blocks.iter().enumerate() {
             let rotation = self.rotation(rotations, index);
-            let (out, kept) = block.forward(c, x, rotation, |qkv| attend(index, qkv));
+            let rotated = (rotation, form);
+            let (out, kept) = block.forward(c, x, rotated, |qkv| attend(index, qkv));
             keep(index, kept);
             x = out;
         }
@@ -118,7 +129,8 @@ impl Transformer {
         let layouts = self.layouts(c, packing);
         let attend = |layer: usize, qkv: &Qkv<C::Rows>| self.attend(c, &layouts, layer, qkv);
         let ids = c.ids(&packing.ids);
-        self.stream(c, &ids, &packing.positions, attend, see)
+        let rotations = self.rotations(c, &packing.positions);
+        self.blocks_on(c, &ids, (&rotations, Form::Expanded), attend, see)
     }
 
     /// Runs packed tokens.
@@ -133,7 +145,8 @@ impl Transformer {
         let mut traces = Vec::with_capacity(self.blocks.len());
         let attend = |layer: usize, qkv: &Qkv<C::Rows>| self.attend(c, &layouts, layer, qkv);
         let ids = c.ids(&packing.ids);
-        let stream = self.blocks_on(c, &ids, &rotations, attend, |_, kept| {
+        let rotated = (&rotations, Form::Expanded);
+        let stream = self.blocks_on(c, &ids, rotated, attend, |_, kept| {
             traces.push(match activations {
                 Activations::All => Trace::All(kept),
                 Activations::Inputs => Trace::Input(kept.into_input()),
@@ -196,7 +209,7 @@ impl Transformer {
                 Trace::All(kept) => kept,
                 Trace::Input(x) => {
                     let attend = |qkv: &Qkv<C::Rows>| self.attend(c, &layouts, index, qkv);
-                    block.forward(c, x, rotation, attend).1
+                    block.forward(c, x, (rotation, Form::Expanded), attend).1
                 }
                 Trace::Elsewhere(fetch) => fetch(),
             };
@@ -212,6 +225,9 @@ impl Transformer {
             }
         }
         if gradients.trained == Trained::All {
+            if self.embedding_scale != 1.0 {
+                by_x = c.scale(by_x, self.embedding_scale);
+            }
             gradients.sums.change(EMBEDDING, &self.embedding, |sum| {
                 c.embed_backward(sum, &packing.ids, &by_x)
             });

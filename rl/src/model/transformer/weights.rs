@@ -1,5 +1,7 @@
 //! The weights of a transformer by name, with and without adapters, and in what precision they are stored.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{DType, Tensor};
 
 use super::Transformer;
@@ -8,12 +10,24 @@ use crate::{
     model::{
         linear::{Adapter, Linear},
         lora::Lora,
-        parameters::{CollectHost, ParameterVisitor},
+        parameters::{CollectHost, ParameterVisitor, from_host, to_host},
         precision::{Precision, PrecisionError},
+        routing::Routing,
         table::{EMBEDDING, HEAD},
         weights::HostTensor,
     },
 };
+
+/// Puts values in the place of weights.
+struct Replace(BTreeMap<String, Vec<f32>>);
+
+impl ParameterVisitor for Replace {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
+        if let Some(values) = self.0.remove(name) {
+            *tensor = from_host(values, tensor.dims(), &tensor.device());
+        }
+    }
+}
 
 impl Transformer {
     /// Shows every weight to `f`, in checkpoint order, adapters apart.
@@ -52,6 +66,46 @@ impl Transformer {
         Ok(())
     }
 
+    /// Every linear map by its name, with rank and scale of its adapter if it has one.
+    pub(crate) fn adapter_scales(&self) -> Vec<(String, Option<(usize, f32)>)> {
+        let mut blocks = self.blocks.clone();
+        let linears = blocks.iter_mut().flat_map(|block| block.linears());
+        linears
+            .map(|linear| {
+                let form = linear.adapter.as_ref().map(Adapter::form);
+                (linear.name.clone(), form)
+            })
+            .collect()
+    }
+
+    /// Every linear map by its name and the last part of it.
+    pub(crate) fn adapter_names(&self) -> Vec<(String, String)> {
+        let maps = self.adapter_scales().into_iter();
+        maps.map(|(name, _)| {
+            let last = name.rsplit('.').next().unwrap_or(&name).to_owned();
+            (name, last)
+        })
+        .collect()
+    }
+
+    /// Gives the head a matrix of its own, where it was the embedding.
+    pub(crate) fn untie(&mut self) {
+        if self.head.is_none() {
+            self.head = Some(self.embedding.clone());
+            self.config.tie_word_embeddings = false;
+        }
+    }
+
+    /// Puts values in the place of the weights of these names, and remembers that an adapter brought them.
+    pub(crate) fn replace(&mut self, values: BTreeMap<String, Vec<f32>>) {
+        let mut replace = Replace(values);
+        let names = replace.0.keys().cloned().collect();
+        self.visit(&mut replace);
+        if let Some(lora) = &mut self.lora {
+            lora.replaced = names;
+        }
+    }
+
     /// The same model with its adapters off: the one they were put on.
     pub fn base(&self) -> Self {
         let mut base = self.clone();
@@ -62,6 +116,16 @@ impl Transformer {
         }
         base.lora = None;
         base
+    }
+
+    /// The same model with its adapters as they are, and without the copy of the weights that has them added: all that it
+    /// holds of its own is the adapters.
+    pub fn apart(&self) -> Self {
+        let mut apart = self.clone();
+        for block in &mut apart.blocks {
+            block.linears().for_each(Linear::forget_merged);
+        }
+        apart
     }
 
     /// The same model with its matrices stored in another precision, adapters apart: they are
@@ -119,6 +183,40 @@ impl Transformer {
             }
         }
         merged
+    }
+
+    /// Moves the correction of each expert by `rate`: down where it got more of the tokens than the mean of its layer, up
+    /// where it got fewer (arXiv 2412.19437, eq. 16).
+    pub(crate) fn correct_routers(&mut self, routing: &Routing, rate: f32) {
+        if rate == 0.0 {
+            return;
+        }
+        let device = self.device();
+        for block in &mut self.blocks {
+            let Some((router, correction)) = block.correction() else {
+                continue;
+            };
+            let Some(load) = routing.get(router) else {
+                continue;
+            };
+            let mean = load.mean();
+            let counts = load.counts.iter().map(|&count| count as f64);
+            let moved = to_host(correction.clone()).into_iter().zip(counts);
+            let moved: Vec<f32> = moved
+                .map(|(value, count)| {
+                    let towards = if count > mean {
+                        -rate
+                    } else if count < mean {
+                        rate
+                    } else {
+                        0.0
+                    };
+                    value + towards
+                })
+                .collect();
+            let shape = [moved.len()];
+            *correction = from_host(moved, shape, &device);
+        }
     }
 
     /// A copy of every weight on the host, by Hugging Face name, adapters apart; each is made when

@@ -1,40 +1,82 @@
-//! Models from the Hugging Face hub, by `owner/model`.
+//! Models from the Hugging Face hub, by `owner/model` or `owner/model@revision`.
 //!
-//! Files land in the cache that all Hugging Face tools share (`HF_HOME`); the token is `HF_TOKEN` or the one that a
-//! log-in has stored. `HF_ENDPOINT` names another server, and with `HF_HUB_OFFLINE=1` only the cache is used.
+//! Files land in the cache that all Hugging Face tools share; [`crate::hub::environment`] has the variables that say where it
+//! is, who asks, and whether anything may be asked.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
-use hf_hub::{Cache, Repo};
+use hf_hub::api::sync::{Api, ApiRepo};
+use hf_hub::{Cache, Repo, RepoType};
 
 use super::WeightError;
+use super::pickle;
 use super::safetensors::{INDEX_FILE, SINGLE_FILE, read_index};
+use crate::hub::Environment;
 
-/// Files that every model needs.
-const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
+/// The file that every model needs.
+const CONFIG: &str = "config.json";
+/// A model needs one of these.
+const TOKENIZERS: [&str; 2] = ["tokenizer.json", "tokenizer.model"];
 /// Files that are fetched if the repository has them.
-const OPTIONAL: [&str; 5] = [
+const OPTIONAL: [&str; 6] = [
     "generation_config.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
     "chat_template.json",
+    // What the model card says of licences.
+    "README.md",
 ];
-/// Tries after a first failure of one file.
-const RETRIES: usize = 3;
 const HINT: &str = "check the name; a gated model needs HF_TOKEN. Without access from this machine, download the \
     repository elsewhere and give the path of its directory instead of the name";
 
-/// Whether a text has the form `owner/model` of the hub.
+/// Whether a text has the form `owner/model` or `owner/model@revision` of the hub.
 pub fn is_hub_name(text: &str) -> bool {
     let part = |part: &str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         !part.is_empty() && !part.starts_with('.') && part.chars().all(allowed)
     };
-    text.split_once('/')
-        .is_some_and(|(owner, model)| part(owner) && part(model))
+    let name = HubName::parse(text);
+    let revision = name.revision.split('/').all(part);
+    let name = name.repository.split_once('/');
+    revision && name.is_some_and(|(owner, model)| part(owner) && part(model))
+}
+
+/// A repository at a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct HubName<'a> {
+    repository: &'a str,
+    /// A branch, a tag or a commit.
+    revision: &'a str,
+}
+
+impl<'a> HubName<'a> {
+    fn parse(text: &'a str) -> Self {
+        let (repository, revision) = text.split_once('@').unwrap_or((text, "main"));
+        Self {
+            repository,
+            revision,
+        }
+    }
+
+    fn repo(&self) -> Repo {
+        Repo::with_revision(
+            self.repository.to_owned(),
+            RepoType::Model,
+            self.revision.to_owned(),
+        )
+    }
+
+    fn directory(&self, cache: &Cache) -> PathBuf {
+        cache.path().join(self.repo().folder_name())
+    }
+}
+
+/// Where a model lies in the cache, if all of it does; nothing is fetched.
+pub fn located(name: &str) -> Option<PathBuf> {
+    let environment = Environment::of_process();
+    cached(&Cache::new(environment.cache), name)
 }
 
 /// Makes sure that a model is in the cache and returns its directory.
@@ -44,26 +86,20 @@ pub fn is_hub_name(text: &str) -> bool {
 /// # Errors
 /// [`WeightError::Hub`] says which file could not be fetched and why, with the way out.
 pub fn fetch(name: &str) -> Result<PathBuf, WeightError> {
-    let cache = Cache::from_env();
-    let offline =
-        std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
-    if offline {
+    let environment = Environment::of_process();
+    let cache = Cache::new(environment.cache.clone());
+    if environment.offline {
         return cached(&cache, name).ok_or_else(|| {
-            hub_error(
-                name,
-                "the model",
-                "HF_HUB_OFFLINE is set and it is not in the cache".to_string(),
-            )
+            let place = HubName::parse(name).directory(&cache);
+            let reason = format!(
+                "HF_HUB_OFFLINE is set and it is not in the cache, in {}",
+                place.display()
+            );
+            hub_error(name, "the model", reason)
         });
     }
-    let token = std::env::var("HF_TOKEN")
-        .ok()
-        .filter(|token| !token.is_empty())
-        .or_else(|| cache.token());
-    let api = ApiBuilder::from_env()
-        .with_token(token)
-        .with_retries(RETRIES)
-        .build()
+    let api = environment
+        .api()
         .map_err(|error| hub_error(name, "the model", error.to_string()))?;
     fetch_with(&api, &cache, name)
 }
@@ -78,7 +114,8 @@ fn hub_error(name: &str, what: &str, reason: String) -> WeightError {
 }
 
 fn fetch_with(api: &Api, cache: &Cache, name: &str) -> Result<PathBuf, WeightError> {
-    let repo = api.model(name.to_string());
+    let parsed = HubName::parse(name);
+    let repo = api.repo(parsed.repo());
     let info = match repo.info() {
         Ok(info) => info,
         Err(error) => {
@@ -91,27 +128,28 @@ fn fetch_with(api: &Api, cache: &Cache, name: &str) -> Result<PathBuf, WeightErr
         .into_iter()
         .map(|file| file.rfilename)
         .collect();
-    let snapshot = snapshots(cache, name).join(&info.sha);
+    let snapshot = parsed.directory(cache).join("snapshots").join(&info.sha);
     let download = Download {
         name,
         repo,
         snapshot,
     };
-    for file in REQUIRED {
-        if !files.contains(file) {
-            return Err(hub_error(
-                name,
-                file,
-                "the repository does not have it".to_string(),
-            ));
-        }
-        download.file(file)?;
+    let missing = |what: &str| hub_error(name, what, "the repository does not have it".to_string());
+    if !files.contains(CONFIG) {
+        return Err(missing(CONFIG));
     }
+    download.file(CONFIG)?;
+    let tokenizer = TOKENIZERS.into_iter().find(|file| files.contains(*file));
+    download.file(tokenizer.ok_or_else(|| missing(TOKENIZERS[0]))?)?;
     for file in OPTIONAL.into_iter().filter(|file| files.contains(*file)) {
         download.file(file)?;
     }
-    if files.contains(INDEX_FILE) {
-        let index = download.file(INDEX_FILE)?;
+    let has = |file: &str| files.contains(file);
+    if let Some(index) = [INDEX_FILE, pickle::INDEX_FILE]
+        .into_iter()
+        .find(|file| has(file) && (*file == INDEX_FILE || !has(SINGLE_FILE)))
+    {
+        let index = download.file(index)?;
         let shards: BTreeSet<String> = read_index(&index)?
             .into_iter()
             .map(|(_, shard)| shard)
@@ -119,10 +157,13 @@ fn fetch_with(api: &Api, cache: &Cache, name: &str) -> Result<PathBuf, WeightErr
         for shard in shards {
             download.file(&shard)?;
         }
-    } else if files.contains(SINGLE_FILE) {
-        download.file(SINGLE_FILE)?;
+    } else if let Some(single) = [SINGLE_FILE, pickle::SINGLE_FILE]
+        .into_iter()
+        .find(|file| has(file))
+    {
+        download.file(single)?;
     } else {
-        let reason = "the repository has neither model.safetensors nor its index".to_string();
+        let reason = "the repository has neither safetensors nor pytorch_model.bin".to_string();
         return Err(hub_error(name, "weights", reason));
     }
     Ok(download.snapshot)
@@ -154,30 +195,40 @@ impl Download<'_> {
     }
 }
 
-fn snapshots(cache: &Cache, name: &str) -> PathBuf {
-    cache
-        .path()
-        .join(Repo::model(name.to_string()).folder_name())
-        .join("snapshots")
-}
-
-/// The directory of a model that is completely in the cache.
+/// The directory of a model that is completely in the cache: that which `refs/REVISION` names, that of the commit if the
+/// revision is one, or where the cache does not say which commit a branch is, the only one there is.
 fn cached(cache: &Cache, name: &str) -> Option<PathBuf> {
-    let dir = cache
-        .model(name.to_string())
-        .get("config.json")?
-        .parent()?
-        .to_path_buf();
-    is_complete(&dir).then_some(dir)
+    let parsed = HubName::parse(name);
+    let directory = parsed.directory(cache);
+    let snapshots = directory.join("snapshots");
+    let named = std::fs::read_to_string(directory.join("refs").join(parsed.revision));
+    let snapshot = match named {
+        Ok(commit) => snapshots.join(commit.trim()),
+        Err(_) if snapshots.join(parsed.revision).is_dir() => snapshots.join(parsed.revision),
+        Err(_) if parsed.revision == "main" => {
+            let entries = std::fs::read_dir(&snapshots).ok()?;
+            let complete = entries.filter_map(Result::ok).map(|entry| entry.path());
+            let mut complete = complete.filter(|path| is_complete(path));
+            let only = complete.next()?;
+            complete.next().is_none().then_some(only)?
+        }
+        Err(_) => return None,
+    };
+    is_complete(&snapshot).then_some(snapshot)
 }
 
 fn is_complete(dir: &Path) -> bool {
-    let index = dir.join(INDEX_FILE);
-    let weights = match read_index(&index) {
-        Ok(shards) => shards.iter().all(|(_, shard)| dir.join(shard).is_file()),
-        Err(_) => dir.join(SINGLE_FILE).is_file(),
+    let has = |file: &str| dir.join(file).is_file();
+    let sharded = |index: &str| {
+        let shards = read_index(&dir.join(index));
+        shards.is_ok_and(|shards| shards.iter().all(|(_, shard)| has(shard)))
     };
-    weights && REQUIRED.iter().all(|file| dir.join(file).is_file())
+    let weights = if has(INDEX_FILE) {
+        sharded(INDEX_FILE)
+    } else {
+        has(SINGLE_FILE) || sharded(pickle::INDEX_FILE) || has(pickle::SINGLE_FILE)
+    };
+    weights && has(CONFIG) && TOKENIZERS.into_iter().any(has)
 }
 
 #[cfg(test)]

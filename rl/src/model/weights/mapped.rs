@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 
 use super::WeightError;
+use crate::tokenizer::LFS_POINTER;
 
 /// A file whose bytes are read from the page cache on demand.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ impl MappedFile {
     /// Maps a file.
     ///
     /// # Errors
-    /// [`WeightError::Io`] when it cannot be opened or mapped, or is a directory.
+    /// [`WeightError::Io`] when it cannot be opened or mapped, or is a directory; [`WeightError::LfsPointer`].
     #[allow(unsafe_code)]
     pub(super) fn open(path: &Path) -> Result<Self, WeightError> {
         let wrap = |source| WeightError::Io {
@@ -34,6 +35,14 @@ impl MappedFile {
         // truncates the file while it is mapped; a model file that is rewritten under a running program is outside of
         // what this toolkit supports, and its own writer never does so (it renames whole directories into place).
         let map = unsafe { Mmap::map(&file) }.map_err(wrap)?;
+        if map.starts_with(LFS_POINTER) {
+            let text = String::from_utf8_lossy(&map[..map.len().min(1024)]);
+            let size = text.lines().find_map(|line| line.strip_prefix("size "));
+            return Err(WeightError::LfsPointer {
+                file: path.to_path_buf(),
+                size: size.and_then(|size| size.trim().parse().ok()),
+            });
+        }
         Ok(Self {
             path: path.to_path_buf(),
             map,

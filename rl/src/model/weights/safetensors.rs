@@ -117,12 +117,34 @@ impl SafetensorsDir {
         shard.metadata.info(name).map(|info| info.shape.as_slice())
     }
 
+    /// Whether two tensors have the same type and shape, and the same bytes.
+    pub(super) fn same_bytes(&self, a: &str, b: &str) -> bool {
+        let raw = |name: &str| {
+            let shard = &self.shards[*self.places.get(name)?];
+            let info = shard.metadata.info(name)?;
+            let (start, end) = info.data_offsets;
+            let data = &shard.file.bytes()[shard.data_start..];
+            Some((info.dtype, &info.shape, data.get(start..end)?))
+        };
+        raw(a).is_some_and(|a| raw(b) == Some(a))
+    }
+
     /// Reads one tensor as `f32`.
     ///
     /// # Errors
     /// [`WeightError::MissingTensor`], [`WeightError::ShapeMismatch`], or [`WeightError::UnsupportedType`] for anything
     /// but F32, F16 and BF16.
     pub fn read(&self, name: &str, expected_shape: &[usize]) -> Result<HostTensor, WeightError> {
+        self.read_rows(name, expected_shape, None)
+    }
+
+    /// The same of some rows alone, where there are some: runs of as many values as the last size says.
+    pub(super) fn read_rows(
+        &self,
+        name: &str,
+        expected_shape: &[usize],
+        rows: Option<std::ops::Range<usize>>,
+    ) -> Result<HostTensor, WeightError> {
         let missing = || WeightError::MissingTensor {
             file: self.dir.clone(),
             tensor: name.to_string(),
@@ -134,6 +156,7 @@ impl SafetensorsDir {
         let (start, end) = info.data_offsets;
         let data = &shard.file.bytes()[shard.data_start..];
         let bytes = data.get(start..end).ok_or_else(missing)?; // the header check makes this impossible
+        let bytes = super::some_rows(bytes, &info.shape, rows).ok_or_else(missing)?;
         let values = match info.dtype {
             Dtype::F32 => convert(bytes, |&b: &[u8; 4]| f32::from_le_bytes(b)),
             Dtype::F16 => convert(bytes, |&b: &[u8; 2]| f16::from_le_bytes(b).to_f32()),

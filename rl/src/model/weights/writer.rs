@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::experts::{Written, written_place};
 use super::safetensors::{INDEX_FILE, SINGLE_FILE};
 use super::staging::{Staging, io, write_file};
 use super::{HostTensor, WeightError};
 use crate::model::config::ModelConfig;
 use crate::model::config::hf::token_ids_json;
+use crate::model::pretrained::TEMPLATE_VARIABLES;
 use crate::tokenizer::{ChatTemplate, SpecialTokens, Tokenizer};
 
 /// The size beyond which exports are cut into shards, in bytes.
@@ -94,6 +96,13 @@ fn text_files(dir: &Path, export: &Export<'_>) -> Result<Vec<(&'static str, Stri
     });
     if let Some(template) = template {
         tokenizer_config["chat_template"] = json!(template.source());
+        if !template.variables().is_empty() {
+            tokenizer_config[TEMPLATE_VARIABLES] = json!(template.variables());
+        }
+    }
+    // Whether a text begins with BOS stands in tokenizer.json; it is said here where it was decided otherwise.
+    if !tokenizer.prefix_is_processed() {
+        tokenizer_config["add_bos_token"] = json!(!tokenizer.prefix().is_empty());
     }
     let generation = json!({
         "bos_token_id": bos_token_id,
@@ -150,7 +159,11 @@ struct ShardPlan {
 fn plan(config: &ModelConfig, max_shard_bytes: u64) -> (Vec<ShardPlan>, HashMap<String, Slot>) {
     let mut shards: Vec<ShardPlan> = Vec::new();
     let mut slots = HashMap::new();
-    for (name, shape) in config.tensors() {
+    for (name, shape) in config.stored_tensors() {
+        let Written { name, shape, .. } = written_place(config, name, shape);
+        if slots.contains_key(&name) {
+            continue; // several tensors stand in one
+        }
         let bytes = VALUE_BYTES * shape.iter().map(|&size| size as u64).product::<u64>();
         if shards
             .last()
@@ -225,7 +238,7 @@ fn write_tensors(
         dir: target.to_path_buf(),
         what,
     };
-    let (shards, mut slots) = plan(export.config, export.max_shard_bytes);
+    let (shards, slots) = plan(export.config, export.max_shard_bytes);
     if shards.len() > 1 {
         write_file(&staging.join(INDEX_FILE), index(&shards).as_bytes())?;
     }
@@ -241,32 +254,34 @@ fn write_tensors(
             data_start: header.len() as u64,
         });
     }
-    let mut written = 0;
+    let mut missing: HashMap<String, Vec<usize>> = export.config.tensors().into_iter().collect();
     for (name, tensor) in tensors {
         let unknown = || {
             wrong(format!(
                 "tensor {name} is not part of the model, or came twice"
             ))
         };
-        let slot = slots.remove(&name).ok_or_else(unknown)?;
-        if tensor.shape != slot.shape || VALUE_BYTES * tensor.values.len() as u64 != slot.bytes {
-            let (found, count, expected) = (&tensor.shape, tensor.values.len(), &slot.shape);
+        let shape = missing.remove(&name).ok_or_else(unknown)?;
+        let count = tensor.values.len();
+        if tensor.shape != shape || count != shape.iter().product::<usize>() {
+            let found = &tensor.shape;
             return Err(wrong(format!(
-                "tensor {name} has {found:?} with {count} values, expected {expected:?}"
+                "tensor {name} has {found:?} with {count} values, expected {shape:?}"
             )));
         }
-        write_tensor(&mut open[slot.shard], slot.start, &tensor.values)?;
-        written += 1;
+        let stored = export.config.stored(&name, &shape);
+        let Written { name, first, .. } =
+            written_place(export.config, stored.name.clone(), stored.shape.clone());
+        let slot = slots.get(&name).ok_or_else(unknown)?;
+        let width: usize = shape[1..].iter().product();
+        let start = slot.start + VALUE_BYTES * ((first + stored.first) * width) as u64;
+        write_tensor(&mut open[slot.shard], start, &stored.written(tensor))?;
     }
-    if let Some(missing) = export
-        .config
-        .tensors()
-        .into_iter()
-        .find(|(name, _)| slots.contains_key(name))
-    {
+    let mut names = export.config.tensors().into_iter().map(|(name, _)| name);
+    if let Some(first) = names.find(|name| missing.contains_key(name)) {
+        let written = export.config.tensors().len() - missing.len();
         return Err(wrong(format!(
-            "only {written} tensors came; {} is missing",
-            missing.0
+            "only {written} tensors came; {first} is missing"
         )));
     }
     for shard in open {

@@ -5,12 +5,14 @@
 //! | this one | writing checkpoints and removing old ones |
 //! | [`state`] | where a run stood: `state.json` |
 //! | `moments` | the optimiser's moments |
+//! | `head` | a head that is not the model's |
 //!
 //! `checkpoints/step-NNNNNN/` holds `model/` (a Hugging Face directory), `optimizer.safetensors`, `config.toml` (the run's) and
 //! `state.json`; in `stage/` what the stage under way keeps, such as what an asynchronous run has sampled and not yet trained
-//! on; with low-rank adapters also `adapter/`, in PEFT's format, and then `model/` has them added to its weights. It is
-//! written under another name, flushed to the disk, and renamed.
+//! on; with low-rank adapters also `adapter/`, in PEFT's format, and then `model/` has them added to its weights; with a scalar head
+//! also `head.safetensors`. It is written under another name, flushed to the disk, and renamed.
 
+mod head;
 mod moments;
 pub mod state;
 
@@ -33,6 +35,7 @@ use crate::{
     stages::{Stage, StageError},
 };
 
+pub(super) use head::load_head;
 pub(super) use moments::load_moments;
 use state::{FORMAT, shape};
 pub use state::{State, check_model, load_state};
@@ -212,8 +215,8 @@ impl Checkpointer {
     }
 }
 
-/// Writes the weights of `learner` into a checkpoint, or what is to begin as one: `model/`, and `adapter/` where there are
-/// adapters.
+/// Writes the weights of `learner` into a checkpoint, or what is to begin as one: `model/`, `adapter/` where there are
+/// adapters, and a head that is not the model's.
 ///
 /// # Errors
 /// When the disk does not take them.
@@ -223,6 +226,7 @@ pub fn save_policy(
     codec: &Codec,
 ) -> Result<(), CheckpointError> {
     let (model, place) = (&learner.model, directory.join(MODEL));
+    head::save_head(directory, &learner.head)?;
     if model.lora().is_none() {
         return Ok(save_model(&place, model, codec)?);
     }

@@ -7,46 +7,43 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use safetensors::{Dtype, SafeTensors};
 
 use super::CheckpointError;
 use crate::{
-    learner::AdamW,
+    learner::{AdamW, Learner, visit_trained},
     model::{
-        ParameterVisitor, Parameters, Transformer,
+        ParameterVisitor, Parameters,
         parameters::{from_host, to_host},
     },
 };
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 
-/// Reads the optimiser's moments into `optimizer`, whose settings and steps stay. When it has made
+/// Reads the moments of the optimiser of `learner`, whose settings and steps stay. When it has made
 /// steps there have to be moments of every weight that is trained.
 ///
 /// # Errors
 /// When the file is missing, damaged, or of another model.
 pub(in crate::run) fn load_moments(
     checkpoint: &Path,
-    optimizer: &mut AdamW,
-    model: &Transformer,
-    device: &Device,
+    learner: &mut Learner,
 ) -> Result<(), CheckpointError> {
     let path = checkpoint.join(OPTIMIZER);
     let bytes = fs::read(&path).map_err(CheckpointError::io(&path))?;
     let tensors =
         SafeTensors::deserialize(&bytes).map_err(|e| CheckpointError::invalid(&path, e))?;
-    let mut sizes = Sizes::default();
-    let mut model = model.clone();
+    let device = learner.model.device();
+    let (mut sizes, mut trained) = (Sizes::default(), Sizes::default());
+    // Clones: to be shown an adapter is to be able to change it.
+    let (mut model, mut head) = (learner.model.clone(), learner.head.clone());
     model.visit(&mut sizes);
     model.visit_adapters(&mut sizes);
+    head.visit(&mut sizes);
     let Sizes(sizes) = sizes;
-    // With adapters only these are trained.
-    let mut trained = Sizes::default();
-    match model.lora() {
-        Some(_) => model.visit_adapters(&mut trained),
-        None => model.visit(&mut trained),
-    }
+    visit_trained(&mut model, &mut head, &mut trained);
+    let optimizer = &mut learner.optimizer;
     for (key, view) in tensors.tensors() {
         if view.dtype() != Dtype::F32 {
             let message = format!("{key} is {:?}, not F32", view.dtype());
@@ -73,7 +70,7 @@ pub(in crate::run) fn load_moments(
                 return Err(CheckpointError::invalid(&path, message));
             }
         };
-        moments.insert(name, from_host(values, [count], device));
+        moments.insert(name, from_host(values, [count], &device));
     }
     let missing = |moments: &Parameters| {
         let name = trained.0.keys().find(|name| moments.get(name).is_none());

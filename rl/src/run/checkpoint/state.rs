@@ -46,6 +46,9 @@ pub struct State {
     pub after: Option<EvalReport>,
     /// The stages that have ended.
     pub stages: Vec<StageReport>,
+    /// How the last stage ended, once all are over: a run that is made longer goes on from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
     /// The problems shown before and after.
     pub showcase: Vec<Showcase>,
     /// The shape of the model that was saved.
@@ -56,6 +59,37 @@ pub struct State {
     pub logged: Logged,
     /// What the run was made from.
     pub origins: Origins,
+}
+
+/// Where the last stage of a run stood when it ended.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ended {
+    /// Steps made in it.
+    pub stage_step: u64,
+    /// What the stage needs to go on.
+    pub stage_state: Value,
+    /// Updates the optimiser has made in it.
+    pub optimizer_steps: u64,
+}
+
+impl State {
+    /// Goes back into the last stage of a run that is over, to where it ended: as if it were under way. What is kept of its
+    /// end goes, and is there anew when it ends again.
+    pub fn reopen(&mut self) {
+        let Some(ended) = self.ended.take() else {
+            return;
+        };
+        self.stage -= 1;
+        self.stage_step = ended.stage_step;
+        self.stage_state = ended.stage_state;
+        self.optimizer_steps = ended.optimizer_steps;
+        self.stages.pop();
+        self.after = None;
+        for shown in &mut self.showcase {
+            shown.after.clear();
+        }
+    }
 }
 
 /// Reads a checkpoint's state.
@@ -115,6 +149,26 @@ pub fn check_model(
 
 /// The numbers that weights depend on.
 pub(super) fn shape(config: &ModelConfig) -> BTreeMap<String, usize> {
+    let latent = config.variation.latent;
+    let widths = latent.map(|latent| {
+        [
+            ("q_lora_rank", latent.q_lora_rank.unwrap_or(0)),
+            ("kv_lora_rank", latent.kv_lora_rank),
+            ("qk_rope_head_dim", latent.qk_rope_head_dim),
+            ("v_head_dim", latent.v_head_dim),
+        ]
+    });
+    let experts = config.experts.as_ref().map(|experts| {
+        [
+            ("experts", experts.router.experts),
+            ("experts_per_token", experts.router.chosen),
+            ("moe_intermediate_size", experts.intermediate_size),
+            (
+                "shared_expert_intermediate_size",
+                experts.shared_intermediate_size,
+            ),
+        ]
+    });
     [
         ("vocab_size", config.vocab_size),
         ("hidden_size", config.hidden_size),
@@ -124,6 +178,9 @@ pub(super) fn shape(config: &ModelConfig) -> BTreeMap<String, usize> {
         ("num_key_value_heads", config.num_key_value_heads),
         ("head_dim", config.head_dim),
     ]
+    .into_iter()
+    .chain(widths.into_iter().flatten())
+    .chain(experts.into_iter().flatten())
     .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    .collect()
 }

@@ -191,7 +191,7 @@ mod tests {
         let rewards = [0.1, 1.0, 0.3, 0.0, 1.1];
         for scale in [ScaleRewards::Group, ScaleRewards::Batch, ScaleRewards::None] {
             for baseline in [Baseline::Group, Baseline::LeaveOneOut] {
-                let of = |shift: f64| -> Vec<f64> {
+                let shifted = |shift: f64| -> Vec<f64> {
                     let totals = rewards.iter().map(|r| Some(r + shift)).collect();
                     let group = GroupRewards {
                         totals,
@@ -200,8 +200,8 @@ mod tests {
                     let all = step_advantages(&[group], baseline, scale);
                     all.into_iter().flatten().flatten().collect()
                 };
-                assert!(of(0.0).iter().sum::<f64>().abs() < 1e-12);
-                for (a, b) in of(0.0).iter().zip(of(7.0)) {
+                assert!(shifted(0.0).iter().sum::<f64>().abs() < 1e-12);
+                for (a, b) in shifted(0.0).iter().zip(shifted(7.0)) {
                     assert!((a - b).abs() < 1e-9);
                 }
             }

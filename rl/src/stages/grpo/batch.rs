@@ -139,7 +139,7 @@ impl Batch {
             return Ok(None);
         };
         self.score_reference(reference, scoring, |_| true)?;
-        let of = |example: &Example| -> Vec<f64> {
+        let penalty = |example: &Example| -> Vec<f64> {
             let reference = example.reference.as_deref().unwrap_or_default();
             let pairs = example.sampling.iter().zip(reference);
             // The policy that sampled is the one whose ratio is 1.
@@ -147,7 +147,7 @@ impl Batch {
                 .map(|(&s, &r)| beta * config.kl_estimator.at(s.into(), r.into(), 1.0).0)
                 .collect()
         };
-        let penalties: Vec<Vec<f64>> = self.examples.iter().map(of).collect();
+        let penalties: Vec<Vec<f64>> = self.examples.iter().map(penalty).collect();
         let total: f64 = penalties.iter().flatten().sum();
         let tokens: usize = penalties.iter().map(Vec::len).sum();
         self.kl_reward = Some(total / (beta * tokens.max(1) as f64));
@@ -268,10 +268,10 @@ impl Batch {
             let sum: f64 = example.advantages.iter().map(|&a| f64::from(a)).sum();
             sum / example.length().max(1) as f64
         });
-        let mut of = |c: &Completion| c.reward().and_then(|_| known.next());
+        let mut advantage = |c: &Completion| c.reward().and_then(|_| known.next());
         groups
             .iter()
-            .map(|group| group.completions.iter().map(&mut of).collect())
+            .map(|group| group.completions.iter().map(&mut advantage).collect())
             .collect()
     }
 

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     advantage::{Baseline, ScaleRewards},
     correction::CorrectionConfig,
-    kl::{KlEstimator, KlPlace},
+    kl::{KlEstimator, KlPlace, RefModel},
     loss::SharedObjective,
     objective::{Objective, ObjectiveConfig, RatioLevel, Surrogate},
 };
 use crate::{
     checks::{above_zero, positive},
     learner::{AdamWConfig, Schedule},
-    stages::Surroundings,
+    stages::{SecondModel, Surroundings},
 };
 
 /// Settings of a GRPO stage. What is `None` is as the objective's paper has it ([`Objective::parts`]);
@@ -36,6 +36,9 @@ pub struct GrpoConfig {
     pub iterations: u64,
     /// Updates made in going through a batch once, each with its share of the prompts.
     pub mini_batches: usize,
+    /// Whether the routers of a model with experts keep their weights. Corrections for the choice stay in any case.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub freeze_router: bool,
     /// The objective.
     pub loss: Objective,
     /// What the ratio is taken of.
@@ -61,8 +64,10 @@ pub struct GrpoConfig {
     pub kl_estimator: KlEstimator,
     /// Where the penalty is taken off.
     pub kl_in: KlPlace,
-    /// Steps after which the policy becomes the reference; 0: the reference stays what the policy
-    /// was at the start of the stage.
+    /// The reference.
+    #[serde(skip_serializing_if = "is_default")]
+    pub ref_model: RefModel,
+    /// Steps after which the policy becomes the reference; 0: the reference stays what it was at the start of the stage.
     pub reference_every: u64,
     /// Weight of an entropy bonus.
     pub entropy_coefficient: f64,
@@ -137,6 +142,7 @@ impl Default for GrpoConfig {
             warmup_steps: 0,
             iterations: 1,
             mini_batches: 1,
+            freeze_router: false,
             loss: Objective::Dapo,
             importance_level: None,
             epsilon: None,
@@ -147,6 +153,7 @@ impl Default for GrpoConfig {
             beta: 0.0,
             kl_estimator: KlEstimator::K3,
             kl_in: KlPlace::Loss,
+            ref_model: RefModel::StageStart,
             reference_every: 0,
             entropy_coefficient: 0.0,
             top_entropy: 1.0,
@@ -220,6 +227,18 @@ impl GrpoConfig {
     /// nor in parts.
     pub fn at_once(&self) -> bool {
         self.max_staleness == 0 && self.mini_batches == 1
+    }
+
+    /// What it holds of a second model: its reference.
+    pub(super) fn second_model(&self, around: &Surroundings) -> SecondModel {
+        if self.beta == 0.0 {
+            return SecondModel::None;
+        }
+        match (&self.ref_model, around.lora) {
+            (RefModel::Base, _) => SecondModel::None,
+            (RefModel::StageStart, Some(_)) => SecondModel::Adapters,
+            (RefModel::StageStart, None) | (RefModel::Path(_), _) => SecondModel::Whole,
+        }
     }
 
     /// Updates made with each batch.
@@ -333,16 +352,43 @@ impl GrpoConfig {
                 return Err(format!("{name} = {value} must be 0 or more"));
             }
         }
-        match self.top_entropy > 0.0 && self.top_entropy <= 1.0 {
-            true => Ok(()),
-            false => Err(format!(
+        if self.top_entropy > 0.0 && self.top_entropy <= 1.0 {
+            Ok(())
+        } else {
+            Err(format!(
                 "top_entropy = {} must be above 0 and at most 1",
                 self.top_entropy
-            )),
+            ))
         }
     }
 
+    fn validate_reference(&self, around: &Surroundings) -> Result<(), String> {
+        if is_default(&self.ref_model) {
+            return Ok(());
+        }
+        let named = quoted(&self.ref_model);
+        if self.beta == 0.0 {
+            return Err(format!(
+                "ref_model = {named} is what a KL penalty compares with, and beta = 0 takes none: set beta above 0"
+            ));
+        }
+        if self.reference_every > 0 {
+            return Err(format!(
+                "reference_every = {} makes the policy the reference now and then, and ref_model = {named} stays: leave one of them out",
+                self.reference_every
+            ));
+        }
+        if self.ref_model == RefModel::Base && around.lora.is_none() {
+            return Err(
+                "ref_model = \"base\" is the policy with its adapters off, and there is no [lora]: name the model, ref_model = { path = \"…\" }"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
     fn validate_policies(&self, around: &Surroundings) -> Result<(), String> {
+        self.validate_reference(around)?;
         if self.reference_every > 0 && self.beta == 0.0 {
             return Err(format!(
                 "reference_every = {} renews a reference that beta = 0 does not use: set beta above 0",
@@ -385,6 +431,10 @@ impl GrpoConfig {
         }
         Ok(())
     }
+}
+
+fn is_default(ref_model: &RefModel) -> bool {
+    *ref_model == RefModel::default()
 }
 
 /// An enum as it stands in a config.

@@ -72,6 +72,13 @@ metrics! {
                 healthy: "0 to 2",
                 otherwise: "see `sampled_groups`",
             }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            skipped_prompts: Option<usize> {
+                unit: "problems",
+                formula: "problems that were drawn for the step and skipped because their prompts are too long; only with `data.too_long = \"drop\"`",
+                healthy: "0, or few",
+                otherwise: "`dunwu check --all` counts them; lower `sampling.max_tokens`, or shorten the prompts",
+            }
             truncated: f64 {
                 unit: "share",
                 formula: "completions cut off at `sampling.max_tokens`",
@@ -121,13 +128,13 @@ metrics! {
             staleness_mean: f64 {
                 unit: "versions",
                 formula: "mean over the completions of `policy_version` at training less that at sampling",
-                healthy: "0 when sampling and training take turns, else at most `max_staleness`",
-                otherwise: "rises to the bound: sampling cannot keep up",
+                healthy: "0 when sampling and training take turns; else `min(step, max_staleness) · iterations · mini_batches`, where `step` counts from 0 in the stage: `max_staleness` counts batches, and each of them brings so many versions",
+                otherwise: "too much if `ratio_max` or `correction_clipped` say so: lower `max_staleness`, `iterations` or `mini_batches`",
             }
             staleness_max: u64 {
                 unit: "versions",
                 formula: "its largest value",
-                healthy: "at most `max_staleness`",
+                healthy: "the same: all completions of a batch are drawn by one version",
             }
         }
         "grpo-update" {
@@ -218,10 +225,30 @@ metrics! {
                 healthy: "above 0",
                 otherwise: "0: `zero_variance_groups` is 1, or every judge failed",
             }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            expert_load: Option<f64> {
+                formula: "tokens of the busiest expert over the mean of its layer, of the layer where that is largest; only with experts. Each prompt counts once",
+                healthy: "about what it was before the stage",
+                otherwise: "near the number of experts over those that are active: a few experts do all; balance in a supervised stage before; here set `freeze_router`",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            router_entropy: Option<f64> {
+                unit: "share",
+                formula: "mean entropy of the routers' scores, divided by their sum, over that of equal scores; only with experts",
+                healthy: "falls slowly",
+                otherwise: "near 0: the routers do not hesitate, and other experts are no longer tried",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            idle_experts: Option<f64> {
+                unit: "share",
+                formula: "experts that no token of the step went to; only with experts",
+                healthy: "0",
+                otherwise: "they learn nothing: as for `expert_load`",
+            }
             grad_norm: f64 {
                 formula: "global norm of the gradient before clipping, at the last update with the batch",
                 healthy: "steady",
-                otherwise: "spikes: lower the learning rate; 0: nothing was trained on; `null`: it was no number, and nothing was updated by it",
+                otherwise: "spikes: lower the learning rate; 0: nothing was trained on; `null`: it was NaN or infinite, and nothing was updated by it",
             }
             learning_rate: f64 {
                 formula: "that of the update: the stage's, times warm-up and schedule",
@@ -329,6 +356,7 @@ impl StepMetrics for GrpoMetrics {
                 mismatch_mean: self.mismatch_mean,
                 staleness_max: self.staleness_max,
             }),
+            idle_experts: self.idle_experts,
         }
     }
 
@@ -361,7 +389,7 @@ impl StepMetrics for GrpoMetrics {
 }
 
 /// The share of judged completions that are right: the component `correct` is above 0.5. A
-/// completion that the component does not apply to is not counted; of none it is no number.
+/// completion that the component does not apply to is not counted; of none it is NaN.
 pub fn pass_rate<'g>(groups: impl Iterator<Item = &'g RolloutGroup>, correct: &str) -> f64 {
     let completions = groups.flat_map(|group| &group.completions);
     let scores: Vec<f64> = completions.filter_map(|c| c.component(correct)).collect();

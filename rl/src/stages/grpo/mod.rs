@@ -32,6 +32,7 @@ pub mod trainer;
 pub use advantage::{Baseline, ScaleRewards, group_advantages};
 pub use config::GrpoConfig;
 pub use feed::Feed;
+pub use kl::RefModel;
 pub use metrics::{GrpoMetrics, RewardStatistics};
 pub use objective::{Objective, ObjectiveConfig};
 pub use sampler::{Sampler, StepRollouts};

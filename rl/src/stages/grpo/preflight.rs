@@ -1,6 +1,6 @@
 //! What would waste hours is found before the first step.
 
-use dunwu_datasets::TaskSource;
+use dunwu_datasets::Task;
 
 use super::GrpoConfig;
 use crate::{
@@ -12,12 +12,12 @@ use crate::{
 };
 
 /// Groups that are sampled.
-const GROUPS: usize = 8;
+pub(super) const GROUPS: usize = 8;
 
 /// Nats between sampler and trainer that no rounding explains, as for the alarm `mismatch`.
 const MOST_MISMATCH: f64 = 0.01;
 
-/// Samples a few groups as the first step would, and stops when they cannot teach anything.
+/// Samples groups of a few tasks as the first step would, and stops when they cannot teach anything.
 ///
 /// # Errors
 /// [`StageError::Preflight`] with what was seen and what to do; [`StageError::Prompt`] when a prompt does
@@ -28,7 +28,7 @@ pub fn check(
     sampling: &SamplingConfig,
     config: &GrpoConfig,
     scoring: Scoring,
-    source: &mut dyn TaskSource,
+    tasks: Vec<Task>,
     seed: u64,
 ) -> Result<(), StageError> {
     let fail = |problem: String, hint: &str| {
@@ -37,7 +37,6 @@ pub fn check(
             hint: hint.to_owned(),
         })
     };
-    let tasks = source.next_batch(GROUPS, 0.0)?;
     let groups = collector
         .collect(model, sampling, tasks, config.group, seed, |_| {})?
         .groups;

@@ -1,8 +1,9 @@
 //! The frozen policy of the KL penalty, and where it is kept.
 //!
-//! A resumed run has to find the reference that it had. It lies beside the checkpoints, in a
-//! directory that names the step of the stage before which it was the policy: a checkpoint of a
-//! later step tells which one that is.
+//! A resumed run has to find the reference that it had. One that was the policy lies beside the checkpoints, in a
+//! directory that names the step of the stage before which it was: a checkpoint of a later step tells which one that is.
+//! With adapters only these are kept: the base under them is the run's, and shared. A model that the config names is read
+//! again, and known by its weights.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,10 +12,13 @@ use std::{
 
 use burn::tensor::Device;
 
-use super::{GrpoConfig, trainer};
+use super::{GrpoConfig, RefModel, trainer};
 use crate::{
-    bundle::{Bundle, Codec, save::save_model},
-    model::{Precision, Transformer},
+    bundle::{Bundle, Codec, expand, fingerprint, save::save_model},
+    model::{
+        Precision, Transformer,
+        lora::{load_adapter, save_adapter},
+    },
     stages::StageError,
 };
 
@@ -37,43 +41,84 @@ pub(super) struct Place {
 pub(super) struct Reference {
     place: Place,
     every: u64,
-    /// The model, and the step before which it was the policy.
+    /// The model, and the step before which it was the policy; 0 for one that never was.
     frozen: Option<(Transformer, u64)>,
+    /// The fingerprint of a model that the config names.
+    fingerprint: Option<String>,
 }
 
 impl Reference {
-    /// The reference as it was before step `step` of a stage whose policy is now `model`; for a
-    /// stage without a KL penalty nothing.
+    /// The reference as it was before step `step` of a stage whose policy is now `model`; for a stage without a KL
+    /// penalty nothing. `known` is what [`Self::fingerprint`] was in the session before.
     ///
     /// # Errors
-    /// When one that should have been kept is not there.
+    /// When one that should have been kept is not there; when one that the config names has another vocabulary, or is
+    /// not the one that it was.
     pub(super) fn open(
         config: &GrpoConfig,
         place: Place,
         step: u64,
         model: &Transformer,
+        known: Option<&str>,
     ) -> Result<Self, StageError> {
         let mut reference = Self {
             place,
             every: config.reference_every,
             frozen: None,
+            fingerprint: None,
         };
         if config.beta == 0.0 {
             return Ok(reference);
         }
-        if model.lora().is_some() && reference.every == 0 {
-            // The base with the adapters off, which costs nothing.
-            reference.frozen = Some((model.base(), 0));
-        } else if step > 0 {
-            let since = reference.since(step);
-            // Where the step renews it, the policy of the checkpoint is the reference.
-            if since < step {
-                let path = reference.path(since).display().to_string();
-                let kept = Bundle::open(&path, &reference.place.device)?;
-                reference.frozen = Some((kept.model.stored_as(reference.place.precision)?, since));
+        match &config.ref_model {
+            RefModel::Base => reference.frozen = Some((model.base(), 0)),
+            RefModel::Path(path) => reference.read(path, known)?,
+            RefModel::StageStart => {
+                let since = reference.since(step);
+                // Where the step renews it, the policy of the checkpoint is the reference.
+                if since < step {
+                    reference.frozen = Some((reference.kept(since, model)?, since));
+                }
             }
         }
         Ok(reference)
+    }
+
+    /// Reads the model that the config names.
+    fn read(&mut self, path: &str, known: Option<&str>) -> Result<(), StageError> {
+        let stage = self.place.stage;
+        let key = format!("stages.{stage}.ref_model.path");
+        let path = expand(&key, path).map_err(|error| StageError::Config(error.to_string()))?;
+        let Bundle { model, codec } = Bundle::open(&path, &self.place.device)?;
+        if let Some(difference) = first_difference(&self.place.codec, &codec) {
+            return Err(StageError::Config(format!(
+                "{key} = {path:?} has another vocabulary than the policy: {difference}; hint: a KL penalty compares token by token, so both need the same tokenizer"
+            )));
+        }
+        let found = fingerprint(&model);
+        if let Some(known) = known.filter(|known| *known != found) {
+            return Err(StageError::State {
+                stage,
+                reason: format!(
+                    "the weights at {key} = {path:?} were {known} (SHA-256) and are {found}; hint: bring the reference back as it was, or begin a new run"
+                ),
+            });
+        }
+        self.fingerprint = Some(found);
+        self.frozen = Some((model.stored_as(self.place.precision)?, 0));
+        Ok(())
+    }
+
+    /// The policy as it was kept before step `since`; `model` is what it has become.
+    fn kept(&self, since: u64, model: &Transformer) -> Result<Transformer, StageError> {
+        let path = self.path(since);
+        if model.lora().is_some() {
+            let mut kept = model.base();
+            load_adapter(&path, &mut kept)?;
+            return Ok(kept);
+        }
+        let kept = Bundle::open(&path.display().to_string(), &self.place.device)?;
+        Ok(kept.model.stored_as(self.place.precision)?)
     }
 
     /// Makes the policy the reference where step `step` begins with that, and keeps it.
@@ -91,13 +136,16 @@ impl Reference {
             return Ok(());
         }
         // One that is there was left by a session that was killed before its checkpoint.
-        remove(&self.path(step))?;
-        let frozen = match model.lora() {
-            Some(_) => model.merged(),
-            None => model.clone(),
+        let path = self.path(step);
+        remove(&path)?;
+        let frozen = if model.lora().is_some() {
+            save_adapter(&path, model, &self.place.codec.encoder.origin)?;
+            model.apart()
+        } else {
+            save_model(&path, model, &self.place.codec)?;
+            model.clone().stored_as(self.place.precision)?
         };
-        save_model(&self.path(step), &frozen, &self.place.codec)?;
-        self.frozen = Some((frozen.stored_as(self.place.precision)?, step));
+        self.frozen = Some((frozen, step));
         Ok(())
     }
 
@@ -128,6 +176,12 @@ impl Reference {
         })
     }
 
+    /// By which a later session knows the weights of a model that the config names.
+    pub(super) fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
+    }
+
+    /// The step before which the reference of `step` was the policy.
     fn since(&self, step: u64) -> u64 {
         match self.every {
             0 => 0,
@@ -144,6 +198,21 @@ impl Reference {
         };
         self.place.directory.join(name)
     }
+}
+
+/// The first token that two vocabularies do not share, in words.
+fn first_difference(policy: &Codec, reference: &Codec) -> Option<String> {
+    let (ours, theirs) = (&policy.encoder.tokenizer, &reference.encoder.tokenizer);
+    let size = ours.vocab_size().max(theirs.vocab_size()) as u32;
+    let id = (0..size).find(|&id| ours.token(id) != theirs.token(id))?;
+    let named = |token: Option<String>| match token {
+        Some(token) => format!("{token:?}"),
+        None => "nothing".to_owned(),
+    };
+    let (ours, theirs) = (named(ours.token(id)), named(theirs.token(id)));
+    Some(format!(
+        "id {id} is {theirs} there and {ours} in the policy's"
+    ))
 }
 
 fn remove(path: &Path) -> Result<(), StageError> {

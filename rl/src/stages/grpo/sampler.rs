@@ -7,11 +7,13 @@ use dunwu_datasets::{Cursor, TaskResult, TaskSource, derive_seed};
 use super::{GrpoConfig, advantage::is_constant};
 use crate::{
     bundle::Codec,
+    eval::EvaluationSection,
     generation::{Recorded, SamplingConfig},
     learner::MemorySection,
     model::Transformer,
-    rollout::{Collected, Completion, Environment, Judge, RolloutCollector, RolloutGroup},
-    stages::{StageError, collector},
+    rollout::{Collected, Completion, Environment, Judge, OneTurn, RolloutCollector, RolloutGroup},
+    stages::{PromptLimit, StageError, collector},
+    tasks::PromptRule,
 };
 
 /// What one step trains on, and what it took to get it.
@@ -23,6 +25,8 @@ pub struct StepRollouts {
     pub dropped: Vec<RolloutGroup>,
     /// How many of [`Self::groups`] teach nothing and fill the step up.
     pub filling: usize,
+    /// Problems that were drawn and skipped because their prompts are too long; `None` where that is an error.
+    pub skipped: Option<usize>,
     /// Version of the policy that sampled.
     pub version: u64,
     /// Times that groups were sampled.
@@ -75,6 +79,8 @@ pub struct Sampler {
     pub environment: Arc<dyn Environment>,
     /// The reward component that says whether an answer is right.
     pub correct: String,
+    /// How long prompts may be.
+    pub prompts: PromptRule,
     /// Seed of the stage.
     pub seed: u64,
     /// Activations of at most so many tokens of a step are kept for training.
@@ -82,6 +88,22 @@ pub struct Sampler {
 }
 
 impl Sampler {
+    /// One that draws and judges as a config does that says nothing else; it keeps nothing for training.
+    pub fn new(config: GrpoConfig, codec: Arc<Codec>, judge: Arc<Judge>) -> Self {
+        Self {
+            config,
+            sampling: SamplingConfig::default(),
+            memory: MemorySection::default(),
+            codec,
+            judge,
+            environment: Arc::new(OneTurn),
+            correct: EvaluationSection::default().correct,
+            prompts: PromptRule::default(),
+            seed: 0,
+            recorded_tokens: 0,
+        }
+    }
+
     /// Samples and judges the completions of a step, which counts from 0, with version `version` of
     /// the policy. With dynamic sampling, groups whose rewards are all the same are replaced as
     /// long as there are batches left, and fill the step up at the end.
@@ -98,12 +120,18 @@ impl Sampler {
         let done = step as f64 / self.config.steps.max(1) as f64;
         let prompts = self.config.prompts;
         let most = self.config.dynamic_sampling.map_or(1, |d| d.max_batches);
+        let context = model.config().max_position_embeddings;
+        let limit = PromptLimit::new(self.prompts, &self.sampling, context);
         let mut rollouts = StepRollouts {
             version,
+            skipped: limit.drops().then_some(0),
             ..StepRollouts::default()
         };
         while rollouts.groups.len() < prompts && rollouts.batches < most {
-            let tasks = source.next_batch(prompts - rollouts.groups.len(), done)?;
+            let missing = prompts - rollouts.groups.len();
+            let drawn = limit.draw(&self.codec.encoder, source, missing, done)?;
+            rollouts.skipped = rollouts.skipped.map(|count| count + drawn.skipped);
+            let tasks = drawn.tasks;
             let seed = match rollouts.batches as u64 {
                 0 => derive_seed(self.seed, &[step]),
                 batch => derive_seed(self.seed, &[step, batch]),

@@ -21,6 +21,8 @@ pub struct SavedRollouts {
     groups: Vec<SavedGroup>,
     dropped: Vec<SavedGroup>,
     filling: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    skipped: Option<usize>,
     version: u64,
     batches: usize,
     generation_s: f64,
@@ -123,6 +125,7 @@ impl From<&StepRollouts> for SavedRollouts {
             groups: groups(&rollouts.groups),
             dropped: groups(&rollouts.dropped),
             filling: rollouts.filling,
+            skipped: rollouts.skipped,
             version: rollouts.version,
             batches: rollouts.batches,
             generation_s: rollouts.generation_s,
@@ -139,6 +142,7 @@ impl From<SavedRollouts> for StepRollouts {
             groups: groups(saved.groups),
             dropped: groups(saved.dropped),
             filling: saved.filling,
+            skipped: saved.skipped,
             version: saved.version,
             batches: saved.batches,
             generation_s: saved.generation_s,
@@ -176,8 +180,8 @@ impl From<SavedGroup> for RolloutGroup {
 impl From<&Completion> for SavedCompletion {
     fn from(completion: &Completion) -> Self {
         let bits = |values: &[(String, f64)]| {
-            let one = |(name, value): &(String, f64)| (name.clone(), value.to_bits());
-            values.iter().map(one).collect()
+            let exact = |(name, value): &(String, f64)| (name.clone(), value.to_bits());
+            values.iter().map(exact).collect()
         };
         let outcome = match &completion.outcome {
             Ok(outcome) => SavedOutcome::Judged {
@@ -285,12 +289,13 @@ mod tests {
             }],
             version: 3,
             batches: 2,
+            skipped: Some(4),
             ..StepRollouts::default()
         };
         let text = serde_json::to_string(&SavedRollouts::from(&rollouts)).unwrap();
         let back: StepRollouts = serde_json::from_str::<SavedRollouts>(&text).unwrap().into();
         let (a, b) = (&rollouts.groups[0], &back.groups[0]);
-        assert_eq!((back.version, back.batches), (3, 2));
+        assert_eq!((back.version, back.batches, back.skipped), (3, 2, Some(4)));
         assert_eq!((&a.task, &a.prompt), (&b.task, &b.prompt));
         for (a, b) in a.completions.iter().zip(&b.completions) {
             assert_eq!(a.trajectory, b.trajectory);

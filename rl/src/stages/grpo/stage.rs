@@ -47,13 +47,11 @@ impl Settings for GrpoConfig {
 
     fn demand(&self, around: &Surroundings, _model: &ModelConfig) -> Demand {
         let rollouts = self.prompts * self.group;
-        // With adapters the reference is the base, unless it is renewed on the way.
-        let kept_apart = around.lora.is_none() || self.reference_every > 0;
         Demand {
             rollouts,
             tokens: rollouts * around.sampling.max_tokens,
             recorded_tokens: around.memory.recorded_tokens(self.at_once()),
-            reference: self.beta > 0.0 && kept_apart,
+            reference: self.second_model(around),
             samples_ahead: self.max_staleness > 0,
         }
     }
@@ -70,6 +68,10 @@ impl Settings for GrpoConfig {
 
     fn measuring(&self) -> Measuring {
         Measuring::Throughout
+    }
+
+    fn warmup_steps(&self) -> u64 {
+        self.warmup_steps
     }
 
     fn begin(
@@ -98,6 +100,7 @@ impl Settings for GrpoConfig {
             judge: context.judge.clone(),
             environment: context.environment.clone(),
             correct: context.evaluation.correct.clone(),
+            prompts: context.tasks.prompts,
             seed: context.seed(Purpose::Rollouts),
             recorded_tokens: context.memory.recorded_tokens(self.at_once()),
         };
@@ -113,7 +116,10 @@ impl Settings for GrpoConfig {
             stage: context.stage,
             precision: context.memory.frozen,
         };
-        let reference = Reference::open(self, place, step, &context.learner.model)?;
+        let known = saved
+            .as_ref()
+            .and_then(|saved| saved.state["reference"].as_str());
+        let reference = Reference::open(self, place, step, &context.learner.model, known)?;
         Ok(Box::new(GrpoStage {
             config: self.clone(),
             sampling: context.sampling.clone(),
@@ -150,14 +156,9 @@ impl Stage for GrpoStage {
         self.reference
             .renew(&self.config, step, &context.learner.model)?;
         let trainer = Trainer {
-            config: &self.config,
-            sampling: &self.sampling,
-            judge: &self.judge,
             reference: self.reference.get(),
             objective: self.config.own_objective.as_ref().map(SharedObjective::get),
-            scoring: self.memory.scoring(&self.sampling),
-            workers: self.memory.workers,
-            activations: self.memory.activations(),
+            ..Trainer::new(&self.config, &self.sampling, &self.judge, &self.memory)
         };
         let mut outcome = trainer.step(context.learner, &mut self.feed, step)?;
         outcome.metrics.pass_rate = pass_rate(outcome.rollouts.sampled(), &self.correct);
@@ -180,7 +181,7 @@ impl Stage for GrpoStage {
                 .map_err(|error| StageError::file(&path)(error.into()))?;
             fs::write(&path, text).map_err(StageError::file(&path))?;
         }
-        Ok(json!({ "cursor": cursor }))
+        Ok(json!({ "cursor": cursor, "reference": self.reference.fingerprint() }))
     }
 
     fn saved(&mut self, oldest: u64) -> Result<(), StageError> {
@@ -193,13 +194,16 @@ impl Stage for GrpoStage {
 fn look_ahead(config: &GrpoConfig, context: &mut Context) -> Result<(), StageError> {
     let seed = context.seed(Purpose::Preflight);
     let mut source = context.tasks.source(seed)?;
+    let prompts = context.prompt_limit();
+    let encoder = &context.codec.encoder;
+    let drawn = prompts.draw(encoder, source.as_mut(), preflight::GROUPS, 0.0)?;
     preflight::check(
         &context.collector(),
         &context.learner.model,
         context.sampling,
         config,
         context.memory.scoring(context.sampling),
-        source.as_mut(),
+        drawn.tasks,
         seed,
     )?;
     context.note("preflight", "passed");

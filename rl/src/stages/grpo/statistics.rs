@@ -7,6 +7,7 @@ use dunwu_rewards::Rubric;
 use super::{advantage::is_constant, batch::Example, loss::Seen, sampler::StepRollouts};
 use crate::{
     learner::{MicroBatch, gradient::MicroOutput},
+    model::Routing,
     stages::grpo::RewardStatistics,
     statistics::{deviation, mean},
 };
@@ -19,6 +20,7 @@ pub(super) struct TokenSums {
     pub(super) mismatch: f64,
     pub(super) mismatch_max: f64,
     pub(super) seen: Seen,
+    pub(super) routing: Routing,
 }
 
 impl TokenSums {
@@ -40,6 +42,7 @@ impl TokenSums {
             }
         }
         output.seen.iter().for_each(|seen| self.seen.add(seen));
+        self.routing.merge(&output.routing);
     }
 
     /// Adds another update with the same batch of rollouts.
@@ -49,6 +52,7 @@ impl TokenSums {
         self.mismatch += other.mismatch;
         self.mismatch_max = self.mismatch_max.max(other.mismatch_max);
         self.seen.add(&other.seen);
+        self.routing.merge(&other.routing);
     }
 }
 

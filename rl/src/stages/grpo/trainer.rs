@@ -16,10 +16,10 @@ use crate::{
     compute::HeadUpstream,
     generation::SamplingConfig,
     learner::{
-        BudgetError, GradientConfig, Learner, MicroBatch, Scoring, Sequence, Streams, Upstream,
-        pack, stream_gradients,
+        BudgetError, GradientConfig, Learner, MemorySection, MicroBatch, Scoring, Sequence,
+        Streams, Upstream, pack, stream_gradients,
     },
-    model::{Activations, Parameters, Transformer},
+    model::{Activations, Parameters, Routing, Transformer, routing::is_router},
     rollout::Judge,
     stages::StageError,
 };
@@ -63,6 +63,27 @@ pub struct Trainer<'a> {
     pub workers: usize,
     /// What is kept of the forward pass.
     pub activations: Activations,
+}
+
+impl<'a> Trainer<'a> {
+    /// One that trains by the config's objective and as much at a time as `memory` allows, without a reference.
+    pub fn new(
+        config: &'a GrpoConfig,
+        sampling: &'a SamplingConfig,
+        judge: &'a Judge,
+        memory: &MemorySection,
+    ) -> Self {
+        Self {
+            config,
+            sampling,
+            judge,
+            reference: None,
+            objective: None,
+            scoring: memory.scoring(sampling),
+            workers: memory.workers,
+            activations: memory.activations(),
+        }
+    }
 }
 
 impl Trainer<'_> {
@@ -124,10 +145,13 @@ impl Trainer<'_> {
             last = TokenSums::default();
             for part in 0..config.mini_batches {
                 let examples = batch.mini_batch(part, config.mini_batches);
-                let (gradients, sums) = self.gradients(learner, &examples, sampled_by)?;
+                let (mut gradients, sums) = self.gradients(learner, &examples, sampled_by)?;
                 sampled_by = false;
                 // NaN moves nothing; the figures say so, and an alarm.
                 grad_norm = if sums.loss.is_finite() {
+                    if config.freeze_router {
+                        gradients.retain(|name| !is_router(name));
+                    }
                     learner.update(gradients, rate)
                 } else {
                     f64::NAN
@@ -176,7 +200,11 @@ impl Trainer<'_> {
             sampled_groups: rollouts.sampled().count(),
             kept_groups: rollouts.groups.len() - rollouts.filling,
             refill_batches: rollouts.batches.saturating_sub(1),
+            skipped_prompts: rollouts.skipped,
             trained_tokens: first.seen.tokens,
+            expert_load: first.routing.figure(Routing::imbalance),
+            router_entropy: first.routing.figure(Routing::entropy),
+            idle_experts: first.routing.figure(Routing::idle),
             grad_norm,
             learning_rate: rate,
             policy_version: learner.version,
@@ -237,6 +265,7 @@ impl Trainer<'_> {
                     moving.iter().any(|e| e.kept.is_some()),
                 ),
             },
+            balance: 0.0,
         };
         let members = Members {
             examples: &moving,

@@ -120,9 +120,10 @@ impl From<&Chunk> for RejectionMetrics {
             undecided_judgements: counts.undecided_judgements,
             generation_s: chunk.generation_s,
             reward_s: chunk.reward_s,
-            generated_tokens_per_s: match chunk.generation_s > 0.0 {
-                true => counts.tokens as f64 / chunk.generation_s,
-                false => 0.0,
+            generated_tokens_per_s: if chunk.generation_s > 0.0 {
+                counts.tokens as f64 / chunk.generation_s
+            } else {
+                0.0
             },
         }
     }

@@ -98,7 +98,7 @@ impl Settings for RejectionConfig {
         };
         // Tasks are drawn from the beginning after a resume, too: what was asked is known then.
         for step in 0..first {
-            stage.draw(step)?;
+            stage.draw(context, step)?;
         }
         Ok(Box::new(stage))
     }
@@ -121,7 +121,7 @@ impl Stage for RejectionStage {
     }
 
     fn step(&mut self, context: &mut Context, step: u64) -> Result<StepReport, StageError> {
-        let (count, tasks) = self.draw(step)?;
+        let (count, tasks) = self.draw(context, step)?;
         let done = self.progress()?.chunks().len() as u64;
         if step >= done {
             let repeated = count - tasks.len();
@@ -195,10 +195,13 @@ impl RejectionStage {
     }
 
     /// Draws the tasks of a step: how many, and those of them whose prompt has not been asked before.
-    fn draw(&mut self, step: u64) -> Result<(usize, Vec<Task>), StageError> {
+    fn draw(&mut self, context: &Context, step: u64) -> Result<(usize, Vec<Task>), StageError> {
         let share = step as f64 / self.config.steps() as f64;
-        let drawn = self.source.next_batch(self.config.tasks_of(step), share)?;
-        let count = drawn.len();
+        let count = self.config.tasks_of(step);
+        let (limit, encoder) = (context.prompt_limit(), &context.codec.encoder);
+        let drawn = limit
+            .draw(encoder, self.source.as_mut(), count, share)?
+            .tasks;
         let mut fresh = Vec::with_capacity(count);
         for task in drawn {
             let prompt = serde_json::to_string(&task.prompt).map_err(no_json)?;

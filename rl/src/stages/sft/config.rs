@@ -31,9 +31,16 @@ pub struct SftConfig {
     pub warmup_steps: u64,
     /// The optimiser.
     pub optimizer: AdamWConfig,
-    /// A JSON-lines file of `{"messages"}` or `{"prompt", "completion"}`.
+    /// Examples in a file, a directory of shards, or a data set of the hub (`owner/name`, perhaps with `@revision`), in one of the
+    /// forms of `rl/docs/datasets.md`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+    /// Which of several data sets in that place, as the hub's configs are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subset: Option<String>,
+    /// Which split; `train` unless given, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
     /// The index of an earlier rejection-sampling stage: what it kept is learnt, together with
     /// `file` where both are set.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +67,12 @@ pub struct SftConfig {
     pub heldout_file: Option<PathBuf>,
     /// Steps between measurements of the held-out loss; 0: at the end only.
     pub heldout_every: u64,
+    /// What keeps experts busy, in a model that has any.
+    #[serde(skip_serializing_if = "Balance::is_off")]
+    pub balance: Balance,
+    /// Whether routers keep their weights; the corrections of `balance` go on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub freeze_router: bool,
     /// The weights that the stage begins with, when not those that the stage before left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
@@ -74,6 +87,9 @@ pub enum Turns {
     All,
     /// The last.
     Last,
+    /// Every one, each as the end of an example of its own: for templates that write earlier turns otherwise than the last,
+    /// as those of reasoning models do, which drop earlier thoughts.
+    Each,
 }
 
 /// What is done about an example that is too long.
@@ -87,6 +103,34 @@ pub enum TooLong {
     Drop,
     /// Its end is cut off; where nothing to learn is left of it, it is left out and counted.
     Truncate,
+}
+
+/// What keeps experts busy.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Balance {
+    /// After each update, the correction of an expert that got more tokens than the mean of its layer falls by this, and
+    /// that of one that got fewer rises (arXiv 2412.19437, eq. 16, where it is 0.001; 2408.15664). No loss, no gradient.
+    pub rate: f64,
+    /// Weight of the loss that spreads the tokens of each sequence over experts (eq. 17 to 20, where it is 1e-4).
+    pub sequence_loss: f64,
+}
+
+impl Balance {
+    fn is_off(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// # Errors
+    /// The first setting that is out of range.
+    fn validate(self) -> Result<(), String> {
+        for (name, value) in [("rate", self.rate), ("sequence_loss", self.sequence_loss)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(format!("balance.{name} = {value} must be between 0 and 1"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Weights to go back to.
@@ -111,6 +155,8 @@ impl Default for SftConfig {
             warmup_steps: 0,
             optimizer: AdamWConfig::default(),
             file: None,
+            subset: None,
+            split: None,
             from_stage: None,
             demonstrations: None,
             traces: None,
@@ -120,6 +166,8 @@ impl Default for SftConfig {
             heldout_fraction: 0.0,
             heldout_file: None,
             heldout_every: 0,
+            balance: Balance::default(),
+            freeze_router: false,
             restart: None,
         }
     }
@@ -144,6 +192,7 @@ impl SftConfig {
         let index = around.index;
         positive("batch", self.batch)?;
         above_zero("learning_rate", self.learning_rate)?;
+        self.balance.validate()?;
         self.validate_duration()?;
         self.validate_source(around)?;
         self.validate_heldout()?;
@@ -204,6 +253,9 @@ impl SftConfig {
         }
         if let Some(traces) = &self.traces {
             traces.validate().map_err(|e| format!("traces: {e}"))?;
+        }
+        if self.file.is_none() && (self.subset.is_some() || self.split.is_some()) {
+            return Err("subset and split are about `file`, which is not set".to_owned());
         }
         if self.generates() {
             if let Some(count) = self.demonstrations {

@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
-use dunwu_datasets::{Example, Split, read_examples, shuffled};
+use dunwu_datasets::{Example, Examples, Part, Split, shuffled};
 
 use super::{
     Encoded, SftConfig, TooLong, Turns,
-    encode::{EncodeError, Fitted, encode, fit},
+    encode::{EncodeError, Fitted, encode_all, fit},
 };
-use crate::{bundle::Codec, stages::StageError};
+use crate::{
+    bundle::Codec,
+    stages::StageError,
+    tasks::files::{self, FilesError},
+};
 
 /// Why there are no examples to learn from.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +40,12 @@ pub enum ExampleError {
         most: usize,
         divided: String,
     },
+}
+
+impl From<FilesError> for StageError {
+    fn from(error: FilesError) -> Self {
+        Self::Own(Box::new(error))
+    }
 }
 
 impl From<ExampleError> for StageError {
@@ -72,32 +82,50 @@ impl Limit {
 }
 
 /// Examples as token ids, and how many were left out because they were too long.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub struct ExampleSet {
-    /// In the order they were given in, each with the text of its problem's side of the split.
+    /// In the order they were given in.
     pub examples: Vec<Encoded>,
     /// Left out.
     pub dropped: usize,
-    problems: Vec<String>,
+    /// What the rows of each data set that was read were taken for, in words.
+    pub recognised: Vec<String>,
+    heldout_fraction: f64,
+    /// On which side of the split each is.
+    sides: Vec<Split>,
 }
 
 impl ExampleSet {
-    /// Reads the file at `path`.
+    /// No examples yet; of those to come about this share of the problems is held out.
+    pub fn dividing(heldout_fraction: f64) -> Self {
+        Self {
+            heldout_fraction,
+            ..Self::default()
+        }
+    }
+
+    /// Adds the examples of the data set `name`: a file, a directory of shards, or `owner/name` on the hub.
     ///
     /// # Errors
     /// When it cannot be read, or an example cannot be made into tokens or does not fit.
     pub fn read(
-        path: &Path,
+        &mut self,
+        name: &Path,
+        part: &Part,
         codec: &Codec,
         turns: Turns,
         limit: Limit,
-    ) -> Result<Self, StageError> {
-        let mut set = Self::default();
-        for (line, example) in read_examples(path)? {
-            let place = || format!("{}:{line}", path.display());
-            set.push(place, codec, &example, turns, limit)?;
+    ) -> Result<(), StageError> {
+        let files = files::find(name, part)?;
+        let mut examples = Examples::of(&files);
+        for example in examples.by_ref() {
+            let (place, example) = example?;
+            self.push(|| place.to_string(), codec, &example, turns, limit)?;
         }
-        Ok(set)
+        let forms: Vec<String> = examples.forms().iter().map(ToString::to_string).collect();
+        let line = format!("{}: {}", files.origin(), forms.join(" or "));
+        self.recognised.push(line);
+        Ok(())
     }
 
     /// Adds an example; `place` names it in errors.
@@ -112,40 +140,36 @@ impl ExampleSet {
         turns: Turns,
         limit: Limit,
     ) -> Result<(), ExampleError> {
-        let encoded = encode(codec, example, turns).map_err(|source| ExampleError::Encode {
+        let encoded = encode_all(codec, example, turns).map_err(|source| ExampleError::Encode {
             place: place(),
             source,
         })?;
-        match fit(encoded, limit.tokens, limit.too_long) {
-            Fitted::Kept(encoded) => {
-                self.examples.push(encoded);
-                self.problems.push(example.problem_text());
-            }
-            Fitted::Dropped => self.dropped += 1,
-            Fitted::TooLong(tokens) => {
-                return Err(ExampleError::TooLong {
-                    place: place(),
-                    tokens,
-                    limit: limit.by,
-                    most: limit.tokens,
-                });
+        for encoded in encoded {
+            match fit(encoded, limit.tokens, limit.too_long) {
+                Fitted::Kept(encoded) => {
+                    let problem = format!("example of {}", example.problem_text());
+                    self.sides.push(Split::of(&problem, self.heldout_fraction));
+                    self.examples.push(encoded);
+                }
+                Fitted::Dropped => self.dropped += 1,
+                Fitted::TooLong(tokens) => {
+                    return Err(ExampleError::TooLong {
+                        place: place(),
+                        tokens,
+                        limit: limit.by,
+                        most: limit.tokens,
+                    });
+                }
             }
         }
         Ok(())
     }
 
-    /// Adds all of another set behind its own.
-    pub fn extend(&mut self, other: Self) {
-        self.examples.extend(other.examples);
-        self.problems.extend(other.problems);
-        self.dropped += other.dropped;
-    }
-
-    /// The examples to learn from, and those held out: about `fraction` of all problems.
-    pub fn divided(self, fraction: f64) -> (Vec<Encoded>, Vec<Encoded>) {
+    /// The examples to learn from, and those held out.
+    pub fn divided(self) -> (Vec<Encoded>, Vec<Encoded>) {
         let (mut train, mut heldout) = (Vec::new(), Vec::new());
-        for (example, problem) in self.examples.into_iter().zip(self.problems) {
-            match Split::of(&format!("example of {problem}"), fraction) {
+        for (example, side) in self.examples.into_iter().zip(self.sides) {
+            match side {
                 Split::Train => train.push(example),
                 Split::Heldout => heldout.push(example),
             }

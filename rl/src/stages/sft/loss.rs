@@ -8,7 +8,7 @@ use crate::{
         BudgetError, GradientConfig, HeadConfig, Learner, Likelihood, MemorySection, MicroBatch,
         Sequence, batch_logprobs, pack, stream_gradients,
     },
-    model::Transformer,
+    model::{Routing, Transformer, routing::is_router},
     stages::StageError,
     stages::sft::SftMetrics,
 };
@@ -46,8 +46,17 @@ pub fn step(
     let zeros = learner.zeros();
     let likelihood = Likelihood::mean_of(total);
     let (model, workers) = (&learner.model, memory.workers);
-    let (gradients, outputs) =
+    let sequences: usize = batches.iter().map(|batch| batch.packing.trees.len()).sum();
+    let gradient = GradientConfig {
+        balance: config.balance.sequence_loss as f32 / sequences.max(1) as f32,
+        ..gradient
+    };
+    let (mut gradients, outputs) =
         stream_gradients(model, &batches, gradient, workers, zeros, &likelihood);
+    let mut routing = Routing::default();
+    outputs
+        .iter()
+        .for_each(|output| routing.merge(&output.routing));
     let loss: f64 = outputs.iter().map(|output| output.loss).sum();
     let entropy: f64 = outputs
         .iter()
@@ -57,15 +66,26 @@ pub fn step(
     let rate = config.learning_rate * config.schedule.factor(step, steps, config.warmup_steps);
     // NaN moves nothing; the figures say so, and an alarm.
     let grad_norm = if loss.is_finite() {
+        if config.freeze_router {
+            gradients.retain(|name| !is_router(name));
+        }
         learner.update(gradients, rate)
     } else {
         f64::NAN
     };
+    if grad_norm.is_finite() {
+        learner
+            .model
+            .correct_routers(&routing, config.balance.rate as f32);
+    }
     let step_s = start.elapsed().as_secs_f64();
     Ok(SftMetrics {
         loss,
         entropy: entropy / total.max(1) as f64,
         trained_tokens: total,
+        expert_load: routing.figure(Routing::imbalance),
+        router_entropy: routing.figure(Routing::entropy),
+        idle_experts: routing.figure(Routing::idle),
         grad_norm,
         learning_rate: rate,
         heldout_loss: None,

@@ -32,10 +32,30 @@ metrics! {
                 unit: "tokens",
                 formula: "completion tokens of the step, end-of-sequence tokens included",
             }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            expert_load: Option<f64> {
+                formula: "tokens of the busiest expert over the mean of its layer, of the layer where that is largest; only with experts. Each prompt counts once",
+                healthy: "below 2, falls towards 1 with `balance`",
+                otherwise: "near the number of experts over those that are active: a few experts do all; set `balance`, raise its `rate`",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            router_entropy: Option<f64> {
+                unit: "share",
+                formula: "mean entropy of the routers' scores, divided by their sum, over that of equal scores; only with experts",
+                healthy: "falls slowly",
+                otherwise: "near 0: the routers do not hesitate, and other experts are no longer tried",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            idle_experts: Option<f64> {
+                unit: "share",
+                formula: "experts that no token of the step went to; only with experts",
+                healthy: "0",
+                otherwise: "they learn nothing: as for `expert_load`",
+            }
             grad_norm: f64 {
                 formula: "global norm of the gradient before clipping",
                 healthy: "steady",
-                otherwise: "spikes: lower the learning rate; `null`: it was no number, and nothing was updated by it",
+                otherwise: "spikes: lower the learning rate; `null`: it was NaN or infinite, and nothing was updated by it",
             }
             learning_rate: f64 {
                 formula: "that of the update: the stage's, times warm-up and schedule",
@@ -76,6 +96,7 @@ impl StepMetrics for SftMetrics {
                 grad_norm: self.grad_norm,
             }),
             rollouts: None,
+            idle_experts: self.idle_experts,
         }
     }
 

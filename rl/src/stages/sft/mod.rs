@@ -17,7 +17,7 @@ pub mod loss;
 pub mod metrics;
 mod stage;
 
-pub use config::{Restart, SftConfig, TooLong, Turns};
+pub use config::{Balance, Restart, SftConfig, TooLong, Turns};
 pub use encode::{EncodeError, Encoded, encode};
 pub use examples::{Epochs, ExampleError, ExampleSet, Limit};
 pub use loss::{heldout_loss, pack_examples, step};

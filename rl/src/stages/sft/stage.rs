@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dunwu_datasets::Example;
+use dunwu_datasets::{Example, Examples, Part};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -13,9 +13,10 @@ use crate::{
     model::ModelConfig,
     seeds::Purpose,
     stages::{
-        Context, Demand, Measuring, Saved, Settings, Stage, StageError, StepReport, Surroundings,
-        Weights, data_set,
+        Context, Demand, Measuring, Rehearsal, Saved, Settings, Stage, StageError, StepReport,
+        Surroundings, Weights, data_set,
     },
+    tasks::files,
 };
 
 impl Settings for SftConfig {
@@ -55,11 +56,31 @@ impl Settings for SftConfig {
         }
     }
 
+    fn asks(&self) -> bool {
+        self.generates()
+    }
+
+    fn warmup_steps(&self) -> u64 {
+        self.warmup_steps
+    }
+
+    fn rehearse(&self, rehearsal: &Rehearsal) -> Result<Vec<String>, StageError> {
+        let part = Part::new(self.subset.clone(), self.split.clone());
+        let trained = self.file.iter().map(|file| (file, part.clone()));
+        let heldout = self.heldout_file.iter();
+        let heldout = heldout.map(|file| (file, Part::default()));
+        let files = trained.chain(heldout);
+        files
+            .map(|(file, part)| rehearse(self, rehearsal, file, &part))
+            .collect()
+    }
+
     fn begin(
         &self,
         context: &mut Context,
         saved: Option<Saved>,
     ) -> Result<Box<dyn Stage>, StageError> {
+        check_experts(self, context)?;
         let lessons = Lessons::of(self, context)?;
         let steps = match (&lessons.train, self.steps, self.epochs) {
             (_, Some(steps), _) => steps,
@@ -70,6 +91,9 @@ impl Settings for SftConfig {
                 ));
             }
         };
+        for line in &lessons.recognised {
+            context.note("sft", line);
+        }
         if let Train::Set(examples, _) = &lessons.train {
             let line = format!(
                 "{} examples, {} held out, {} left out because they are too long; {steps} steps",
@@ -86,6 +110,7 @@ impl Settings for SftConfig {
             },
             activations: context.memory.activations(),
             whole: false,
+            balance: 0.0,
         };
         Ok(Box::new(SftStage {
             config: self.clone(),
@@ -95,6 +120,34 @@ impl Settings for SftConfig {
             heldout_loss: saved.and_then(|saved| saved.state["heldout_loss"].as_f64()),
         }))
     }
+}
+
+/// What a stage wants of experts must be there.
+fn check_experts(config: &SftConfig, context: &Context) -> Result<(), StageError> {
+    let wrong = |text: &str| Err(StageError::Config(format!("sft: {text}")));
+    let model = &context.learner.model;
+    let experts = model.config().experts.as_ref();
+    if config.freeze_router && experts.is_none() {
+        return wrong("freeze_router = true, but the model has no experts; hint: remove it");
+    }
+    if config.balance.sequence_loss > 0.0 && experts.is_none() {
+        return wrong(
+            "balance.sequence_loss is above 0, but the model has no experts; hint: remove it",
+        );
+    }
+    if config.balance.rate > 0.0 {
+        if !experts.is_some_and(|experts| experts.router.correction) {
+            return wrong(
+                "balance.rate is above 0, but the model's routers have no correction for the choice; hint: use balance.sequence_loss",
+            );
+        }
+        if model.lora().is_some() {
+            return wrong(
+                "balance.rate is above 0, but adapters are trained, and corrections are no part of them; hint: use balance.sequence_loss",
+            );
+        }
+    }
+    Ok(())
 }
 
 /// A supervised stage under way. Which examples a step learns from follows from its number, so there is nothing to save.
@@ -113,6 +166,8 @@ struct Lessons {
     heldout: Vec<Encoded>,
     /// Examples left out because they were too long.
     dropped: usize,
+    /// What the rows of each data set were taken for.
+    recognised: Vec<String>,
 }
 
 /// What a stage learns from.
@@ -189,9 +244,54 @@ impl SftStage {
     }
 }
 
+/// Reads a file of examples, makes some of them into tokens, and says what it found.
+fn rehearse(
+    config: &SftConfig,
+    rehearsal: &Rehearsal,
+    file: &Path,
+    part: &Part,
+) -> Result<String, StageError> {
+    let files = files::find(file, part)?;
+    let mut count = 0usize;
+    for row in Examples::of(&files) {
+        row?;
+        count += 1;
+    }
+    let place = file.display();
+    let Some((codec, context)) = rehearsal.codec else {
+        return Ok(format!("{place}: {count} examples"));
+    };
+    let limit = Limit::of(config, context, rehearsal.memory.token_budget);
+    let stride = rehearsal.rows.map_or(1, |most| count.div_ceil(most.max(1)));
+    let mut set = ExampleSet::default();
+    for row in Examples::of(&files).step_by(stride.max(1)) {
+        let (place, example) = row?;
+        set.push(|| place.to_string(), codec, &example, config.turns, limit)?;
+    }
+    let (fit, dropped) = (set.examples.len(), set.dropped);
+    if fit == 0 {
+        return Err(ExampleError::Nothing {
+            place: place.to_string(),
+            what: "learn from",
+            rows: dropped,
+            dropped,
+            most: limit.tokens,
+            divided: String::new(),
+        }
+        .into());
+    }
+    let longest = set.examples.iter().map(|e| e.sequence.len()).max();
+    Ok(format!(
+        "{place}: {count} examples; of {} made into tokens {dropped} are too long and left out, the longest other has {} of {} tokens",
+        fit + dropped,
+        longest.unwrap_or(0),
+        limit.tokens
+    ))
+}
+
 /// The longest example of a stage.
 fn limit(config: &SftConfig, context: &Context) -> Limit {
-    let longest = context.learner.model.config().max_position_embeddings;
+    let longest = context.learner.model.config().context();
     Limit::of(config, longest, context.memory.token_budget)
 }
 
@@ -199,24 +299,40 @@ impl Lessons {
     /// Reads or makes the examples of a stage, and divides them.
     fn of(config: &SftConfig, context: &Context) -> Result<Self, StageError> {
         let limit = limit(config, context);
-        let read = |path: &Path| ExampleSet::read(path, context.codec, config.turns, limit);
+        let read = |set: &mut ExampleSet, path: &Path, part: &Part| {
+            set.read(path, part, context.codec, config.turns, limit)
+        };
+        let whole = Part::default();
         let heldout_file = config.heldout_file.as_deref();
-        let apart = heldout_file.map(read).transpose()?;
-        let mut set = ExampleSet::default();
+        let mut apart = None;
+        if let Some(file) = heldout_file {
+            read(apart.insert(ExampleSet::default()), file, &whole)?;
+        }
+        let mut set = ExampleSet::dividing(config.heldout_fraction);
         let mut places = Vec::new();
         let kept = config
             .from_stage
             .map(|index| data_set(context.directory, index));
-        for path in config.file.iter().chain(&kept) {
-            set.extend(read(path)?);
+        let part = Part::new(config.subset.clone(), config.split.clone());
+        let parts = [(&config.file, &part), (&kept, &whole)];
+        for (path, part) in parts
+            .into_iter()
+            .filter_map(|(path, part)| Some((path.as_ref()?, part)))
+        {
+            read(&mut set, path, part)?;
             places.push(path.display().to_string());
         }
         if config.generates() {
             let Some(count) = config.demonstrations else {
+                let apart_forms = apart
+                    .iter()
+                    .flat_map(|set| set.recognised.clone())
+                    .collect();
                 return Ok(Self {
                     train: Train::Endless,
                     heldout: apart.map(|set| set.examples).unwrap_or_default(),
                     dropped: 0,
+                    recognised: apart_forms,
                 });
             };
             for index in 0..count as u64 {
@@ -237,7 +353,8 @@ impl Lessons {
         apart: Option<(&Path, ExampleSet)>,
     ) -> Result<Self, StageError> {
         let (rows, dropped) = (set.examples.len() + set.dropped, set.dropped);
-        let (train, mut heldout) = set.divided(config.heldout_fraction);
+        let mut recognised = set.recognised.clone();
+        let (train, mut heldout) = set.divided();
         let nothing = |what, place: &str, rows, dropped, left: usize| {
             let divided = match left {
                 0 => String::new(),
@@ -266,6 +383,7 @@ impl Lessons {
                 let (file, dropped) = (file.display().to_string(), apart.dropped);
                 return Err(nothing("measure", &file, dropped, dropped, 0).into());
             }
+            recognised.extend(apart.recognised);
             heldout = apart.examples;
         }
         let order = Epochs {
@@ -277,6 +395,7 @@ impl Lessons {
             train: Train::Set(train, order),
             heldout,
             dropped,
+            recognised,
         })
     }
 }

@@ -9,10 +9,7 @@ fn special() -> SpecialTokens {
 }
 
 fn message(role: Role, content: &str) -> Message {
-    Message {
-        role,
-        content: content.to_string(),
-    }
+    Message::new(role, content)
 }
 
 fn render(source: &str, messages: &[Message]) -> Result<String, TemplateError> {
@@ -134,4 +131,67 @@ fn a_directory_is_searched_in_the_order_of_transformers() {
 fn special_tokens_are_read_in_both_forms() {
     let json = serde_json::json!({ "eos_token": { "content": "</s>", "special": true }, "bos_token": "<s>", "pad_token": null });
     assert_eq!(SpecialTokens::from_json(&json), special());
+}
+
+#[test]
+fn what_else_a_message_has_stands_beside_role_and_content() {
+    let call = serde_json::json!([{"type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}}]);
+    let messages = [
+        message(Role::Developer, "d"),
+        message(Role::Assistant, "")
+            .with("tool_calls", call)
+            .with("reasoning_content", "r"),
+        message(Role::Tool, "1").with("name", "f"),
+    ];
+    let source = "{% for m in messages %}[{{ m.role }}|{{ m.content }}|{{ m.name }}|{{ m.reasoning_content }}\
+        {% for c in m.tool_calls %}|{{ c.function.name }}{{ c.function.arguments | tojson }}{% endfor %}]{% endfor %}";
+    assert_eq!(
+        render(source, &messages).unwrap(),
+        "[system|d||][assistant|||r|f{\"x\": 1}][tool|1|f|]"
+    );
+    // A template that looks for texts gets the text, and one that knows the word gets the role.
+    let knows = "{% for m in messages %}{{ m.role }}{% for c in m.tool_calls %}{% if c.function.arguments is string %}\
+        {{ c.function.arguments }}{% endif %}{% endfor %}{% if m.role == 'developer' %}!{% endif %}{% endfor %}";
+    assert_eq!(
+        render(knows, &messages).unwrap(),
+        "developer!assistant{\"x\": 1}tool"
+    );
+}
+
+// Made by tests/golden/make_idioms_golden.py with transformers.
+#[test]
+fn idioms_of_python_are_those_of_transformers() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/golden/chat_idioms.json"
+    );
+    let golden: Json = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let messages: Vec<Message> = serde_json::from_value(golden["messages"].clone()).unwrap();
+    for case in golden["cases"].as_array().unwrap() {
+        let source = case["template"].as_str().unwrap();
+        let variables = case["variables"].as_object().unwrap().clone();
+        let template = ChatTemplate::new(source, SpecialTokens::default()).unwrap();
+        let template = template.with_variables(variables).unwrap();
+        let rendered = template.render(&messages, true);
+        assert_eq!(
+            rendered.unwrap(),
+            case["text"].as_str().unwrap(),
+            "{source}"
+        );
+    }
+}
+
+#[test]
+fn variables_stay_with_the_template_and_leave_the_conversation_alone() {
+    let variables = |json: Json| json.as_object().unwrap().clone();
+    let template = ChatTemplate::new("{{ a }}{{ b }}{{ eos_token }}", special()).unwrap();
+    let template = template.with_variables(variables(serde_json::json!({ "a": 1, "b": 2 })));
+    let template = template
+        .unwrap()
+        .with_variables(variables(serde_json::json!({ "b": "x" })));
+    let template = template.unwrap();
+    assert_eq!(template.render(&[], false).unwrap(), "1x</s>");
+    let own = variables(serde_json::json!({ "messages": [] }));
+    let message = template.with_variables(own).unwrap_err().to_string();
+    assert!(message.contains("messages"), "{message}");
 }

@@ -6,7 +6,8 @@ holds a test or an expected value, and the instance that holds them (`judge`) ne
 
 - `crossing`: values on their way between the two instances
 - `solution_side`: does what the tests ask of the solution
-- `test_side`: runs a test; `remote`: what it holds of the solution; `analysis`: what its text says; `pytest_standin`: pytest's part
+- `test_side`: runs a test; `remote`: what it holds of the solution; `analysis`: what its text says;
+  `self_judging`: whether it would let the solution judge itself; `pytest_standin`: pytest's part
 - `standins`: threads and processes that are not there; `files`: files in memory
 - `snapshot`: what makes the image of the memory cheap
 - this file: programs, requests, and what is done before the snapshot

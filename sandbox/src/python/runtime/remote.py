@@ -345,7 +345,8 @@ class Remote:
     def __str__(self):
         _refuse(self, "the text")
 
-    __format__ = __str__
+    def __format__(self, spec):
+        return format(str(self), spec)
 
     def _call(self, args, kwargs):
         reply = session.ask("call", of=object.__getattribute__(self, "_number"), args=session.encode(list(args)), kwargs=session.encode(kwargs),

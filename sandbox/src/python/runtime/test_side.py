@@ -15,6 +15,7 @@ import analysis
 import files
 import pytest_standin
 import remote
+import self_judging
 from crossing import same_answer
 from remote import BrokenTest, SolutionDied, Unverifiable
 
@@ -242,7 +243,7 @@ def _resolve(tree, namespace, entry_point):
     absent = analysis.values(tree, missing)
     constants |= absent
     functions |= missing - absent
-    judged = analysis.SelfJudging(tree, functions | classes, classes, constants).found()
+    judged = self_judging.SelfJudging(tree, functions | classes, classes, constants).found()
     if judged is not None:
         session.fail(BrokenTest(f"the test would let the solution judge itself: {judged}"))
 

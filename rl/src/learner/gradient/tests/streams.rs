@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::learner::{
-    Divergence, ScalarHead, TokenDistribution, accumulate_scalar_gradients, pack_ends,
-    scalar::{SCALAR_BIAS, SCALAR_WEIGHT},
-    scalar_values,
+    Divergence, ScalarHead, TokenDistribution, accumulate_scalar_gradients,
+    head::scalar::{SCALAR_BIAS, SCALAR_WEIGHT},
+    pack_ends, scalar_values,
 };
 
 const VOCABULARY: usize = 41;
@@ -109,36 +109,29 @@ fn distances_beside_a_loss_have_the_gradients_of_autodiff() {
     for family in [Family::Llama, Family::Qwen2] {
         let model = model(family);
         let value = std::cell::Cell::new(0.0);
-        let expected = by_autodiff_of(&model, temperature, |all| {
+        let expected = by_autodiff_of(&model, temperature, |start, predicted| {
             let (mut logprobs, mut entropies, mut distances) = (vec![], vec![], vec![]);
-            let mut target = 0;
-            for Predicted {
-                logprobs: all,
-                targets,
-                ..
-            } in all
-            {
-                for (row, &id) in targets.iter().enumerate() {
-                    let own = all.clone().narrow(0, row, 1);
-                    distances.extend(towards.by_tensors(target, own.clone()));
-                    entropies.push((own.clone().exp() * own.clone()).sum().neg());
-                    logprobs.push(own.narrow(1, id as usize, 1).reshape([1]));
-                    target += 1;
-                }
+            for (row, &id) in predicted.targets.iter().enumerate() {
+                let own = predicted.logprobs.clone().narrow(0, row, 1);
+                distances.extend(towards.by_tensors(start + row, own.clone()));
+                entropies.push((own.clone().exp() * own.clone()).sum().neg());
+                logprobs.push(own.narrow(1, id as usize, 1).reshape([1]));
             }
-            let plain = tensor_loss(Tensor::cat(logprobs, 0), Tensor::cat(entropies, 0));
-            let loss = Tensor::cat(distances, 0).sum() + plain;
-            value.set(to_host(loss.clone().inner())[0]);
+            let mut loss = tensor_loss(start, Tensor::cat(logprobs, 0), Tensor::cat(entropies, 0));
+            if !distances.is_empty() {
+                loss = loss + Tensor::cat(distances, 0).sum();
+            }
+            value.set(value.get() + f64::from(to_host(loss.clone().inner())[0]));
             loss
         });
         for engine in [Engine::Host, Engine::Tensors] {
             let model = model.clone().with_engine(engine);
             let zeros = Parameters::default();
             let (found, outputs) = stream_gradients(&model, &batches, config, 1, zeros, &towards);
-            let off = difference(&expected, &found);
+            let off = expected.off(&found);
             eprintln!("{family} {engine:?}: {off:e} from autodiff");
-            assert!(off < 3e-5, "{family} {engine:?}: {off:e}");
-            let value = f64::from(value.get());
+            assert!(off < 2e-5, "{family} {engine:?}: {off:e}");
+            let value = value.get();
             assert!((outputs[0].loss - value).abs() < 1e-5 * value.abs());
         }
     }
@@ -162,9 +155,8 @@ fn head(model: &Transformer) -> ScalarHead {
 fn a_scalar_head_has_the_gradients_of_autodiff() {
     let model = model(Family::Llama);
     let head = head(&model);
-    let expected = by_autodiff_of(&model, 1.0, |all| {
-        let hidden = Tensor::cat(all.into_iter().map(|p| p.hidden).collect(), 0);
-        let values = hidden.matmul(head.weight.clone().transpose()) + 0.4;
+    let expected = by_autodiff_of(&model, 1.0, |_, predicted| {
+        let values = predicted.hidden.matmul(head.weight.clone().transpose()) + 0.4;
         (values.clone() * values).sum()
     });
     let batch = &pack(&sequences(), 1000).unwrap()[0];
@@ -184,7 +176,7 @@ fn a_scalar_head_has_the_gradients_of_autodiff() {
             below.insert(name, tensor.clone());
         }
         // The vocabulary head is the embedding here, and has no part in this loss but as that.
-        let off = difference(&expected, &below);
+        let off = expected.off(&below);
         assert!(off < 2e-5, "{engine:?}: {off:e}");
         // The loss is a square in weight and bias: central differences are exact up to rounding.
         let at = |place: Option<usize>, step: f32| {

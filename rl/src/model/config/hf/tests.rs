@@ -1,5 +1,8 @@
 use super::*;
-use crate::model::config::tests::smollm2_135m;
+use crate::model::{
+    config::{ExpertsConfig, RopeScaling, tests::smollm2_135m},
+    router::{GroupScore, Groups, Router, Scores},
+};
 
 fn read(json: &Value) -> Result<ModelConfig, ConfigError> {
     ModelConfig::from_hf_json(json, "config.json")
@@ -79,7 +82,9 @@ fn head_width_and_kv_heads_have_the_defaults_of_transformers() {
 fn what_is_not_implemented_is_an_error() {
     assert_eq!(
         error_with("gemma3", "vocab_size", json!(1)),
-        "config.json: architecture \"gemma3\" is not supported; supported: llama, mistral, qwen2, qwen3"
+        "config.json: architecture \"gemma3\" is not supported; supported: llama, mistral, qwen2, qwen3, gemma3_text, \
+         olmo2, olmo3, smollm3, granite, phi3, minicpm3, youtu, deepseek_v2, deepseek_v3, \
+          qwen2_moe, qwen3_moe, mixtral, olmoe, granitemoe, glm4_moe"
     );
     let cases = [
         (
@@ -103,8 +108,8 @@ fn what_is_not_implemented_is_an_error() {
         (
             "mistral",
             "sliding_window",
-            json!(4096),
-            "sliding_window = 4096 is not supported",
+            json!(0),
+            "sliding_window = 0 must be at least 1",
         ),
         (
             "qwen2",
@@ -121,8 +126,14 @@ fn what_is_not_implemented_is_an_error() {
         (
             "llama",
             "rope_parameters",
+            json!({"rope_type": "dynamic"}),
+            "rope_parameters.rope_type = \"dynamic\"",
+        ),
+        (
+            "llama",
+            "rope_parameters",
             json!({"rope_type": "yarn"}),
-            "rope_parameters.rope_type = \"yarn\"",
+            "rope_parameters.factor is missing",
         ),
         (
             "llama",
@@ -151,13 +162,170 @@ fn what_is_not_implemented_is_an_error() {
     ];
     for (model_type, field, value, expected) in cases {
         let message = error_with(model_type, field, value);
-        assert!(
-            message.starts_with("config.json: ") && message.contains(expected),
-            "{message}"
-        );
+        assert!(message.contains(expected), "{message}");
     }
     assert!(
         error_with("llama", "num_hidden_layers", json!(5000))
             .contains("must be between 1 and 4096")
+    );
+}
+
+/// A mixture of experts of each family that has any.
+fn mixtures() -> Vec<ModelConfig> {
+    let base = smollm2_135m();
+    let router = Router {
+        experts: 8,
+        chosen: 2,
+        scores: Scores::Softmax,
+        correction: false,
+        groups: None,
+        normalized: None,
+        scale: 1.0,
+    };
+    let config = |family, experts| ModelConfig {
+        family,
+        experts: Some(experts),
+        ..base.clone()
+    };
+    vec![
+        ModelConfig {
+            qk_norm: true,
+            ..config(
+                Family::Qwen3Moe,
+                ExpertsConfig {
+                    dense_layers: vec![1, 4],
+                    layer_step: 2,
+                    ..ExpertsConfig::new(router.clone(), 20)
+                },
+            )
+        },
+        ModelConfig {
+            attention_bias: true,
+            ..config(
+                Family::Qwen2Moe,
+                ExpertsConfig {
+                    shared_intermediate_size: 30,
+                    shared_gate: true,
+                    ..ExpertsConfig::new(router.clone(), 20)
+                },
+            )
+        },
+        config(
+            Family::Mixtral,
+            ExpertsConfig::new(
+                Router {
+                    normalized: Some(0.0),
+                    ..router.clone()
+                },
+                base.intermediate_size,
+            ),
+        ),
+        config(
+            Family::Glm4Moe,
+            ExpertsConfig {
+                shared_intermediate_size: 40,
+                first_layer: 1,
+                ..ExpertsConfig::new(
+                    Router {
+                        scores: Scores::Sigmoid,
+                        correction: true,
+                        groups: Some(Groups {
+                            count: 4,
+                            kept: 2,
+                            score: GroupScore::TwoLargest,
+                            excluded: f32::NEG_INFINITY,
+                        }),
+                        normalized: Some(1e-20),
+                        scale: 2.5,
+                        ..router
+                    },
+                    20,
+                )
+            },
+        ),
+    ]
+}
+
+#[test]
+fn mixtures_of_experts_read_back() {
+    for config in mixtures() {
+        let json = config.to_hf_json(Some(1), &[2]);
+        assert_eq!(read(&json).unwrap(), config);
+    }
+}
+
+#[test]
+fn mixtures_that_make_no_sense_are_named() {
+    let error = |place: usize, field: &str, value: Value| {
+        let mut json = mixtures()[place].to_hf_json(None, &[]);
+        json[field] = value;
+        read(&json).unwrap_err().to_string()
+    };
+    let of_deepseek = 3;
+    for (place, field, value, expected) in [
+        (
+            of_deepseek,
+            "topk_group",
+            json!(5),
+            "topk_group = 5 must be between 1 and n_group = 4",
+        ),
+        (
+            of_deepseek,
+            "n_group",
+            json!(3),
+            "n_group = 3 must divide the number of experts, 8",
+        ),
+        (
+            of_deepseek,
+            "n_group",
+            json!(1),
+            "topk_group = 2 must be between 1 and n_group = 1",
+        ),
+        (
+            of_deepseek,
+            "topk_method",
+            json!("greedy"),
+            "topk_method = \"greedy\" is not supported",
+        ),
+        (
+            0,
+            "num_experts_per_tok",
+            json!(9),
+            "experts per token = 9 must be between 1 and the number of experts, 8",
+        ),
+        (
+            0,
+            "mlp_only_layers",
+            json!("all"),
+            "mlp_only_layers = \"all\" is not a list of numbers of layers",
+        ),
+        (
+            0,
+            "decoder_sparse_step",
+            json!(0),
+            "decoder_sparse_step = 0 must be at least 1",
+        ),
+        (
+            1,
+            "qkv_bias",
+            json!(false),
+            "qkv_bias = false is not supported",
+        ),
+        (
+            0,
+            "quantization_config",
+            json!({ "quant_method": "fp8", "weight_block_size": [128, 128] }),
+            "FP8 among them, are not read",
+        ),
+    ] {
+        let message = error(place, field, value);
+        assert!(message.contains(expected), "{field}: {message}");
+    }
+    let mut json = smollm2_135m().to_hf_json(None, &[]);
+    json["num_local_experts"] = json!(8);
+    let message = read(&json).unwrap_err().to_string();
+    assert!(
+        message.contains("the model type llama has no experts"),
+        "{message}"
     );
 }

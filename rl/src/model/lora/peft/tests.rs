@@ -1,9 +1,14 @@
 //! Adapters that fit, and some that do not.
 
 use burn::tensor::Device;
+use serde_json::{Map, Value};
 
 use super::*;
-use crate::model::{ModelConfig, config::Family, weights::HostTensor};
+use crate::model::{
+    ModelConfig,
+    config::{Family, Variation},
+    weights::{HostTensor, WeightSource},
+};
 
 fn model(hidden: usize, layers: usize) -> Transformer {
     let config = ModelConfig {
@@ -22,6 +27,8 @@ fn model(hidden: usize, layers: usize) -> Transformer {
         tie_word_embeddings: true,
         attention_bias: false,
         qk_norm: false,
+        experts: None,
+        variation: Variation::default(),
     };
     Transformer::build(config, &Device::flex(), |_, shape| {
         Ok::<_, std::convert::Infallible>(HostTensor {
@@ -82,21 +89,22 @@ fn refused(key: &str, value: serde_json::Value) -> Option<String> {
 fn a_setting_that_changes_the_result_is_refused_for_what_it_changes() {
     use serde_json::json;
     for (key, value, reason) in [
-        ("alpha_pattern", json!({"q_proj": 8}), "another alpha"),
-        (
-            "rank_pattern",
-            json!({"layers.0.self_attn.q_proj": 4}),
-            "another rank",
-        ),
-        ("modules_to_save", json!(["lm_head"]), "replaced"),
-        ("layers_to_transform", json!([0]), "only some layers"),
-        ("layers_to_transform", json!(0), "only some layers"),
         ("fan_in_fan_out", json!(true), "[in, out]"),
-        ("use_rslora", json!(true), "sqrt(rank)"),
         ("use_dora", json!(true), "magnitude"),
         ("bias", json!("all"), "biases"),
         ("lora_bias", json!(true), "biases"),
         ("init_lora_weights", json!("pissa"), "the base"),
+        ("alora_invocation_tokens", json!([3, 4]), "aLoRA"),
+        (
+            "target_parameters",
+            json!(["mlp.experts.down_proj"]),
+            "no linear maps",
+        ),
+        (
+            "trainable_token_indices",
+            json!([1]),
+            "rows of the embedding",
+        ),
         ("a_later_idea", json!(3), "not known here"),
     ] {
         let message = refused(key, value.clone()).unwrap();
@@ -116,6 +124,7 @@ fn a_setting_that_is_off_is_no_matter() {
         ("layers_to_transform", json!(null)),
         ("fan_in_fan_out", json!(false)),
         ("init_lora_weights", json!(true)),
+        ("init_lora_weights", json!(false)),
         ("init_lora_weights", json!("gaussian")),
         ("inference_mode", json!(true)),
         ("lora_dropout", json!(0.05)),
@@ -126,5 +135,77 @@ fn a_setting_that_is_off_is_no_matter() {
         ("a_later_idea", json!(false)),
     ] {
         assert_eq!(refused(key, value), None, "{key}");
+    }
+}
+
+/// Log-probabilities of each next token.
+fn next_logprobs(model: &Transformer, ids: &[u32]) -> Vec<f32> {
+    let rows = model.logprobs(ids);
+    let next = rows.iter().zip(&ids[1..]);
+    next.map(|(row, &id)| row[id as usize]).collect()
+}
+
+// Made by tests/golden/make_peft_golden.py with peft.
+#[test]
+fn adapters_of_peft_compute_what_peft_computes() {
+    let golden = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden"));
+    let text = fs::read_to_string(golden.join("peft/peft.json")).unwrap();
+    let expected: Value = serde_json::from_str(&text).unwrap();
+    let ids: Vec<u32> = serde_json::from_value(expected["ids"].clone()).unwrap();
+    for (name, case) in expected["cases"].as_object().unwrap() {
+        let base = || {
+            let dir = golden.join("tiny").join(case["base"].as_str().unwrap());
+            let config = fs::read_to_string(dir.join("config.json")).unwrap();
+            let config = serde_json::from_str(&config).unwrap();
+            let config = ModelConfig::from_hf_json(&config, "config.json").unwrap();
+            let weights = WeightSource::open_dir(&dir).unwrap();
+            Transformer::load(config, &weights, &Device::flex()).unwrap()
+        };
+        let logprobs: Vec<f32> = serde_json::from_value(case["logprobs"].clone()).unwrap();
+        let close = |model: &Transformer, what: &str| {
+            let found = next_logprobs(model, &ids);
+            let worst = found.iter().zip(&logprobs).map(|(a, b)| (a - b).abs());
+            let worst = worst.fold(0f32, f32::max);
+            assert!(worst < 1e-4, "{name}, {what}: {worst} off");
+        };
+        let mut model = base();
+        let plain = next_logprobs(&model, &ids);
+        let moved = plain.iter().zip(&logprobs).map(|(a, b)| (a - b).abs());
+        assert!(
+            moved.fold(0f32, f32::max) > 1e-3,
+            "{name}: the adapter changes nothing"
+        );
+        load_adapter(&golden.join("peft").join(name), &mut model)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        close(&model, "apart");
+        close(&model.merged(), "merged");
+        // Written and read again it is the same.
+        let dir = tempfile::tempdir().unwrap();
+        save_adapter(dir.path(), &model, "here").unwrap();
+        let mut again = base();
+        load_adapter(dir.path(), &mut again).unwrap_or_else(|error| panic!("{name}: {error}"));
+        close(&again, "written and read");
+    }
+}
+
+#[test]
+fn an_adapter_of_the_head_is_refused_by_its_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut base = model(8, 2);
+    Lora::default().apply(&mut base, 1).unwrap();
+    save_adapter(dir.path(), &base, "here").unwrap();
+    let path = dir.path().join(WEIGHTS);
+    let bytes = fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors = file.tensors();
+    let extra = [0u8; 64];
+    let view = TensorView::new(Dtype::F32, vec![2, 8], &extra).unwrap();
+    tensors.push((std::format!("{PREFIX}lm_head.lora_A.weight"), view));
+    safetensors::serialize_to_file(tensors, None, &path).unwrap();
+    let message = load_adapter(dir.path(), &mut model(8, 2))
+        .unwrap_err()
+        .to_string();
+    for part in ["lm_head.lora_A.weight", "the head", "hint: "] {
+        assert!(message.contains(part), "{part} in {message}");
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::{HIDDEN, by_stream, plan};
 use crate::model::{
     Transformer,
-    plan::{AttentionPlan, GroupedPlan, NormPlan},
+    plan::{
+        Activation, AttentionPlan, FeedForwardPlan, GroupedPlan, LatentPlan, NormPlan, NormsPlan,
+    },
     position::PositionPlan,
     weights::HostTensor,
 };
@@ -50,74 +52,112 @@ impl Plain {
             let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
             let rms = (mean + plan.epsilon).sqrt();
             let factors = weight.iter().map(|w| w + plan.offset);
-            x.iter().zip(factors).map(|(x, f)| x / rms * f).collect()
+            x.iter()
+                .zip(factors)
+                .map(|(x, f)| x / rms * f * plan.scale)
+                .collect()
         };
         x.iter()
             .map(|row| row.chunks(weight.len()).flat_map(run).collect())
             .collect()
     }
 
-    fn rotated(plan: &Option<PositionPlan>, dim: usize, x: Matrix) -> Matrix {
+    fn rotated(plan: Option<&PositionPlan>, dim: usize, x: Matrix) -> Matrix {
         let Some(plan) = plan else {
             return x;
         };
         let half = plan.rotated / 2;
+        let start = plan.side.start(dim, plan.rotated);
+        let divisors = plan.scaling.as_ref();
+        let divisors = divisors.map_or(vec![1.0; half], |s| s.divisors(plan.rotated, plan.theta));
+        let magnitude = plan.scaling.as_ref().map_or(1.0, |s| s.magnitude());
         let mut x = x;
         for (position, row) in x.iter_mut().enumerate() {
             for head in row.chunks_mut(dim) {
-                for pair in 0..half {
+                for (pair, divisor) in divisors.iter().enumerate() {
                     let plain = plan.theta.powf(-((2 * pair) as f64) / plan.rotated as f64);
-                    let divisor = plan.scaling.as_ref().map_or(1.0, |s| s.divisor(plain));
                     let (sin, cos) = (position as f64 * plain / divisor).sin_cos();
-                    let (a, b) = (head[pair], head[pair + half]);
-                    head[pair] = a * cos - b * sin;
-                    head[pair + half] = b * cos + a * sin;
+                    let (sin, cos) = (sin * magnitude, cos * magnitude);
+                    let (first, second) = (start + pair, start + pair + half);
+                    let (a, b) = (head[first], head[second]);
+                    head[first] = a * cos - b * sin;
+                    head[second] = b * cos + a * sin;
                 }
             }
         }
         x
     }
 
-    fn attention(&self, layer: &str, plan: &GroupedPlan, x: &Matrix) -> Matrix {
+    fn grouped(&self, layer: &str, plan: &GroupedPlan, x: &Matrix) -> Matrix {
         let name = |part: &str| format!("{layer}.self_attn.{part}");
         let heads = plan.heads;
         let head = |part: &str, norm: &str| {
-            let plain = self.norm(&name(norm), plan.head_norm, &self.linear(&name(part), x));
-            Self::rotated(&plan.position, heads.query_dim, plain)
+            let norm_plan = plan.head_norm.map(|(norm, _)| norm);
+            let plain = self.norm(&name(norm), norm_plan, &self.linear(&name(part), x));
+            Self::rotated(plan.position.as_ref(), heads.query_dim, plain)
         };
         let (query, key) = (head("q_proj", "q_norm"), head("k_proj", "k_norm"));
         let value = self.linear(&name("v_proj"), x);
-        let mut mixed = vec![vec![0.0; heads.query * heads.value_dim]; x.len()];
-        for (i, mixed) in mixed.iter_mut().enumerate() {
-            let window = heads.window.unwrap_or(usize::MAX);
-            let seen: Vec<usize> = (0..=i).filter(|j| i - j < window).collect();
-            for h in 0..heads.query {
-                let (dim, shared) = (heads.query_dim, h / (heads.query / heads.kv));
-                let weight = |&j: &usize| {
-                    let query = &query[i][h * dim..(h + 1) * dim];
-                    let key = &key[j][shared * dim..(shared + 1) * dim];
-                    let score: f64 = query.iter().zip(key).map(|(q, k)| q * k).sum();
-                    (score * f64::from(heads.scale)).exp()
-                };
-                let weights: Vec<f64> = seen.iter().map(weight).collect();
-                let total: f64 = weights.iter().sum();
-                for (j, weight) in seen.iter().zip(weights) {
-                    for d in 0..heads.value_dim {
-                        mixed[h * heads.value_dim + d] +=
-                            weight / total * value[*j][shared * heads.value_dim + d];
-                    }
-                }
-            }
-        }
+        let part =
+            |x: &Matrix, i: usize, h: usize, width: usize| x[i][h * width..][..width].to_vec();
+        let group = heads.query / heads.kv;
+        let mixed = attended(
+            (x.len(), heads.query, f64::from(heads.scale)),
+            heads.window,
+            |i, h| part(&query, i, h, heads.query_dim),
+            |j, h| part(&key, j, h / group, heads.query_dim),
+            |j, h| part(&value, j, h / group, heads.value_dim),
+        );
         self.linear(&name("o_proj"), &mixed)
     }
 
-    fn feed_forward(&self, layer: &str, x: &Matrix) -> Matrix {
+    fn latent(&self, layer: &str, plan: &LatentPlan, x: &Matrix) -> Matrix {
+        let name = |part: &str| format!("{layer}.self_attn.{part}");
+        let heads = plan.heads;
+        let query = if plan.query_latent.is_some() {
+            let latent = self.linear(&name("q_a_proj"), x);
+            let latent = self.norm(&name("q_a_layernorm"), Some(plan.norm), &latent);
+            self.linear(&name("q_b_proj"), &latent)
+        } else {
+            self.linear(&name("q_proj"), x)
+        };
+        let query = Self::rotated(Some(&plan.position), heads.query(), query);
+        let joint = self.linear(&name("kv_a_proj_with_mqa"), x);
+        let columns = |from: usize, to: usize| -> Matrix {
+            joint.iter().map(|row| row[from..to].to_vec()).collect()
+        };
+        let latent = columns(0, heads.latent);
+        let latent = self.norm(&name("kv_a_layernorm"), Some(plan.norm), &latent);
+        let shared = columns(heads.latent, heads.cached());
+        let shared = Self::rotated(Some(&plan.position), heads.rotated, shared);
+        let up = self.linear(&name("kv_b_proj"), &latent);
+        let (width, plain) = (heads.expanded(), heads.plain);
+        let mixed = attended(
+            (x.len(), heads.count, f64::from(plan.scale)),
+            None,
+            |i, h| query[i][h * heads.query()..][..heads.query()].to_vec(),
+            |j, h| [&up[j][h * width..][..plain], &shared[j]].concat(),
+            |j, h| up[j][h * width + plain..][..heads.value].to_vec(),
+        );
+        self.linear(&name("o_proj"), &mixed)
+    }
+
+    fn feed_forward(&self, layer: &str, plan: &FeedForwardPlan, x: &Matrix) -> Matrix {
+        let FeedForwardPlan::Gated(plan) = plan else {
+            panic!("experts are read beside their own tests")
+        };
+        let open = |g: f64| match plan.activation {
+            Activation::Silu => g / (1.0 + (-g).exp()),
+            Activation::GeluTanh => {
+                let root = (2.0 / std::f64::consts::PI).sqrt();
+                0.5 * g * (1.0 + (root * (g + 0.044715 * g.powi(3))).tanh())
+            }
+        };
         let gate = self.linear(&format!("{layer}.mlp.gate_proj"), x);
         let up = self.linear(&format!("{layer}.mlp.up_proj"), x);
         let gated = |(gate, up): (&Vec<f64>, &Vec<f64>)| {
-            let silu = gate.iter().map(|g| g / (1.0 + (-g).exp()));
-            silu.zip(up).map(|(g, u)| g * u).collect()
+            let opened = gate.iter().map(|&g| open(g));
+            opened.zip(up).map(|(g, u)| g * u).collect()
         };
         let gated: Matrix = gate.iter().zip(&up).map(gated).collect();
         self.linear(&format!("{layer}.mlp.down_proj"), &gated)
@@ -126,30 +166,40 @@ impl Plain {
     /// The residual stream after the last block.
     fn stream(&self, ids: &[u32]) -> Matrix {
         let (_, table) = &self.0["model.embed_tokens.weight"];
-        let row = |&id: &u32| table[id as usize * HIDDEN..][..HIDDEN].to_vec();
-        let mut x: Matrix = ids.iter().map(row).collect();
-        let add = |x: &mut Matrix, y: Matrix| {
-            for (x, y) in x.iter_mut().zip(y) {
-                x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
-            }
+        let plan = plan();
+        let scale = f64::from(plan.embedding_scale);
+        let row = |&id: &u32| -> Vec<f64> {
+            let row = &table[id as usize * HIDDEN..][..HIDDEN];
+            row.iter().map(|x| x * scale).collect()
         };
-        for (index, plan) in plan().layers.iter().enumerate() {
+        let mut x: Matrix = ids.iter().map(row).collect();
+        for (index, plan) in plan.layers.iter().enumerate() {
             let layer = format!("model.layers.{index}");
-            let AttentionPlan::Grouped(attention) = &plan.attention;
-            let (around, inner) = (plan.attention_norms, plan.feed_forward_norms);
-            let before_second = if around.after.is_some() {
+            let before_second = if plan.attention_norms.after.is_some() {
                 "pre_feedforward_layernorm"
             } else {
                 "post_attention_layernorm"
             };
-            let normed = self.norm(&format!("{layer}.input_layernorm"), around.before, &x);
-            let y = self.attention(&layer, attention, &normed);
-            let after = format!("{layer}.post_attention_layernorm");
-            add(&mut x, self.norm(&after, around.after, &y));
-            let normed = self.norm(&format!("{layer}.{before_second}"), inner.before, &x);
-            let y = self.feed_forward(&layer, &normed);
-            let after = format!("{layer}.post_feedforward_layernorm");
-            add(&mut x, self.norm(&after, inner.after, &y));
+            let mut around =
+                |before: &str, after: &str, norms: NormsPlan, part: &dyn Fn(&Matrix) -> Matrix| {
+                    let normed = self.norm(&format!("{layer}.{before}"), norms.before, &x);
+                    let y = part(&normed);
+                    let y = self.norm(&format!("{layer}.{after}"), norms.after, &y);
+                    for (x, y) in x.iter_mut().zip(y) {
+                        let added = x.iter_mut().zip(y);
+                        added.for_each(|(x, y)| *x += f64::from(plan.residual_scale) * y);
+                    }
+                };
+            let attention = |normed: &Matrix| match &plan.attention {
+                AttentionPlan::Grouped(plan) => self.grouped(&layer, plan, normed),
+                AttentionPlan::Latent(plan) => self.latent(&layer, plan, normed),
+            };
+            let (first, second) = ("input_layernorm", "post_attention_layernorm");
+            around(first, second, plan.attention_norms, &attention);
+            let feed_forward =
+                |normed: &Matrix| self.feed_forward(&layer, &plan.feed_forward, normed);
+            let after = "post_feedforward_layernorm";
+            around(before_second, after, plan.feed_forward_norms, &feed_forward);
         }
         x
     }
@@ -170,4 +220,36 @@ impl Plain {
         let products = stream.iter().zip(factors);
         products.map(|(x, factor)| x * f64::from(factor)).sum()
     }
+}
+
+/// Softmax attention of so many rows and heads by their queries, keys and values.
+fn attended(
+    (rows, heads, scale): (usize, usize, f64),
+    window: Option<usize>,
+    query: impl Fn(usize, usize) -> Vec<f64>,
+    key: impl Fn(usize, usize) -> Vec<f64>,
+    value: impl Fn(usize, usize) -> Vec<f64>,
+) -> Matrix {
+    let row = |i: usize| {
+        let mut mixed = Vec::new();
+        for h in 0..heads {
+            let seen = (0..=i).filter(|j| i - j < window.unwrap_or(usize::MAX));
+            let seen: Vec<usize> = seen.collect();
+            let own = query(i, h);
+            let weight = |&j: &usize| {
+                let score: f64 = own.iter().zip(key(j, h)).map(|(q, k)| q * k).sum();
+                (score * scale).exp()
+            };
+            let weights: Vec<f64> = seen.iter().map(weight).collect();
+            let total: f64 = weights.iter().sum();
+            let mut sum = vec![0.0; value(0, h).len()];
+            for (&j, weight) in seen.iter().zip(&weights) {
+                let parts = sum.iter_mut().zip(value(j, h));
+                parts.for_each(|(sum, value)| *sum += weight / total * value);
+            }
+            mixed.extend(sum);
+        }
+        mixed
+    };
+    (0..rows).map(row).collect()
 }

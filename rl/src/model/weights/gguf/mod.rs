@@ -1,17 +1,22 @@
 //! The weights of a GGUF file (see [`formats::gguf`](crate::formats::gguf)) by their Hugging Face names, in Hugging Face
 //! row order, which `names` knows.
 
+mod latent;
 mod names;
+mod writer;
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use self::latent::Split;
 use super::mapped::MappedFile;
 use super::{HostTensor, WeightError, check_shape};
 use crate::formats::gguf::{
     BlockType, GgufError, Header, Metadata, TensorInfo, dequantize, parse, type_name,
 };
 use crate::model::module::RowOrder;
+
+pub use writer::save_gguf;
 
 /// An open GGUF file: metadata in memory, tensors read from the mapped file on demand.
 #[derive(Debug)]
@@ -20,8 +25,12 @@ pub struct GgufFile {
     metadata: Metadata,
     tensors: HashMap<String, TensorInfo>,
     order: Vec<String>,
+    /// Matrices that the file has in two parts.
+    split: HashMap<String, Split>,
     /// Query and key heads, for the architectures whose converter permutes their rows.
     permuted: Option<Heads>,
+    /// What norm weights have had added to them by the converter.
+    norm_offset: f32,
 }
 
 /// Head counts, needed to undo the row permutation of Llama files.
@@ -46,20 +55,25 @@ impl GgufFile {
         };
         let Header { metadata, tensors } = parse(file.bytes()).map_err(wrap)?;
         let permuted = llama_heads(&metadata).map_err(wrap)?;
-        let order = tensors
-            .iter()
-            .map(|tensor| names::to_hf(&tensor.name))
-            .collect();
-        let tensors = tensors
+        let architecture = metadata.text("general.architecture").map_err(wrap)?;
+        let architecture = architecture.unwrap_or_default();
+        let named = |tensor: &TensorInfo| names::to_hf(architecture, &tensor.name);
+        let mut order: Vec<String> = tensors.iter().map(named).collect();
+        let mut tensors: HashMap<String, TensorInfo> = tensors
             .into_iter()
-            .map(|tensor| (names::to_hf(&tensor.name), tensor))
+            .map(|tensor| (named(&tensor), tensor))
             .collect();
+        let split = latent::take_split(&mut tensors, &mut order);
+        // The converter of Gemma adds the 1 that its norms add.
+        let norm_offset = if architecture == "gemma3" { 1.0 } else { 0.0 };
         Ok(Self {
             file,
             metadata,
             tensors,
             order,
+            split,
             permuted,
+            norm_offset,
         })
     }
 
@@ -80,7 +94,10 @@ impl GgufFile {
 
     /// The shape of a tensor in Hugging Face order (`[out, in]`), if the file holds it.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
+        match self.split.get(name) {
+            Some(split) => Some(&split.shape),
+            None => self.tensors.get(name).map(|tensor| tensor.shape.as_slice()),
+        }
     }
 
     /// Reads one tensor as `f32`, in Hugging Face row order.
@@ -89,13 +106,46 @@ impl GgufFile {
     /// [`WeightError::MissingTensor`], [`WeightError::ShapeMismatch`], or [`WeightError::UnsupportedType`] for a
     /// quantisation that is not implemented.
     pub fn read(&self, name: &str, expected_shape: &[usize]) -> Result<HostTensor, WeightError> {
+        self.read_rows(name, expected_shape, None)
+    }
+
+    /// The same of some rows alone, where there are some: runs of as many values as the last size says.
+    pub(super) fn read_rows(
+        &self,
+        name: &str,
+        expected_shape: &[usize],
+        rows: Option<std::ops::Range<usize>>,
+    ) -> Result<HostTensor, WeightError> {
         let path = self.file.path();
         let missing = || WeightError::MissingTensor {
             file: path.to_path_buf(),
             tensor: name.to_string(),
         };
+        if let Some(split) = self.split.get(name) {
+            check_shape(path, name, &split.shape, expected_shape)?;
+            let part = |info| self.values(name, info, None);
+            return Ok(split.joined(&part(&split.key)?, &part(&split.value)?));
+        }
         let info = self.tensors.get(name).ok_or_else(missing)?;
         check_shape(path, name, &info.shape, expected_shape)?;
+        let mut values = self.values(name, info, rows)?;
+        if self.norm_offset != 0.0 && name.ends_with("norm.weight") {
+            values.iter_mut().for_each(|x| *x -= self.norm_offset);
+        }
+        Ok(HostTensor {
+            shape: info.shape.clone(),
+            values: self.in_order(name, info, values),
+        })
+    }
+
+    /// The values of a tensor, or of some of its rows, as the file has them.
+    fn values(
+        &self,
+        name: &str,
+        info: &TensorInfo,
+        rows: Option<std::ops::Range<usize>>,
+    ) -> Result<Vec<f32>, WeightError> {
+        let path = self.file.path();
         let unsupported = || WeightError::UnsupportedType {
             file: path.to_path_buf(),
             tensor: name.to_string(),
@@ -104,33 +154,41 @@ impl GgufFile {
         };
         let block_type = BlockType::from_id(info.type_id).ok_or_else(unsupported)?;
         let bytes = &self.file.bytes()[info.start..info.end];
-        let mut values = dequantize(block_type, bytes);
-        if let Some(heads) = self.permuted {
-            let row_width = info.shape.get(1).copied().unwrap_or(1);
-            let heads = match names::row_order(name) {
-                RowOrder::Plain => None,
-                RowOrder::Queries => Some(heads.queries),
-                RowOrder::Keys => Some(heads.keys),
-            };
-            if let Some(heads) = heads {
-                values = names::undo_permutation(&values, heads, row_width);
+        let bytes = super::some_rows(bytes, &info.shape, rows).ok_or_else(|| {
+            WeightError::MissingTensor {
+                file: path.to_path_buf(),
+                tensor: name.to_string(),
             }
+        })?;
+        Ok(dequantize(block_type, bytes))
+    }
+
+    /// Rows in Hugging Face order.
+    fn in_order(&self, name: &str, info: &TensorInfo, values: Vec<f32>) -> Vec<f32> {
+        let Some(heads) = self.permuted else {
+            return values;
+        };
+        let row_width = info.shape.get(1).copied().unwrap_or(1);
+        match names::row_order(name) {
+            RowOrder::Plain => values,
+            RowOrder::Queries => names::undo_permutation(&values, heads.queries, row_width),
+            RowOrder::Keys => names::undo_permutation(&values, heads.keys, row_width),
         }
-        Ok(HostTensor {
-            shape: info.shape.clone(),
-            values,
-        })
     }
 }
 
-/// Head counts if the architecture is one whose query and key rows the converter interleaves (only `llama`).
+/// The architectures whose query and key rows the converter interleaves.
+const INTERLEAVED: [&str; 4] = ["llama", "granite", "granitemoe", "smollm3"];
+
+/// Head counts if the architecture is one of these.
 fn llama_heads(metadata: &Metadata) -> Result<Option<Heads>, GgufError> {
-    if metadata.text("general.architecture")? != Some("llama") {
+    let architecture = metadata.text("general.architecture")?;
+    let Some(architecture) = architecture.filter(|name| INTERLEAVED.contains(name)) else {
         return Ok(None);
-    }
-    let queries = metadata.required_count("llama.attention.head_count")?;
+    };
+    let queries = metadata.required_count(&format!("{architecture}.attention.head_count"))?;
     let keys = metadata
-        .uniform_count("llama.attention.head_count_kv")?
+        .uniform_count(&format!("{architecture}.attention.head_count_kv"))?
         .unwrap_or(queries);
     Ok(Some(Heads { queries, keys }))
 }

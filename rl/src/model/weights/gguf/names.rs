@@ -5,23 +5,90 @@ use crate::model::{
     table::{TOP_LEVEL, entries, layer_prefix},
 };
 
-/// The Hugging Face name of a GGUF tensor, or the name itself when there is none.
-pub(super) fn to_hf(gguf_name: &str) -> String {
+/// Tensors of experts below a layer: GGUF name, the name here. Those of all experts together have names that no file of
+/// Hugging Face has, without a number.
+const EXPERTS: [(&str, &str); 10] = [
+    ("ffn_gate_inp.weight", "gate.weight"),
+    ("exp_probs_b.bias", "gate.e_score_correction_bias"),
+    ("ffn_gate_exps.weight", "experts.gate_proj.weight"),
+    ("ffn_up_exps.weight", "experts.up_proj.weight"),
+    ("ffn_down_exps.weight", "experts.down_proj.weight"),
+    ("ffn_gate_up_exps.weight", "experts.gate_up_proj"),
+    ("ffn_gate_shexp.weight", "shared_experts.gate_proj.weight"),
+    ("ffn_up_shexp.weight", "shared_experts.up_proj.weight"),
+    ("ffn_down_shexp.weight", "shared_experts.down_proj.weight"),
+    ("ffn_gate_inp_shexp.weight", "shared_expert_gate.weight"),
+];
+
+/// What modules below `blk.N` are called where an architecture has another name for them than others do: architecture, GGUF
+/// name, Hugging Face name.
+const OTHERWISE: [(&str, &str, &str); 3] = [
+    ("gemma3", "ffn_norm", "pre_feedforward_layernorm"),
+    ("phi3", "attn_qkv", "self_attn.qkv_proj"),
+    ("phi3", "ffn_up", "mlp.gate_up_proj"),
+];
+
+/// The Hugging Face name of a tensor of a GGUF file of this architecture, or the name itself when there is none.
+pub(super) fn to_hf(architecture: &str, gguf_name: &str) -> String {
     if let Some((_, hf)) = TOP_LEVEL.iter().find(|(gguf, _)| *gguf == gguf_name) {
         return (*hf).to_string();
     }
-    layer_name(gguf_name).unwrap_or_else(|| gguf_name.to_string())
+    layer_name(architecture, gguf_name).unwrap_or_else(|| gguf_name.to_string())
 }
 
-fn layer_name(gguf_name: &str) -> Option<String> {
+fn layer_name(architecture: &str, gguf_name: &str) -> Option<String> {
     let (layer, rest) = gguf_name.strip_prefix("blk.")?.split_once('.')?;
     let layer: usize = layer.parse().ok()?;
+    if let Some((_, name)) = EXPERTS.iter().find(|(gguf, _)| *gguf == rest) {
+        return Some(format!("{}.mlp.{name}", layer_prefix(layer)));
+    }
     let (module, parameter) = rest.rsplit_once('.')?;
-    let entry = entries().into_iter().find(|entry| entry.gguf == module)?;
-    matches!(parameter, "weight" | "bias").then(|| {
-        let name = entry.name;
-        format!("{}.{name}.{parameter}", layer_prefix(layer))
-    })
+    let mut otherwise = OTHERWISE.iter();
+    let name = match otherwise.find(|(of, gguf, _)| *of == architecture && *gguf == module) {
+        Some((_, _, name)) => name,
+        None => {
+            entries()
+                .into_iter()
+                .find(|entry| entry.gguf == module)?
+                .name
+        }
+    };
+    matches!(parameter, "weight" | "bias")
+        .then(|| format!("{}.{name}.{parameter}", layer_prefix(layer)))
+}
+
+/// The GGUF name of a Hugging Face tensor, if it has one.
+pub(super) fn to_gguf(hf_name: &str) -> Option<String> {
+    if let Some((gguf, _)) = TOP_LEVEL.iter().find(|(_, hf)| *hf == hf_name) {
+        return Some((*gguf).to_string());
+    }
+    let (layer, rest) = hf_name.strip_prefix("model.layers.")?.split_once('.')?;
+    let (module, parameter) = rest.rsplit_once('.')?;
+    let entry = entries().into_iter().find(|entry| entry.name == module)?;
+    Some(format!("blk.{layer}.{}.{parameter}", entry.gguf))
+}
+
+/// Puts query or key rows into the order of a Llama file: the reverse of [`undo_permutation`].
+///
+/// # Shapes
+/// - values: `[heads * head_dim, row_width]`, flat
+/// - returns: the same
+pub(super) fn permute(values: &[f32], heads: usize, row_width: usize) -> Vec<f32> {
+    let rows = values.len() / row_width.max(1);
+    if heads == 0 || !rows.is_multiple_of(heads.saturating_mul(2)) {
+        return values.to_vec();
+    }
+    let half = rows / heads / 2;
+    let mut permuted = Vec::with_capacity(values.len());
+    for head in 0..heads {
+        for j in 0..half {
+            for i in 0..2 {
+                let row = head * 2 * half + i * half + j;
+                permuted.extend_from_slice(&values[row * row_width..(row + 1) * row_width]);
+            }
+        }
+    }
+    permuted
 }
 
 /// How the rows of the tensor with this Hugging Face name, weight or bias, are ordered.
@@ -72,19 +139,39 @@ mod tests {
 
     #[test]
     fn names_are_mapped_and_unknown_ones_kept() {
-        assert_eq!(to_hf("token_embd.weight"), "model.embed_tokens.weight");
         assert_eq!(
-            to_hf("blk.12.attn_q_norm.weight"),
+            to_hf("llama", "token_embd.weight"),
+            "model.embed_tokens.weight"
+        );
+        assert_eq!(
+            to_hf("llama", "blk.12.attn_q_norm.weight"),
             "model.layers.12.self_attn.q_norm.weight"
         );
         assert_eq!(
-            to_hf("blk.0.attn_k.bias"),
+            to_hf("llama", "blk.0.attn_k.bias"),
             "model.layers.0.self_attn.k_proj.bias"
         );
-        assert_eq!(to_hf("rope_freqs.weight"), "rope_freqs.weight");
+        assert_eq!(to_hf("llama", "rope_freqs.weight"), "rope_freqs.weight");
         assert_eq!(
-            to_hf("blk.0.ffn_gate_exps.weight"),
-            "blk.0.ffn_gate_exps.weight"
+            to_hf("llama", "blk.0.ffn_gate_exps.weight"),
+            "model.layers.0.mlp.experts.gate_proj.weight"
+        );
+        assert_eq!(
+            to_hf("llama", "blk.0.ffn_gate.0.weight"),
+            "blk.0.ffn_gate.0.weight"
+        );
+        let norm = "blk.3.ffn_norm.weight";
+        assert_eq!(
+            to_hf("llama", norm),
+            "model.layers.3.post_attention_layernorm.weight"
+        );
+        assert_eq!(
+            to_hf("gemma3", norm),
+            "model.layers.3.pre_feedforward_layernorm.weight"
+        );
+        assert_eq!(
+            to_hf("phi3", "blk.1.ffn_up.weight"),
+            "model.layers.1.mlp.gate_up_proj.weight"
         );
     }
 
@@ -111,5 +198,21 @@ mod tests {
             undo_permutation(&written, 2, 1),
             [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
         );
+        let plain = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+        assert_eq!(permute(&plain, 2, 1), written);
+    }
+
+    #[test]
+    fn names_go_both_ways() {
+        for name in [
+            "model.embed_tokens.weight",
+            "lm_head.weight",
+            "model.layers.12.self_attn.q_norm.weight",
+            "model.layers.0.self_attn.k_proj.bias",
+            "model.layers.3.mlp.down_proj.weight",
+        ] {
+            assert_eq!(to_hf("llama", &to_gguf(name).unwrap()), name);
+        }
+        assert_eq!(to_gguf("model.layers.0.mlp.experts.weight"), None);
     }
 }

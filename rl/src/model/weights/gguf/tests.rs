@@ -168,7 +168,7 @@ fn only_llama_queries_and_keys_are_put_back_in_order() {
 #[test]
 fn shapes_types_and_names_are_checked() {
     let file = sample("qwen3")
-        .tensor("blk.0.ffn_up.weight", &[256, 1], 10, &[0; 84])
+        .tensor("blk.0.ffn_up.weight", &[256, 1], 16, &[0; 66])
         .build();
     let (_dir, path) = written(&file);
     let source = WeightSource::open_gguf(&path).unwrap();
@@ -181,7 +181,7 @@ fn shapes_types_and_names_are_checked() {
     let quantised = message("model.layers.0.mlp.up_proj.weight", &[1, 256]);
     assert!(
         quantised
-            .contains("model.layers.0.mlp.up_proj.weight is of type Q2_K; supported: F32, F16"),
+            .contains("model.layers.0.mlp.up_proj.weight is of type IQ2_XXS; supported: F32, F16"),
         "{quantised}"
     );
     let expected = [("model.embed_tokens.weight".to_string(), vec![4, 2])];
@@ -265,5 +265,127 @@ fn flipped_bytes_never_panic() {
                 let _ = file.read(name, &shape);
             }
         }
+    }
+}
+
+/// A whole model of one layer with two experts, as llama.cpp keeps them: one tensor a map.
+fn experts(architecture: &str) -> Builder {
+    let key = |suffix: &str| format!("{architecture}.{suffix}");
+    let mut file = Builder::default()
+        .text("general.architecture", architecture)
+        .pair(
+            &key("attention.layer_norm_rms_epsilon"),
+            6,
+            &1e-5f32.to_le_bytes(),
+        );
+    for (suffix, count) in [
+        ("embedding_length", 4),
+        ("block_count", 1),
+        ("context_length", 64),
+        ("feed_forward_length", 3),
+        ("attention.head_count", 1),
+        ("attention.head_count_kv", 1),
+        ("attention.key_length", 4),
+        ("expert_count", 2),
+        ("expert_used_count", 1),
+        ("expert_feed_forward_length", 3),
+        ("expert_shared_feed_forward_length", 2),
+    ] {
+        file = file.count(&key(suffix), count);
+    }
+    let mut next = 0.0;
+    let mut add = |file: Builder, name: &str, dimensions: &[u64]| {
+        let values: Vec<f32> = (0..dimensions.iter().product::<u64>())
+            .map(|_| {
+                next += 1.0;
+                next
+            })
+            .collect();
+        file.floats(name, dimensions, &values)
+    };
+    for (name, dimensions) in [
+        ("token_embd.weight", &[4, 5][..]),
+        ("output_norm.weight", &[4]),
+        ("blk.0.attn_norm.weight", &[4]),
+        ("blk.0.ffn_norm.weight", &[4]),
+        ("blk.0.attn_q.weight", &[4, 4]),
+        ("blk.0.attn_k.weight", &[4, 4]),
+        ("blk.0.attn_v.weight", &[4, 4]),
+        ("blk.0.attn_output.weight", &[4, 4]),
+        ("blk.0.ffn_gate_inp.weight", &[4, 2]),
+        ("blk.0.ffn_gate_exps.weight", &[4, 3, 2]),
+        ("blk.0.ffn_up_exps.weight", &[4, 3, 2]),
+        ("blk.0.ffn_down_exps.weight", &[3, 4, 2]),
+    ] {
+        file = add(file, name, dimensions);
+    }
+    let more: &[(&str, &[u64])] = match architecture {
+        "qwen3moe" => &[
+            ("blk.0.attn_q_norm.weight", &[4]),
+            ("blk.0.attn_k_norm.weight", &[4]),
+        ],
+        "qwen2moe" => &[
+            ("blk.0.attn_q.bias", &[4]),
+            ("blk.0.attn_k.bias", &[4]),
+            ("blk.0.attn_v.bias", &[4]),
+            ("blk.0.ffn_gate_shexp.weight", &[4, 2]),
+            ("blk.0.ffn_up_shexp.weight", &[4, 2]),
+            ("blk.0.ffn_down_shexp.weight", &[2, 4]),
+            // Converters drop sizes of 1.
+            ("blk.0.ffn_gate_inp_shexp.weight", &[4]),
+        ],
+        _ => &[],
+    };
+    for (name, dimensions) in more {
+        file = add(file, name, dimensions);
+    }
+    file
+}
+
+#[test]
+fn experts_of_one_tensor_are_read_apart() {
+    for (architecture, family, normalized) in [
+        ("qwen3moe", "qwen3_moe", true),
+        ("qwen2moe", "qwen2_moe", false),
+        ("llama", "mixtral", true),
+    ] {
+        let (_dir, path) = written(&experts(architecture).build());
+        let config = crate::model::ModelConfig::from_gguf(&GgufFile::open(&path).unwrap()).unwrap();
+        assert_eq!(config.family.model_type(), family);
+        let mixture = config.experts.as_ref().unwrap();
+        assert_eq!(mixture.router.normalized.is_some(), normalized);
+        assert_eq!((mixture.router.experts, mixture.router.chosen), (2, 1));
+        let source = WeightSource::open_gguf(&path).unwrap();
+        source.verify(&config.tensors()).unwrap();
+        for (name, shape) in config.tensors() {
+            assert_eq!(source.read(&name, &shape).unwrap().shape, shape, "{name}");
+        }
+        let whole = source
+            .read("model.layers.0.mlp.experts.up_proj.weight", &[2, 3, 4])
+            .unwrap();
+        for (expert, values) in whole.values.chunks(12).enumerate() {
+            let name = format!("model.layers.0.mlp.experts.{expert}.up_proj.weight");
+            assert_eq!(source.read(&name, &[3, 4]).unwrap().values, values);
+        }
+    }
+}
+
+/// Rows of blocks of 32: parts of a quantised stack are runs of whole blocks.
+#[test]
+fn parts_of_a_quantised_stack_are_those_of_the_whole() {
+    let block = |scale: u8| [[0, scale].as_slice(), &[3; 32]].concat();
+    let bytes: Vec<u8> = (0x38..0x3e).flat_map(block).collect();
+    let file = Builder::default()
+        .text("general.architecture", "qwen3moe")
+        .tensor("blk.0.ffn_up_exps.weight", &[32, 3, 2], 8, &bytes)
+        .build();
+    let (_dir, path) = written(&file);
+    let source = WeightSource::open_gguf(&path).unwrap();
+    let whole = source
+        .read("model.layers.0.mlp.experts.up_proj.weight", &[2, 3, 32])
+        .unwrap();
+    for (expert, values) in whole.values.chunks(96).enumerate() {
+        let name = format!("model.layers.0.mlp.experts.{expert}.up_proj.weight");
+        assert_eq!(source.read(&name, &[3, 32]).unwrap().values, values);
     }
 }

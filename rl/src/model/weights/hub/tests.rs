@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use hf_hub::api::sync::ApiBuilder;
+
 use super::*;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -70,7 +72,7 @@ fn fetch_from(endpoint: &str, cache: &Path) -> Result<PathBuf, WeightError> {
 
 fn files() -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from([
-        ("README.md", "not needed"),
+        ("README.md", "its card"),
         ("chat_template.jinja", "template"),
         ("config.json", "{}"),
         ("model-1.safetensors", "one"),
@@ -96,7 +98,7 @@ fn what_is_needed_is_fetched_once_and_found_without_the_hub() {
     names.sort();
     let needed: Vec<_> = files()
         .into_keys()
-        .filter(|name| !matches!(*name, "README.md" | "pytorch_model.bin"))
+        .filter(|name| *name != "pytorch_model.bin")
         .collect();
     assert_eq!(names, needed);
     assert_eq!(
@@ -130,6 +132,7 @@ fn what_cannot_be_fetched_is_named_with_the_way_out() {
     let without = |name: &str| {
         let mut files = files();
         files.remove(name);
+        let cache = tempfile::tempdir().unwrap();
         fetch_from(&serve(files).0, cache.path())
             .unwrap_err()
             .to_string()
@@ -151,6 +154,8 @@ fn what_cannot_be_fetched_is_named_with_the_way_out() {
 #[test]
 fn hub_names_have_two_plain_parts() {
     for name in [
+        "owner/model@v1.0",
+        "owner/model@refs/pr/1",
         "HuggingFaceTB/SmolLM2-135M-Instruct",
         "Qwen/Qwen2.5-0.5B",
         "a/b_c",
@@ -158,8 +163,61 @@ fn hub_names_have_two_plain_parts() {
         assert!(is_hub_name(name), "{name}");
     }
     for name in [
-        "model", "a/b/c", "./model", "../model", "/model", "a/", "a b/c", "a/..", "",
+        "a/b@", "a/b@../c", "a@b/c", "model", "a/b/c", "./model", "../model", "/model", "a/",
+        "a b/c", "a/..", "",
     ] {
         assert!(!is_hub_name(name), "{name}");
     }
+}
+
+/// A cache that holds one commit of `owner/model`.
+fn cache_with(revisions: &[(&str, &str)]) -> (tempfile::TempDir, Cache) {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = dir.path().join("models--owner--model");
+    let snapshot = repository.join("snapshots").join(COMMIT);
+    std::fs::create_dir_all(&snapshot).unwrap();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::write(snapshot.join(file), "{}").unwrap();
+    }
+    for (revision, commit) in revisions {
+        let file = repository.join("refs").join(revision);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, commit).unwrap();
+    }
+    let cache = Cache::new(dir.path().to_path_buf());
+    (dir, cache)
+}
+
+#[test]
+fn the_cache_is_read_whatever_wrote_its_refs() {
+    let lined = format!("{COMMIT}\n");
+    for (revisions, name, found) in [
+        (&[("main", COMMIT)][..], "owner/model", true),
+        (&[("main", &lined)], "owner/model", true),
+        (&[], "owner/model", true),
+        (&[("v1", &lined)], "owner/model@v1", true),
+        (&[("refs/pr/1", &lined)], "owner/model@refs/pr/1", true),
+        (&[("main", COMMIT)], "owner/model@v2", false),
+        (&[("main", "fedc")], "owner/model", false),
+    ] {
+        let (_dir, cache) = cache_with(revisions);
+        assert_eq!(
+            cached(&cache, name).is_some(),
+            found,
+            "{name} {revisions:?}"
+        );
+    }
+    let (_dir, cache) = cache_with(&[]);
+    assert!(cached(&cache, &format!("owner/model@{COMMIT}")).is_some());
+    // Of two commits and no ref, neither is taken for the branch.
+    let snapshots = cache.path().join("models--owner--model/snapshots");
+    std::fs::create_dir(snapshots.join("other")).unwrap();
+    assert!(
+        cached(&cache, "owner/model").is_some(),
+        "an empty one does not count"
+    );
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::write(snapshots.join("other").join(file), "{}").unwrap();
+    }
+    assert!(cached(&cache, "owner/model").is_none());
 }

@@ -38,13 +38,20 @@ fn every_key_of_a_line_is_explained() {
     let grpo = GrpoMetrics {
         kl: Some(0.0),
         kl_reward: Some(0.0),
+        skipped_prompts: Some(0),
         reference_age: Some(0),
         correction_mean: Some(1.0),
         correction_clipped: Some(0.0),
+        expert_load: Some(1.0),
+        router_entropy: Some(1.0),
+        idle_experts: Some(0.0),
         ..GrpoMetrics::default()
     };
     let sft = SftMetrics {
         heldout_loss: Some(0.0),
+        expert_load: Some(1.0),
+        router_entropy: Some(1.0),
+        idle_experts: Some(0.0),
         ..SftMetrics::default()
     };
     let rejection = RejectionMetrics::default();

@@ -1,5 +1,3 @@
-use dunwu_datasets::{Demonstration, Prompt};
-
 use super::*;
 use crate::{
     bundle::PromptEncoder,
@@ -118,7 +116,7 @@ fn a_template_that_cannot_mark_turns_is_told() {
         matches!(error, EncodeError::Unmarkable { turn: 2 }),
         "{error}"
     );
-    assert!(error.to_string().contains("turns = \"last\""), "{error}");
+    assert!(error.to_string().contains("turns = \"each\""), "{error}");
     let last = encode(&codec_forgets, &example, Turns::Last).unwrap();
     let expected = (true, "Two<|im_end|>".to_owned());
     assert_eq!(pieces(&codec_forgets, &last).pop(), Some(expected));
@@ -126,11 +124,17 @@ fn a_template_that_cannot_mark_turns_is_told() {
     // Another text where the model is asked than where its answer is written down.
     let other = "{% for m in messages %}{{ m['role'] + ':' + m['content'] + '<|im_end|>' }}{% endfor %}\
         {% if add_generation_prompt %}{{ 'answer:' }}{% endif %}";
-    let error = encode(&codec(Some(other)), &example, Turns::Last).unwrap_err();
+    let other = codec(Some(other));
+    let error = encode(&other, &example, Turns::All).unwrap_err();
     assert!(
-        matches!(error, EncodeError::Unmarkable { turn: 4 }),
+        matches!(error, EncodeError::Unmarkable { turn: 2 }),
         "{error}"
     );
+    // Where one turn is learnt, it is learnt behind the text that the policy would be shown.
+    let last = encode(&other, &example, Turns::Last).unwrap();
+    let pieces_of = pieces(&other, &last);
+    assert!(pieces_of[0].1.ends_with("user:2?<|im_end|>answer:"));
+    assert_eq!(pieces_of[1], (true, "Two<|im_end|>".to_owned()));
 
     // No token at the end of a turn: the last gets the model's, an earlier one is an error.
     let endless = "{% for m in messages %}{{ '[' + m['role'] + ']' + m['content'] + '\n' }}{% endfor %}\
@@ -175,4 +179,143 @@ fn what_is_too_long_is_dropped_cut_or_an_error() {
     let prompt = encoded.sequence.prompt.len();
     assert_eq!(fitted(prompt, TooLong::Truncate), Fitted::Dropped);
     assert_eq!(fitted(3, TooLong::Truncate), Fitted::Dropped);
+}
+
+#[test]
+fn raw_text_is_learnt_but_its_first_token() {
+    let codec = codec(None);
+    let encoded = encode(&codec, &Example::Text("once".to_owned()), Turns::All).unwrap();
+    let text = |ids: &[u32]| codec.encoder.tokenizer.decode_with_special(ids).unwrap();
+    assert_eq!(text(&encoded.sequence.prompt), "o");
+    let followed: Vec<(u32, bool)> = encoded.sequence.marked().collect();
+    let ids: Vec<u32> = followed.iter().map(|(id, _)| *id).collect();
+    assert_eq!(text(&ids), "nce<|im_end|>");
+    assert!(followed.iter().all(|(_, learnt)| *learnt));
+}
+
+#[test]
+fn turns_without_weight_are_read_and_not_learnt() {
+    let codec = codec(Some(CHATML));
+    let mut messages = two_turns();
+    messages[2].extra.insert("weight".to_owned(), 0.into());
+    let encoded = encode(&codec, &Example::Conversation(messages), Turns::All).unwrap();
+    let learnt = encoded.sequence.marked().filter(|(_, learnt)| *learnt);
+    let ids: Vec<u32> = learnt.map(|(id, _)| id).collect();
+    let text = codec.encoder.tokenizer.decode_with_special(&ids).unwrap();
+    assert!(
+        text.starts_with("Two<|im_end|>") && !text.contains("One"),
+        "{text}"
+    );
+}
+
+fn pair(prompt: Vec<Message>, completion: &str) -> Example {
+    let json = serde_json::json!({ "prompt": prompt, "completion": completion });
+    Example::Completion(serde_json::from_value(json).unwrap())
+}
+
+/// The tokens, and which of them are learnt.
+fn marked(encoded: &Encoded) -> Vec<(u32, bool)> {
+    let prompt = encoded.sequence.prompt.iter().map(|&id| (id, false));
+    prompt.chain(encoded.sequence.marked()).collect()
+}
+
+#[test]
+fn one_chat_has_one_end_however_its_row_is_written() {
+    // A model whose end of a document is another token than the end of a turn.
+    let mut codec = codec(Some(CHATML));
+    codec.special.eos_token = Some("<eos>".to_owned());
+    let tokenizer = &codec.encoder.tokenizer;
+    let ids = ["<eos>", "<|im_end|>"].map(|token| tokenizer.token_id(token).unwrap());
+    for ends in [&ids[..], &ids[..1]] {
+        codec.eos = ends.to_vec();
+        let messages = two_turns()[..3].to_vec();
+        let row = pair(messages[..2].to_vec(), "One");
+        let as_pair = encode(&codec, &row, Turns::All).unwrap();
+        let as_messages = encode(&codec, &Example::Conversation(messages), Turns::All).unwrap();
+        assert_eq!(marked(&as_pair), marked(&as_messages));
+        let (_, said) = pieces(&codec, &as_pair).pop().unwrap();
+        let end = if ends.len() == 2 {
+            "<|im_end|>"
+        } else {
+            "<|im_end|><eos>"
+        };
+        assert_eq!(said, format!("One{end}"));
+    }
+}
+
+/// As DeepSeek's R1 distillations and QwQ: the prompt opens a thought, and thoughts of answers are dropped.
+const REASONS: &str = "{% for m in messages %}{% if m['role'] == 'user' %}{{ '[user]' + m['content'] }}{% endif %}\
+    {% if m['role'] == 'assistant' %}{{ '[bot]' + m['content'].split('</think>')[-1] + '<|im_end|>' }}{% endif %}{% endfor %}\
+    {% if add_generation_prompt %}{{ '[bot]<think>\n' }}{% endif %}";
+
+fn reasoning() -> Codec {
+    let mut codec = codec(Some(REASONS));
+    let alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789?!.:\n[]/<>";
+    let marks = ["<eos>", "<|im_start|>", "<|im_end|>"];
+    codec.encoder.tokenizer = Tokenizer::characters(alphabet, &marks).unwrap();
+    codec
+}
+
+#[test]
+fn a_template_that_drops_thoughts_is_learnt_turn_by_turn_with_them() {
+    let codec = reasoning();
+    let talk = talk(&[
+        (Role::User, "1?"),
+        (Role::Assistant, "<think>\na\n</think>\n\nOne"),
+        (Role::User, "2?"),
+        (Role::Assistant, "Two"),
+    ]);
+    let example = Example::Conversation(talk.clone());
+    let error = encode(&codec, &example, Turns::All)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("turns = \"each\""), "{error}");
+    let each = encode_all(&codec, &example, Turns::Each).unwrap();
+    let found: Vec<Vec<(bool, String)>> = each.iter().map(|one| pieces(&codec, one)).collect();
+    let expected = [
+        ["[user]1?[bot]<think>\n", "a\n</think>\n\nOne<|im_end|>"],
+        // An answer without a thought closes the one that the prompt has opened.
+        [
+            "[user]1?[bot]\n\nOne<|im_end|>[user]2?[bot]<think>\n",
+            "\n</think>\n\nTwo<|im_end|>",
+        ],
+    ];
+    let expected =
+        expected.map(|[prompt, said]| vec![(false, prompt.to_owned()), (true, said.to_owned())]);
+    assert_eq!(found, expected);
+    assert_eq!(encode(&codec, &example, Turns::Last).unwrap(), each[1]);
+    // A row with a completion is the same turn.
+    let row = pair(talk[..1].to_vec(), "<think>\na\n</think>\n\nOne");
+    assert_eq!(encode(&codec, &row, Turns::All).unwrap(), each[0]);
+    let row = pair(talk[..1].to_vec(), "a\n</think>\n\nOne");
+    assert_eq!(encode(&codec, &row, Turns::All).unwrap(), each[0]);
+}
+
+#[test]
+fn a_template_that_opens_a_thought_is_known_by_its_prompt() {
+    assert!(reasoning().encoder.opens_thought());
+    assert!(!codec(Some(CHATML)).encoder.opens_thought());
+    assert!(!codec(None).encoder.opens_thought());
+}
+
+#[test]
+fn raw_prompts_begin_with_bos_and_completions_follow_them() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/spm/bpe.model");
+    let mut codec = codec(None);
+    codec.encoder.tokenizer = Tokenizer::from_sentencepiece(file, None).unwrap();
+    codec.special.eos_token = Some("</s>".to_owned());
+    let row = serde_json::json!({ "prompt": "2+2=", "completion": "4" });
+    let row = Example::Completion(serde_json::from_value(row).unwrap());
+    let encoded = encode(&codec, &row, Turns::All).unwrap();
+    let tokenizer = &codec.encoder.tokenizer;
+    let whole = tokenizer.encode_raw("2+2=4</s>").unwrap();
+    let ids: Vec<u32> = marked(&encoded).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, whole);
+    assert_eq!(encoded.learnt_tokens(), 2);
+    let (_, prompt) = codec
+        .encoder
+        .encode(&Prompt::Text("2+2=".to_owned()))
+        .unwrap();
+    assert_eq!(encoded.sequence.prompt[..], prompt);
+    assert_eq!(prompt[0], 1);
 }

@@ -2,7 +2,7 @@ use burn::tensor::Device;
 
 use super::*;
 use crate::{
-    bundle::{Bundle, ScratchModel},
+    bundle::{Bundle, ScratchAttention, ScratchModel},
     learner::{Segment, TokenScores, Upstream, batch_gradients, token_logprobs},
     model::Parameters,
 };
@@ -17,6 +17,11 @@ fn model() -> Transformer {
         heads: 2,
         kv_heads: 1,
         context: 64,
+        experts: None,
+        family: None,
+        attention: ScratchAttention::Grouped,
+        latent: None,
+        window: None,
     };
     let section = crate::bundle::ModelSection::Scratch(scratch);
     Bundle::from_section(&section, 5, &Device::flex())
