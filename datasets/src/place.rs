@@ -30,6 +30,7 @@ impl Place {
     }
 
     /// A row of a file without lines.
+    #[cfg(feature = "parquet")]
     pub(crate) fn row(path: &Arc<Path>, row: usize) -> Self {
         Self::row_at(path, row, 0)
     }
