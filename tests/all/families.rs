@@ -167,7 +167,7 @@ fn what_is_not_implemented_is_named() {
         refusal("deepseek_v3", |json| {
             json["first_k_dense_replace"] = 1.into()
         }),
-        "n_routed_experts = 4 is not supported",
+        "n_group = 8 must divide the number of experts, 4",
     );
     contains(
         refusal("deepseek_v2", |json| json["kv_lora_rank"] = Value::Null),
