@@ -132,6 +132,8 @@ fn what_cannot_be_fetched_is_named_with_the_way_out() {
     let without = |name: &str| {
         let mut files = files();
         files.remove(name);
+        // Weights of torch.save would do as well.
+        files.remove("pytorch_model.bin");
         let cache = tempfile::tempdir().unwrap();
         fetch_from(&serve(files).0, cache.path())
             .unwrap_err()
