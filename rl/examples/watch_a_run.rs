@@ -14,6 +14,7 @@ device = "flex"
 model = { source = "scratch", alphabet = "0123456789+=,", hidden_size = 32, intermediate_size = 64, layers = 2, heads = 2, kv_heads = 1, context = 64, special_tokens = ["<think>", "</think>", "<answer>", "</answer>"] }
 data = { task = { generator = "chain-sum", terms_min = 2, terms_max = 3 } }
 evaluation = { problems = 20 }
+sampling = { max_tokens = 32 }
 stages = [{ kind = "sft", steps = 400, batch = 16, learning_rate = 4e-3 }]
 
 [reward.rubric]
