@@ -112,26 +112,21 @@ pub fn recognise_tasks(files: &DataFiles) -> Result<TaskForm, DatasetError> {
 
 /// The error of rows of which not every one has a question, or an answer.
 fn unknown(rows: &[Row], has_question: bool) -> DatasetError {
-    let names: &[&str] = match has_question {
-        true => &ANSWERS,
-        false => &QUESTIONS,
-    };
+    let names: &[&str] = if has_question { &ANSWERS } else { &QUESTIONS };
     // The row that breaks the rule, or the first where none keeps it.
     let has = |row: &Row| names.iter().any(|name| row.has(name));
     let row = rows.iter().find(|row| !has(row)).unwrap_or(&rows[0]);
-    let hint = match has_question {
-        true => {
-            "name it in a config with fields = { prompt_field = \"…\", answer_field = \"…\" }; without an answer the file can be learnt from in SFT only"
-        }
-        false => {
-            "name it in a config with fields = { prompt_field = \"…\", answer_field = \"…\" }; nested ones with dots"
-        }
+    let hint = if has_question {
+        "name it in a config with fields = { prompt_field = \"…\", answer_field = \"…\" }; without an answer the file can be learnt from in SFT only"
+    } else {
+        "name it in a config with fields = { prompt_field = \"…\", answer_field = \"…\" }; nested ones with dots"
     };
     DatasetError::UnknownFields {
         place: row.place.clone(),
-        what: match has_question {
-            true => "which field holds the answer cannot be told of a row",
-            false => "which field holds the question cannot be told of a row",
+        what: if has_question {
+            "which field holds the answer cannot be told of a row"
+        } else {
+            "which field holds the question cannot be told of a row"
         },
         fields: row.names(),
         hint: hint.to_owned(),

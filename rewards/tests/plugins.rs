@@ -291,9 +291,12 @@ const FINE: &str = r#"{"scores":[{"value":0.5,"note":"half"}]}"#;
 
 #[test]
 fn a_server_is_asked_and_asked_again() {
-    let (url, _) = server(|_, body| match body.contains(r#""reference":"fox""#) {
-        true => (200, FINE.to_owned()),
-        false => (400, "no reference".to_owned()),
+    let (url, _) = server(|_, body| {
+        if body.contains(r#""reference":"fox""#) {
+            (200, FINE.to_owned())
+        } else {
+            (400, "no reference".to_owned())
+        }
     });
     assert_eq!(score(&http(&url, 5.0), "a"), Ok(0.5));
 

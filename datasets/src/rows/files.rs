@@ -177,9 +177,10 @@ impl Named {
             .into_iter()
             .filter(|dir| *dir != "data" && by_dir(dir).is_none())
             .collect();
-        let subset = match subset.is_empty() {
-            true => DEFAULT.to_owned(),
-            false => subset.join("/"),
+        let subset = if subset.is_empty() {
+            DEFAULT.to_owned()
+        } else {
+            subset.join("/")
         };
         Some(Self {
             name: name.to_owned(),
@@ -292,9 +293,10 @@ fn without_data(names: &[String]) -> String {
         return "has Arrow files, as save_to_disk() of the library datasets writes them; hint: write them with to_parquet() or to_json()".to_owned();
     }
     let shown: Vec<&str> = names.iter().take(8).map(String::as_str).collect();
-    let there = match shown.is_empty() {
-        true => "it is empty".to_owned(),
-        false => format!("there are: {}", shown.join(", ")),
+    let there = if shown.is_empty() {
+        "it is empty".to_owned()
+    } else {
+        format!("there are: {}", shown.join(", "))
     };
     format!(
         "has no file of data (.jsonl, .json, .csv, .tsv, .parquet, also with .gz or .zst); {there}; hint: the hub keeps most data sets as Parquet too, under revision = \"refs/convert/parquet\""

@@ -99,9 +99,10 @@ impl Context<'_> {
             None => self.pair(left, right, CONSTANT_BITS)?,
         };
         let Some((x, y)) = first else {
-            return match same_normal_form(left, right, self.budget)? {
-                true => Ok(Verdict::Equal),
-                false => Err(Doubt::NoValue { side: "one" }),
+            return if same_normal_form(left, right, self.budget)? {
+                Ok(Verdict::Equal)
+            } else {
+                Err(Doubt::NoValue { side: "one" })
             };
         };
         if x.differs(&y) {
@@ -124,9 +125,10 @@ impl Context<'_> {
         if x.differs(&y) {
             return Ok(self.near(&x, &y));
         }
-        match x.is_precise(bits - 64) && y.is_precise(bits - 64) {
-            true => Ok(Verdict::Equal),
-            false => Err(Doubt::TooClose { bits }),
+        if x.is_precise(bits - 64) && y.is_precise(bits - 64) {
+            Ok(Verdict::Equal)
+        } else {
+            Err(Doubt::TooClose { bits })
         }
     }
 
@@ -185,9 +187,10 @@ impl Context<'_> {
         let field = Field::new(bits + 64);
         let difference = x.subtract(&y, field);
         let size = difference.re.log2_bound().max(difference.im.log2_bound());
-        match size < -(needed.ceil() as i64) - 1 {
-            true => Ok(Verdict::Equal),
-            false => Err(Doubt::TooClose { bits }),
+        if size < -(needed.ceil() as i64) - 1 {
+            Ok(Verdict::Equal)
+        } else {
+            Err(Doubt::TooClose { bits })
         }
     }
 

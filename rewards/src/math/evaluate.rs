@@ -47,9 +47,10 @@ impl Evaluator<'_> {
     /// The value of `expression`, in a ball or rectangle.
     pub(crate) fn value(&self, expression: &Expression, scope: &mut Scope) -> Value {
         let value = self.unchecked(expression, scope)?;
-        match value.is_huge() {
-            true => Err(Missing::Undefined),
-            false => Ok(value),
+        if value.is_huge() {
+            Err(Missing::Undefined)
+        } else {
+            Ok(value)
         }
     }
 

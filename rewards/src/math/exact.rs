@@ -212,9 +212,10 @@ pub(crate) fn add(
     budget: &Budget,
 ) -> Result<BigRational, Doubt> {
     check(left, right, budget)?;
-    Ok(match left.is_integer() && right.is_integer() {
-        true => BigRational::from_integer(left.numer() + right.numer()),
-        false => left + right,
+    Ok(if left.is_integer() && right.is_integer() {
+        BigRational::from_integer(left.numer() + right.numer())
+    } else {
+        left + right
     })
 }
 
@@ -224,9 +225,10 @@ pub(crate) fn multiply(
     budget: &Budget,
 ) -> Result<BigRational, Doubt> {
     check(left, right, budget)?;
-    Ok(match left.is_integer() && right.is_integer() {
-        true => BigRational::from_integer(left.numer() * right.numer()),
-        false => left * right,
+    Ok(if left.is_integer() && right.is_integer() {
+        BigRational::from_integer(left.numer() * right.numer())
+    } else {
+        left * right
     })
 }
 

@@ -88,10 +88,7 @@ pub enum Verdict {
 
 impl Verdict {
     fn of(equal: bool) -> Self {
-        match equal {
-            true => Self::Equal,
-            false => Self::Different,
-        }
+        if equal { Self::Equal } else { Self::Different }
     }
 
     /// `equal`, `different` or `undecided`.

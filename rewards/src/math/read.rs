@@ -478,9 +478,10 @@ impl Judge<'_> {
                     left.as_ref()
                         .is_ok_and(|left| self.compare(left, &other, pred).0 == Verdict::Equal)
                 });
-                match same {
-                    true => (verdict, why),
-                    false => (Verdict::Different, Hedge::Several.why()),
+                if same {
+                    (verdict, why)
+                } else {
+                    (Verdict::Different, Hedge::Several.why())
                 }
             }
             _ => (verdict, why),

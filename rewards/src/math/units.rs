@@ -317,14 +317,14 @@ impl Unit {
         if exponent == 1 {
             return self;
         }
-        let name = match self.name.contains(['^', ' ']) {
-            true => self
-                .name
+        let name = if self.name.contains(['^', ' ']) {
+            self.name
                 .split(' ')
                 .map(|part| raise_name(part, exponent))
                 .collect::<Vec<_>>()
-                .join(" "),
-            false => raise_name(&self.name, exponent),
+                .join(" ")
+        } else {
+            raise_name(&self.name, exponent)
         };
         Self {
             name,

@@ -103,9 +103,10 @@ impl PromptEncoder {
             // A template writes such tokens itself.
             Prompt::Chat(_) => self.tokenizer.encode(&text)?,
         };
-        match ids.is_empty() {
-            true => Err(PromptError::Empty),
-            false => Ok((text, ids)),
+        if ids.is_empty() {
+            Err(PromptError::Empty)
+        } else {
+            Ok((text, ids))
         }
     }
 
@@ -127,9 +128,10 @@ impl PromptEncoder {
                 (pieces.pop().unwrap_or_default(), after)
             }
         };
-        match ids.is_empty() {
-            true => Err(PromptError::Empty),
-            false => Ok((ids, after)),
+        if ids.is_empty() {
+            Err(PromptError::Empty)
+        } else {
+            Ok((ids, after))
         }
     }
 }

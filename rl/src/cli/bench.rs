@@ -155,9 +155,12 @@ impl BenchCommand {
         let mut bench = self.bench(shape.clone(), &chosen.device)?;
         tell!("model    {}", bench.origin());
         let config = bench.config().clone();
-        let matmul = || match self.no_matmul {
-            true => f64::NAN,
-            false => work::matmul_flops_per_s(&config, &chosen.device),
+        let matmul = || {
+            if self.no_matmul {
+                f64::NAN
+            } else {
+                work::matmul_flops_per_s(&config, &chosen.device)
+            }
         };
         let before = matmul();
         let mut reports = Vec::with_capacity(self.steps());

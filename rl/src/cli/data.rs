@@ -88,17 +88,18 @@ impl Data {
             Side::Heldout => Split::Heldout,
         };
         for index in 0..self.count {
-            match self.demonstrations {
-                true => print_json(
+            if self.demonstrations {
+                print_json(
                     &generator
                         .demonstration(seed, index, &TraceMix::default())
                         .map_err(usage)?,
-                )?,
-                false => print_json(
+                )?
+            } else {
+                print_json(
                     &generator
                         .task(seed, index, self.progress, split)
                         .map_err(usage)?,
-                )?,
+                )?
             }
         }
         Ok(())

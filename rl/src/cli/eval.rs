@@ -328,9 +328,10 @@ impl Eval {
         let config = SamplingConfig {
             temperature: self.temperature.unwrap_or(base.temperature),
             max_tokens: self.max_tokens.unwrap_or(base.max_tokens),
-            stop: match self.stop.is_empty() {
-                true => base.stop,
-                false => self.stop.clone(),
+            stop: if self.stop.is_empty() {
+                base.stop
+            } else {
+                self.stop.clone()
             },
             ..base
         };

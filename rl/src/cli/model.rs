@@ -104,9 +104,10 @@ pub(crate) fn json_lines<T: serde::de::DeserializeOwned>(
         let row = serde_json::from_str(&line).with_context(|| format!("{name}:{}", index + 1))?;
         rows.push((index + 1, row));
     }
-    match rows.is_empty() {
-        true => Err(anyhow::anyhow!("{name}: no lines").into()),
-        false => Ok(rows),
+    if rows.is_empty() {
+        Err(anyhow::anyhow!("{name}: no lines").into())
+    } else {
+        Ok(rows)
     }
 }
 

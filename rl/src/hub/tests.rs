@@ -118,9 +118,10 @@ impl Hub {
             Some(end) => &part[..end.min(part.len())],
             None => part,
         };
-        match self.lies {
-            true => stream.write_all(&vec![b'x'; sent.len()]),
-            false => stream.write_all(sent),
+        if self.lies {
+            stream.write_all(&vec![b'x'; sent.len()])
+        } else {
+            stream.write_all(sent)
         }
     }
 }

@@ -196,9 +196,10 @@ impl DataSection {
             ) => true,
             Some(GeneratorConfig::Addition(_)) | None => false,
         };
-        match self.mixture.is_empty() {
-            true => makes(&self.task),
-            false => self.mixture.iter().all(|entry| makes(&entry.task)),
+        if self.mixture.is_empty() {
+            makes(&self.task)
+        } else {
+            self.mixture.iter().all(|entry| makes(&entry.task))
         }
     }
 
@@ -248,9 +249,10 @@ impl DataSection {
             return Ok(());
         };
         let known: Vec<&str> = self.mixture.iter().map(|e| e.name.as_str()).collect();
-        let known = match known.is_empty() {
-            true => "there is no data.mixture".to_owned(),
-            false => format!("there are: {}", known.join(", ")),
+        let known = if known.is_empty() {
+            "there is no data.mixture".to_owned()
+        } else {
+            format!("there are: {}", known.join(", "))
         };
         Err(format!(
             "reward.rubric.{key} names {entry:?}, which is no entry of data.mixture; {known}"
@@ -269,9 +271,10 @@ impl SourceConfig<'_> {
     fn validate(&self) -> Result<(), String> {
         let key = &self.key;
         if self.task.is_some() == self.file.is_some() {
-            let both = match self.task.is_some() {
-                true => "both are there",
-                false => "neither is there",
+            let both = if self.task.is_some() {
+                "both are there"
+            } else {
+                "neither is there"
             };
             let mixture = match key.as_str() {
                 "data" => ", or [[data.mixture]] with several of them",
@@ -328,11 +331,12 @@ impl SourceConfig<'_> {
                     .validate()
                     .map_err(|e| format!("{key}.curriculum: {e}"))?;
                 let levels = generator.map_or(2, |generator| generator.levels().len());
-                match levels > 1 {
-                    true => Ok(()),
-                    false => Err(format!(
+                if levels > 1 {
+                    Ok(())
+                } else {
+                    Err(format!(
                         "{key}.curriculum: the generator has one level of difficulty; hint: widen its range, or leave the curriculum out"
-                    )),
+                    ))
                 }
             }
             (Some(CurriculumConfig::Progress(_)), Some(GeneratorConfig::Addition(_))) => Ok(()),

@@ -105,16 +105,18 @@ impl Context<'_> {
             (Tuple(items), List(_, others)) => {
                 let others = values(others);
                 // `x = 1, y = 2` is the point (1, 2); `1, 2` is no point.
-                return match others.named && !self.options.strict {
-                    true => self.ordered(items, &others.values),
-                    false => Ok(Verdict::Different),
+                return if others.named && !self.options.strict {
+                    self.ordered(items, &others.values)
+                } else {
+                    Ok(Verdict::Different)
                 };
             }
             (List(_, others), Tuple(items)) => {
                 let others = values(others);
-                return match others.named && !self.options.strict {
-                    true => self.ordered(&others.values, items),
-                    false => Ok(Verdict::Different),
+                return if others.named && !self.options.strict {
+                    self.ordered(&others.values, items)
+                } else {
+                    Ok(Verdict::Different)
                 };
             }
             (Tuple(_), Set(_)) | (Set(_), Tuple(_)) => return Ok(Verdict::Different),
@@ -193,12 +195,13 @@ impl Context<'_> {
             return Ok(Verdict::Different);
         }
         if left.len() > MAX_ITEMS || right.len() > MAX_ITEMS {
-            return match left == right {
-                true => Ok(Verdict::Equal),
-                false => Err(Doubt::Kinds {
+            return if left == right {
+                Ok(Verdict::Equal)
+            } else {
+                Err(Doubt::Kinds {
                     left: "a long list",
                     right: "another",
-                }),
+                })
             };
         }
         let mut used = vec![false; right.len()];

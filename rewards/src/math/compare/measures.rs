@@ -263,9 +263,12 @@ impl Context<'_> {
         if !number.is_scalar() {
             return Ok(Verdict::Different);
         }
-        let compare = |left: &Expression, right: &Expression| match percent_is_gold {
-            true => self.scalars(left, right),
-            false => self.scalars(right, left),
+        let compare = |left: &Expression, right: &Expression| {
+            if percent_is_gold {
+                self.scalars(left, right)
+            } else {
+                self.scalars(right, left)
+            }
         };
         let hundredths = || compare(percent, number);
         let points = || compare(inner, number);

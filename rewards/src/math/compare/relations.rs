@@ -17,9 +17,12 @@ impl Context<'_> {
         value: &Expression,
         relation_is_gold: bool,
     ) -> Result<Verdict, Doubt> {
-        let compare = |part: &Expression| match relation_is_gold {
-            true => self.answers(part, value),
-            false => self.answers(value, part),
+        let compare = |part: &Expression| {
+            if relation_is_gold {
+                self.answers(part, value)
+            } else {
+                self.answers(value, part)
+            }
         };
         match self.stated(relation)? {
             Stated::Value(part) => return compare(part),
@@ -136,9 +139,10 @@ impl Context<'_> {
             if k1 == k2 {
                 return all_of([self.answers(l1, l2), self.answers(r1, r2)]);
             }
-            return match k1.flipped() == k2 && k1.is_order() {
-                true => all_of([self.answers(l1, r2), self.answers(r1, l2)]),
-                false => Ok(Verdict::Different),
+            return if k1.flipped() == k2 && k1.is_order() {
+                all_of([self.answers(l1, r2), self.answers(r1, l2)])
+            } else {
+                Ok(Verdict::Different)
             };
         }
         if symmetric && k1 != k2 {
@@ -214,9 +218,10 @@ fn compare_one(
     items: &[Expression],
     relation_is_gold: bool,
 ) -> Result<Verdict, Doubt> {
-    match relation_is_gold {
-        true => context.answers(relation, &items[0]),
-        false => context.answers(&items[0], relation),
+    if relation_is_gold {
+        context.answers(relation, &items[0])
+    } else {
+        context.answers(&items[0], relation)
     }
 }
 

@@ -72,9 +72,10 @@ impl Complex {
     pub(crate) fn divide(&self, other: &Self, field: Field) -> Option<Self> {
         let bits = field.bits;
         if other.is_real() {
-            let im = match self.is_real() {
-                true => Ball::small(0),
-                false => self.im.divide(&other.re, bits)?,
+            let im = if self.is_real() {
+                Ball::small(0)
+            } else {
+                self.im.divide(&other.re, bits)?
             };
             return Some(Self {
                 re: self.re.divide(&other.re, bits)?,

@@ -19,9 +19,10 @@ impl Parser<'_> {
             let choose = name == "choose";
             self.at += 1;
             let below = self.answer()?;
-            inner = match choose {
-                true => Expression::Call(Function::Binomial, vec![inner, below]),
-                false => quotient(inner, below),
+            inner = if choose {
+                Expression::Call(Function::Binomial, vec![inner, below])
+            } else {
+                quotient(inner, below)
             };
         }
         self.expect('}')?;

@@ -161,9 +161,10 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, sign: char) -> Result<(), ParseError> {
-        match self.accept(sign) {
-            true => Ok(()),
-            false => Err(self.unexpected()),
+        if self.accept(sign) {
+            Ok(())
+        } else {
+            Err(self.unexpected())
         }
     }
 
@@ -195,9 +196,10 @@ impl Parser<'_> {
     /// Counts a level that a loop has added to the tree.
     fn chain(&mut self) -> Result<(), ParseError> {
         self.chained += 1;
-        match self.chained > MAX_DEPTH {
-            true => Err(Doubt::TooDeep { limit: MAX_DEPTH }.into()),
-            false => Ok(()),
+        if self.chained > MAX_DEPTH {
+            Err(Doubt::TooDeep { limit: MAX_DEPTH }.into())
+        } else {
+            Ok(())
         }
     }
 
@@ -366,9 +368,10 @@ impl Parser<'_> {
                     },
                 ));
             }
-            Ok(match rest.is_empty() {
-                true => first,
-                false => Expression::Relation(Box::new(first), rest),
+            Ok(if rest.is_empty() {
+                first
+            } else {
+                Expression::Relation(Box::new(first), rest)
             })
         })
     }

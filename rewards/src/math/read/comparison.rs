@@ -49,11 +49,13 @@ impl Judge<'_> {
         // `1,234` may be two numbers.
         let (gold_again, pred_again) = (has_doubtful_comma(self.gold), has_doubtful_comma(pred));
         if gold_again || pred_again {
-            let again = |text: &str, first: &Expression, doubtful: bool| match doubtful {
-                true => self
-                    .parse(text, Commas::Separators)
-                    .unwrap_or_else(|_| first.clone()),
-                false => first.clone(),
+            let again = |text: &str, first: &Expression, doubtful: bool| {
+                if doubtful {
+                    self.parse(text, Commas::Separators)
+                        .unwrap_or_else(|_| first.clone())
+                } else {
+                    first.clone()
+                }
             };
             let lists = (
                 again(self.gold, left, gold_again),

@@ -101,10 +101,7 @@ struct Bar {
 
 impl Lengths {
     pub(super) fn of(tokens: bool) -> Self {
-        let unit = match tokens {
-            true => "tokens",
-            false => "characters",
-        };
+        let unit = if tokens { "tokens" } else { "characters" };
         Self {
             unit,
             ..Self::default()

@@ -118,9 +118,10 @@ impl Show {
         }
         let of_data =
             source.and_then(|source| Some((source.file?.to_owned(), source.part.clone())));
-        let found = match self.sft {
-            true => of_stage.cloned().or(of_data),
-            false => of_data.or_else(|| of_stage.cloned()),
+        let found = if self.sft {
+            of_stage.cloned().or(of_data)
+        } else {
+            of_data.or_else(|| of_stage.cloned())
         };
         found.ok_or_else(|| {
             usage("there is no data set to show; hint: name a file or a data set, or a --config with data.file or a stage's file")
