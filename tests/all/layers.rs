@@ -19,7 +19,7 @@ const ORDERED: [&str; 4] = ["datasets", "rewards", "rl", "sandbox"];
 type Layers = Vec<Vec<String>>;
 
 /// The path of a module or an item below the crate's root, and the line where it is named.
-type Use = (Vec<String>, usize);
+pub(crate) type Use = (Vec<String>, usize);
 
 /// The layers by crate, as the document has them.
 fn written_layers(document: &str) -> BTreeMap<String, Layers> {
@@ -89,7 +89,7 @@ fn violations(layers: &Layers, files: &[(PathBuf, String)]) -> Vec<String> {
 }
 
 /// `a/b/mod.rs` and `a/b.rs` are the module `a::b`; the root has no name.
-fn module_of(path: &Path) -> Vec<String> {
+pub(crate) fn module_of(path: &Path) -> Vec<String> {
     let path = path.with_extension("");
     let mut parts: Vec<String> = path
         .components()
@@ -105,7 +105,7 @@ fn module_of(path: &Path) -> Vec<String> {
 }
 
 /// The text with blanks for comments, for the content of strings and for items behind `#[cfg(test)]`, line by line as before.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
     let mut out: Vec<char> = Vec::with_capacity(characters.len());
     let mut at = 0;
@@ -212,7 +212,7 @@ fn end_of_item(text: &[char], from: usize) -> usize {
 }
 
 /// The paths in `text`, a file of `module`, that begin with `crate` or `super`, below the crate's root.
-fn uses(text: &str, module: &[String]) -> Vec<Use> {
+pub(crate) fn uses(text: &str, module: &[String]) -> Vec<Use> {
     let words = words(text);
     let mut found = Vec::new();
     let mut at = 0;
@@ -301,7 +301,7 @@ fn words(text: &str) -> Vec<(String, usize)> {
 }
 
 /// The source files of the crate in `folder`, without those of tests: paths below `src` with their text.
-fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+pub(crate) fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     fn collect(dir: &Path, src: &Path, files: &mut Vec<(PathBuf, String)>) {
         let mut entries: Vec<PathBuf> = fs::read_dir(dir)
             .unwrap()

@@ -10,9 +10,11 @@
 //! | `own_objective` | an objective handed in as a function |
 //! | `configs` | every shipped config loads |
 //! | `layers` | modules use only what stands below them |
+//! | `circles` | no files use each other in a circle |
 //! | `wgpu` | the same on a wgpu adapter, when DUNWU_TEST_WGPU is set |
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod circles;
 mod configs;
 mod consistency;
 mod experts;

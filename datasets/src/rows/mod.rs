@@ -6,7 +6,7 @@
 //! | `files` | which files make a data set |
 //! | `open` | what a file holds, told by its first bytes, and its compression |
 //! | `json`, `csv`, `parquet` | the containers |
-//! | `pages` | Parquet compressed with zstd |
+//! | `zstd`, `pages` | what is compressed with zstd, and Parquet files whose pages are |
 //! | `digits` | whole numbers beyond 64 bits |
 //!
 //! Rows are read one after the other, and none is kept: a file may be larger than memory. A limit on the bytes of a row, not of a
@@ -22,6 +22,7 @@ mod pages;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod row;
+mod zstd;
 
 use std::path::{Path, PathBuf};
 

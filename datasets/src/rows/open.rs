@@ -1,16 +1,15 @@
 //! What a file holds: told by its first bytes, and by its name where those leave it open.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
-
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::csv::CsvRows;
 use super::file_error;
 use super::json::{JsonRows, List, Shape};
 use super::row::Row;
+use super::zstd::Frames;
 use crate::error::DatasetError;
 
 /// The rows of one file.
@@ -208,37 +207,6 @@ fn look(path: &Path) -> Result<Opened, DatasetError> {
         file,
         expanded: Box::new(expanded),
     })
-}
-
-/// The texts of one zstd frame after the other.
-pub(super) struct Frames<R: BufRead> {
-    /// Nothing behind the last frame.
-    decoder: Option<StreamingDecoder<R, FrameDecoder>>,
-}
-
-impl<R: BufRead> Frames<R> {
-    /// Reads the header of the first frame.
-    pub(super) fn new(source: R) -> io::Result<Self> {
-        let decoder = StreamingDecoder::new(source).map_err(io::Error::other)?;
-        let decoder = Some(decoder);
-        Ok(Self { decoder })
-    }
-}
-
-impl<R: BufRead> Read for Frames<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(decoder) = &mut self.decoder {
-            let count = decoder.read(buffer)?;
-            if count > 0 || buffer.is_empty() {
-                return Ok(count);
-            }
-            let mut source = self.decoder.take().expect("it was there").into_inner();
-            if !source.fill_buf()?.is_empty() {
-                *self = Self::new(source)?;
-            }
-        }
-        Ok(0)
-    }
 }
 
 /// The first bytes, as many as there are up to [`HEAD`].

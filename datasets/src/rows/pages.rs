@@ -16,7 +16,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedPageReader};
 use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
 
-use super::open::Frames;
+use super::zstd::Frames;
 
 /// Most bytes that a page may expand to.
 const PAGE_BYTES: u64 = 1 << 30;

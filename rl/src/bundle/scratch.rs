@@ -5,14 +5,11 @@ use dunwu_datasets::{derive_seed, rng};
 use rand::RngExt;
 
 use super::{
-    Bundle, BundleError, Codec, Outline, PromptEncoder, ScratchModel, section::ScratchExperts,
+    Bundle, BundleError, Codec, Outline, PromptEncoder, ScratchModel,
+    scratch_family::scratch_config,
 };
 use crate::{
-    model::{
-        ModelConfig, Transformer,
-        config::{Family, Variation},
-        weights::HostTensor,
-    },
+    model::{Transformer, weights::HostTensor},
     tokenizer::{SpecialTokens, Tokenizer},
 };
 
@@ -70,28 +67,6 @@ pub(super) fn outline(scratch: &ScratchModel) -> Result<Outline, BundleError> {
                 ..SpecialTokens::default()
             },
         },
-    })
-}
-
-pub(crate) fn scratch_config(scratch: &ScratchModel, vocab_size: usize) -> ModelConfig {
-    scratch.vary(ModelConfig {
-        family: Family::Llama,
-        vocab_size,
-        hidden_size: scratch.hidden_size,
-        intermediate_size: scratch.intermediate_size,
-        num_hidden_layers: scratch.layers,
-        num_attention_heads: scratch.heads,
-        num_key_value_heads: scratch.kv_heads,
-        head_dim: scratch.hidden_size / scratch.heads,
-        rms_norm_eps: 1e-5,
-        rope_theta: 10_000.0,
-        rope_scaling: None,
-        max_position_embeddings: scratch.context,
-        tie_word_embeddings: true,
-        attention_bias: false,
-        qk_norm: false,
-        variation: Variation::default(),
-        experts: scratch.experts.as_deref().map(ScratchExperts::config),
     })
 }
 

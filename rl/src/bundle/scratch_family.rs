@@ -124,8 +124,8 @@ impl ScratchModel {
         }
     }
 
-    /// The architecture, for so many tokens.
-    pub(super) fn vary(&self, plain: ModelConfig) -> ModelConfig {
+    /// `plain`, with what the family has beyond a Llama.
+    fn vary(&self, plain: ModelConfig) -> ModelConfig {
         let family = self.family().unwrap_or(Family::Llama);
         let layers = plain.num_hidden_layers;
         let window = self.window.map(|width| Window {
@@ -201,6 +201,29 @@ impl ScratchModel {
             ..plain
         }
     }
+}
+
+/// The architecture of a model from scratch that knows `vocab_size` tokens.
+pub(super) fn scratch_config(scratch: &ScratchModel, vocab_size: usize) -> ModelConfig {
+    scratch.vary(ModelConfig {
+        family: Family::Llama,
+        vocab_size,
+        hidden_size: scratch.hidden_size,
+        intermediate_size: scratch.intermediate_size,
+        num_hidden_layers: scratch.layers,
+        num_attention_heads: scratch.heads,
+        num_key_value_heads: scratch.kv_heads,
+        head_dim: scratch.hidden_size / scratch.heads,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10_000.0,
+        rope_scaling: None,
+        max_position_embeddings: scratch.context,
+        tie_word_embeddings: true,
+        attention_bias: false,
+        qk_norm: false,
+        variation: Variation::default(),
+        experts: scratch.experts.as_deref().map(|experts| experts.config()),
+    })
 }
 
 /// All layers but every `interval`-th.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use super::scratch_family::{ScratchAttention, ScratchLatent};
-use super::{BundleError, at_home, expand, scratch::scratch_config};
+use super::{BundleError, at_home, expand, scratch_family::scratch_config};
 use crate::{
     checks::positive,
     model::{

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::{AdamW, Head};
-use crate::model::{ParameterVisitor, Parameters, Transformer, table::HEAD};
+use crate::model::{ParameterVisitor, Parameters, Transformer, names::HEAD};
 
 /// A policy that learns: its weights, what reads them, their optimiser, and how often they changed.
 #[derive(Debug)]

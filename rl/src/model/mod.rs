@@ -5,7 +5,7 @@
 //! | [`config`] | the architecture as data, from a Hugging Face `config.json` or GGUF metadata |
 //! | [`transformer`] | the forward and the backward pass |
 //! | `plan` | what a model is made of, as data: a plan a layer |
-//! | `table`, `stored` | the one table of names and shapes, and how checkpoints store these |
+//! | `table`, `names`, `stored` | the one table of names and shapes, names outside of layers, and how checkpoints store all these |
 //! | [`router`], [`routing`] | which experts a token goes to, and how busy they were |
 //! | `block` | a layer: `attention`, `feed_forward`, `norm`, `position` |
 //! | `module`, `linear`, `gradients`, `kept`, `build` | what the parts have in common |
@@ -24,6 +24,7 @@ mod kept;
 pub(crate) mod linear;
 pub mod lora;
 mod module;
+pub(crate) mod names;
 pub(crate) mod norm;
 pub mod parameters;
 pub(crate) mod plan;

@@ -200,7 +200,7 @@ mod tests {
     use super::*;
     use crate::model::{
         config::{Variation, tests::smollm2_135m},
-        table::layer_prefix,
+        names::layer_prefix,
     };
 
     fn latent() -> ModelConfig {

@@ -6,22 +6,9 @@
 use super::{
     attention, block, feed_forward,
     module::{Entry, Module, Named, last_part},
+    names::{EMBEDDING, HEAD, LAST_NORM, layer_prefix},
     plan::{AttentionPlan, FeedForwardPlan, LayerPlan, ModelPlan},
 };
-
-/// The embedding, `[vocabulary, hidden]`.
-pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
-/// The head, `[vocabulary, hidden]`, where it is not the embedding.
-pub(crate) const HEAD: &str = "lm_head.weight";
-/// The norm before the head, without `.weight`.
-pub(crate) const LAST_NORM: &str = "model.norm";
-
-/// Tensors outside the layers: GGUF name, Hugging Face name.
-pub(crate) const TOP_LEVEL: [(&str, &str); 3] = [
-    ("token_embd.weight", EMBEDDING),
-    ("output_norm.weight", "model.norm.weight"),
-    ("output.weight", HEAD),
-];
 
 /// Every module that a layer of any plan may have.
 pub(crate) fn entries() -> Vec<Entry> {
@@ -92,9 +79,4 @@ impl ModelPlan {
         }
         tensors
     }
-}
-
-/// What the names of a layer begin with.
-pub(crate) fn layer_prefix(index: usize) -> String {
-    format!("model.layers.{index}")
 }

@@ -20,8 +20,8 @@ use super::{
     config::ModelConfig,
     gradients::Trained,
     lora::Lora,
+    names::{EMBEDDING, HEAD},
     norm::RmsNorm,
-    table::{EMBEDDING, HEAD},
 };
 use crate::compute::{
     Cached, Compute, Engine, Frequencies, Heads, elementwise::log_softmax, packing::Packing,

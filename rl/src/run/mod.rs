@@ -14,6 +14,7 @@
 //! | [`metrics`] | a line of `metrics.jsonl`, and the pages that explain it |
 //! | [`stages`], [`summary`] | what is kept of a stage, and of a run |
 //! | [`check`] | what will end a run, or spoil it, before it costs anything |
+//! | `sample` | which problems are looked at for that |
 //! | [`estimate`], [`preflight`] | how much memory a run will take, and whether there is so much |
 
 pub mod builder;
@@ -33,6 +34,7 @@ pub mod origins;
 pub mod preflight;
 pub mod provenance;
 mod restart;
+mod sample;
 pub mod stages;
 pub mod summary;
 

@@ -1,8 +1,9 @@
 //! What would end a run later is found before it has taken any memory, or made its first step.
 
 use super::{
-    RunError, check,
+    RunError,
     estimate::{self, Estimate},
+    sample::{self, SAMPLE},
 };
 use crate::{
     bundle::Codec,
@@ -75,7 +76,7 @@ pub(super) fn data(
     let asks = stages.any(|stage| stage.settings().asks());
     // What no stage draws is only measured where it is held out.
     let looked_at = if asks {
-        check::looked_at(config, tasks, Some(ROWS))?
+        sample::looked_at(config, tasks, Some(ROWS))?
     } else {
         tasks.heldout.clone()
     };
@@ -101,7 +102,7 @@ pub(super) fn data(
             hint: "raise memory.token_budget, or set data.max_prompt_tokens and data.too_long = \"drop\"".to_owned(),
         })?;
     }
-    let rehearsal = Rehearsal::new(Some((codec, context)), &config.memory, Some(check::SAMPLE));
+    let rehearsal = Rehearsal::new(Some((codec, context)), &config.memory, Some(SAMPLE));
     // What the stage under way reads is read in a moment.
     for later in config.stages.iter().skip(stage + 1) {
         later.settings().rehearse(&rehearsal)?;

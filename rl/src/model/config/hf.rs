@@ -178,6 +178,12 @@ fn short(value: &Value) -> String {
     }
 }
 
+/// A number next to `x` that reads as what it was, or else `x`.
+fn nearest(x: f64, same: impl Fn(f64) -> bool) -> f64 {
+    let near = [x, x.next_up(), x.next_down()];
+    near.into_iter().find(|&x| same(x)).unwrap_or(x)
+}
+
 /// Typed look-ups in one JSON object; `null` counts as absent, as in transformers.
 #[derive(Clone, Copy)]
 struct Fields<'a> {

@@ -11,9 +11,9 @@ use super::{Lora, LoraError};
 use crate::model::{
     Transformer,
     linear::{Adapter, Linear},
+    names::{EMBEDDING, HEAD},
     parameters::from_host,
     stored::{gathered, scattered},
-    table::{EMBEDDING, HEAD},
     weights::{HostTensor, written_name},
 };
 use description::Description;

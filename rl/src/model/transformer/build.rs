@@ -10,9 +10,9 @@ use crate::{
         block::Block,
         build::Maker,
         config::ModelConfig,
+        names::{EMBEDDING, HEAD, LAST_NORM, layer_prefix},
         parameters::from_host,
         plan::{AttentionPlan, ModelPlan},
-        table::{EMBEDDING, HEAD, LAST_NORM, layer_prefix},
         weights::{HostTensor, WeightError, WeightSource},
     },
 };

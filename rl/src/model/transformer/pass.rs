@@ -7,7 +7,7 @@ use crate::{
         attention::{Form, Place},
         block::Kept,
         gradients::{Gradients, Trained},
-        table::EMBEDDING,
+        names::EMBEDDING,
     },
 };
 

@@ -10,10 +10,10 @@ use crate::{
     model::{
         linear::{Adapter, Linear},
         lora::Lora,
+        names::{EMBEDDING, HEAD},
         parameters::{CollectHost, ParameterVisitor, from_host, to_host},
         precision::{Precision, PrecisionError},
         routing::Routing,
-        table::{EMBEDDING, HEAD},
         weights::HostTensor,
     },
 };

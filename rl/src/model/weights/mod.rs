@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use crate::formats::gguf::GgufError;
 use crate::model::config::ModelConfig;
-use crate::model::table::{EMBEDDING, HEAD};
+use crate::model::names::{EMBEDDING, HEAD};
 use gguf::GgufFile;
 use pickle::PickleDir;
 

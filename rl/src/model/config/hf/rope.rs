@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{LocalRope, LongRope, ModelConfig, RopeScaling, Yarn},
-    ConfigError, Family, Fields,
-    variation::nearest,
+    ConfigError, Family, Fields, nearest,
 };
 
 /// Rotary settings of all layers.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Activation, Latent, ModelConfig, NormPlacement, NormSpan, Scales, Variation, Window},
-    ConfigError, Family, Fields,
+    ConfigError, Family, Fields, nearest,
     rope::Ropes,
 };
 
@@ -271,12 +271,6 @@ pub(super) fn write(config: &ModelConfig, json: &mut Value) {
     if let Some(latent) = &variation.latent {
         write_latent(config, latent, json);
     }
-}
-
-/// A number next to `x` that reads as what it was, or else `x`.
-pub(super) fn nearest(x: f64, same: impl Fn(f64) -> bool) -> f64 {
-    let near = [x, x.next_up(), x.next_down()];
-    near.into_iter().find(|&x| same(x)).unwrap_or(x)
 }
 
 fn write_latent(config: &ModelConfig, latent: &Latent, json: &mut Value) {

@@ -2,7 +2,8 @@
 
 use crate::model::{
     module::RowOrder,
-    table::{TOP_LEVEL, entries, layer_prefix},
+    names::{TOP_LEVEL, layer_prefix},
+    table::entries,
 };
 
 /// Tensors of experts below a layer: GGUF name, the name here. Those of all experts together have names that no file of
