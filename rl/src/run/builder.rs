@@ -17,6 +17,7 @@ use super::{
     checkpoint::{self, CheckpointError, Checkpointer, State},
     directory,
     driver::Driver,
+    heartbeat::{Phase, Pulse},
     identity::{self, Change, Come},
     preflight,
     provenance::Provenance,
@@ -264,6 +265,8 @@ impl RunBuilder {
             environment,
             tasks,
             learner,
+            pulse: Pulse::begin(directory.path(), state.step),
+            paused_s: 0.0,
             earlier_s: state.elapsed_s,
             state,
             directory,
@@ -276,6 +279,11 @@ impl RunBuilder {
         let finished = driver.run()?;
         let summary = driver.summary(chosen.reason, finished);
         driver.directory.write_summary(&summary)?;
+        driver.pulse.ends_as(if finished {
+            Phase::Finished
+        } else {
+            Phase::Stopped
+        });
         let directory = driver.directory.path().to_owned();
         driver.observers.tell(&Event::Ended {
             summary: &summary,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     Controls, Event, Observers, Origins, RunDirectory, RunError, StageReport, Summary,
     checkpoint::{self, Checkpointer, State, state::Ended},
+    heartbeat::{Phase, Pulse},
     metrics::MetricsLine,
     restart,
     summary::showcase,
@@ -41,6 +42,10 @@ pub(super) struct Driver<'a> {
     pub(super) preflight: bool,
     /// Alarms are told and logged, and do not stop the run.
     pub(super) ignore_alarms: bool,
+    /// Says from outside that the run is alive.
+    pub(super) pulse: Pulse,
+    /// Seconds of this session in which it was paused.
+    pub(super) paused_s: f64,
     /// Seconds of earlier sessions.
     pub(super) earlier_s: f64,
     pub(super) started: Instant,
@@ -184,6 +189,7 @@ impl Driver<'_> {
         self.state.stage_step += 1;
         self.state.optimizer_steps = self.learner.optimizer.steps;
         self.state.policy_version = self.learner.version;
+        self.pulse.is(Phase::Running, self.state.step);
         self.log_completions(&report)?;
         let (alarms, index) = (&self.config.alarms, self.state.stage);
         let vitals = report.metrics.vitals();
@@ -280,13 +286,28 @@ impl Driver<'_> {
             stage.forget()?;
             return Ok(());
         }
-        self.controls.wait_while_paused();
+        if self.controls.pauses() {
+            // Who pauses a run may go on to switch the machine off.
+            self.save(Some(&mut *stage))?;
+            self.wait();
+        }
         let every = self.config.checkpoint.every;
         let due = self.state.stage_step.is_multiple_of(every);
         if due || stops || self.controls.take_save() || self.controls.stops() {
             self.save(Some(stage))?;
         }
         Ok(())
+    }
+
+    /// Waits until the run is to go on.
+    fn wait(&mut self) {
+        let (began, step) = (Instant::now(), self.state.step);
+        self.note("paused", &format!("after step {step}, saved"));
+        self.pulse.is(Phase::Paused, step);
+        self.controls.wait_while_paused(|| {});
+        self.pulse.is(Phase::Running, step);
+        self.paused_s += began.elapsed().as_secs_f64();
+        self.note("paused", "over");
     }
 
     /// Saves after a step that is not finished, unless its stage has been saved just now.
@@ -487,6 +508,6 @@ impl Driver<'_> {
     }
 
     fn elapsed_s(&self) -> f64 {
-        self.earlier_s + self.started.elapsed().as_secs_f64()
+        self.earlier_s + self.started.elapsed().as_secs_f64() - self.paused_s
     }
 }

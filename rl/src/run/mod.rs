@@ -6,6 +6,7 @@
 //! | `driver` | the loop around every step of every stage |
 //! | [`events`], [`controls`] | what happens in a run, and what may be asked of it |
 //! | [`directory`] | `runs/<name>/` |
+//! | [`heartbeat`] | whether a run is alive, told from outside |
 //! | [`checkpoint`] | saving and going on |
 //! | [`identity`], [`origins`] | which settings, weights and problems a resumed run must have as they were |
 //! | `measuring` | when held-out problems are answered |
@@ -26,6 +27,7 @@ mod driver;
 mod error;
 pub mod estimate;
 pub mod events;
+pub mod heartbeat;
 pub mod identity;
 mod measuring;
 pub mod metrics;
