@@ -19,9 +19,11 @@ use super::{
     driver::Driver,
     heartbeat::{Phase, Pulse},
     identity::{self, Change, Come},
+    notify::Notifier,
     preflight,
     provenance::Provenance,
     restart,
+    tensorboard::{self, TensorBoard},
 };
 use crate::{
     bundle::{Bundle, Codec, checkpoints},
@@ -257,7 +259,14 @@ impl RunBuilder {
                 "the chat template opens <think> in the prompt, so completions begin within the thought, and `format` is 0 for all that answer a conversation; hint: think_opened = true in that component",
             );
         }
+        let board = if config.log.tensorboard {
+            board(&directory, &mut observers)
+        } else {
+            None
+        };
         let mut driver = Driver {
+            board,
+            notifier: Notifier::new(&config.alarms.notify),
             checkpointer: Checkpointer::new(directory.path(), config.checkpoint.keep)?,
             config: &config,
             codec: Arc::new(codec),
@@ -276,7 +285,12 @@ impl RunBuilder {
             ignore_alarms,
             started: Instant::now(),
         };
-        let finished = driver.run()?;
+        let finished = driver.run();
+        // Also where an alarm has ended the run.
+        for failure in driver.notifier.wait() {
+            driver.note("alarm", &failure);
+        }
+        let finished = finished?;
         let summary = driver.summary(chosen.reason, finished);
         driver.directory.write_summary(&summary)?;
         driver.pulse.ends_as(if finished {
@@ -290,6 +304,22 @@ impl RunBuilder {
             directory: &directory,
         });
         Ok(summary)
+    }
+}
+
+/// The event file of the session; none where it cannot be made, which is told.
+fn board(directory: &RunDirectory, observers: &mut Observers) -> Option<TensorBoard> {
+    match TensorBoard::begin(directory.path()) {
+        Ok(board) => Some(board),
+        Err(error) => {
+            let folder = directory.path().join(tensorboard::FOLDER);
+            note(
+                observers,
+                "tensorboard",
+                &format!("{}: {error}; the run goes on without", folder.display()),
+            );
+            None
+        }
     }
 }
 

@@ -18,9 +18,9 @@ use crate::{bundle::checkpoints, config::RunConfig};
 
 /// Names of the files.
 pub(super) const CONFIG: &str = "config.toml";
-const METRICS: &str = "metrics.jsonl";
+pub(super) const METRICS: &str = "metrics.jsonl";
 const COMPLETIONS: &str = "completions.jsonl";
-const EVALUATIONS: &str = "evaluation.jsonl";
+pub(super) const EVALUATIONS: &str = "evaluation.jsonl";
 const HELDOUT: &str = "heldout.jsonl";
 const CHANGES: &str = "changes.jsonl";
 pub(super) const SUMMARY: &str = "summary.json";

@@ -9,8 +9,10 @@ use super::{
     checkpoint::{self, Checkpointer, State, state::Ended},
     heartbeat::{Phase, Pulse},
     metrics::MetricsLine,
+    notify::Notifier,
     restart,
     summary::showcase,
+    tensorboard::TensorBoard,
 };
 use crate::{
     alarms::Alarm,
@@ -42,6 +44,10 @@ pub(super) struct Driver<'a> {
     pub(super) preflight: bool,
     /// Alarms are told and logged, and do not stop the run.
     pub(super) ignore_alarms: bool,
+    /// The event file, where one is wanted.
+    pub(super) board: Option<TensorBoard>,
+    /// Runs a command for each alarm.
+    pub(super) notifier: Notifier,
     /// Says from outside that the run is alive.
     pub(super) pulse: Pulse,
     /// Seconds of this session in which it was paused.
@@ -194,6 +200,7 @@ impl Driver<'_> {
         let (alarms, index) = (&self.config.alarms, self.state.stage);
         let vitals = report.metrics.vitals();
         let alarms = self.state.alarms.watch(alarms, index, &vitals);
+        self.notify(&alarms);
         self.state.unmeasured = Some(MetricsLine {
             step: self.state.step,
             stage: index,
@@ -249,6 +256,7 @@ impl Driver<'_> {
             let interval = measured.as_ref().map(|m| m.report.greedy_accuracy_interval);
             line.heldout_accuracy_interval = line.heldout_accuracy.and(interval.flatten());
             self.directory.log_metrics(&line)?;
+            self.on_board(|board| board.step(&line));
             if let Some(made) = &made {
                 self.observers.tell(&Event::Step {
                     line: &line,
@@ -439,13 +447,39 @@ impl Driver<'_> {
         })
     }
 
+    /// Runs the command of the config for each alarm.
+    fn notify(&mut self, alarms: &[Alarm]) {
+        let (name, directory) = (&self.config.name, self.directory.path());
+        for alarm in alarms {
+            self.notifier.tell(name, directory, self.state.step, alarm);
+        }
+        for failure in self.notifier.failures() {
+            self.note("alarm", &failure);
+        }
+    }
+
+    /// Writes to the event file, where there is one. One that cannot be written to is given up: what it holds is in the logs.
+    pub(super) fn on_board(&mut self, write: impl FnOnce(&mut TensorBoard) -> std::io::Result<()>) {
+        let Some(board) = &mut self.board else { return };
+        if let Err(error) = write(board) {
+            let path = board.path().display().to_string();
+            self.board = None;
+            self.note(
+                "tensorboard",
+                &format!("{path}: {error}; nothing more is written to it"),
+            );
+        }
+    }
+
     /// Logs the completions of a step, where the config wants them.
     fn log_completions(&mut self, report: &StepReport) -> Result<(), RunError> {
         let step = self.state.step;
         if report.completions.is_empty() {
             return Ok(());
         }
-        let LogSection { completions_every } = self.config.log;
+        let LogSection {
+            completions_every, ..
+        } = self.config.log;
         if completions_every > 0 && (step - 1).is_multiple_of(completions_every) {
             let line = |fields: &Map<String, Value>| {
                 let mut line = Map::new();

@@ -135,6 +135,7 @@ impl Driver<'_> {
         self.directory.log_evaluation(&line)?;
         let texts = record::heldout_lines(&line, &measurement.greedy_groups);
         self.directory.log_heldout(&texts)?;
+        self.on_board(|board| board.measured(line.step, &line.report));
         self.observers.tell(&Event::Measured {
             label,
             moment,

@@ -14,6 +14,8 @@
 //! | `restart` | the model that a run, a checkpoint or a stage begins with |
 //! | [`metrics`] | a line of `metrics.jsonl`, and the pages that explain it |
 //! | [`stages`], [`summary`] | what is kept of a stage, and of a run |
+//! | [`tensorboard`] | the figures of a run as event files |
+//! | `notify` | commands that are told of alarms |
 //! | [`check`] | what will end a run, or spoil it, before it costs anything |
 //! | [`estimate`], [`preflight`] | how much memory a run will take, and whether there is so much |
 
@@ -31,12 +33,14 @@ pub mod heartbeat;
 pub mod identity;
 mod measuring;
 pub mod metrics;
+mod notify;
 pub mod origins;
 pub mod preflight;
 pub mod provenance;
 mod restart;
 pub mod stages;
 pub mod summary;
+pub mod tensorboard;
 
 pub use builder::{Run, RunBuilder};
 pub use controls::Controls;
