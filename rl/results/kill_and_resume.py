@@ -5,7 +5,7 @@
     DUNWU_SMOLLM2=SmolLM2-135M-Instruct.Q4_1.gguf python3 rl/results/kill_and_resume.py target/release/dunwu smollm2-lora
 
 Run from the repository's root; only Python's standard library is needed. Compared are metrics.jsonl (without the keys that
-measure the machine, which end in _s or _bytes), completions.jsonl, evaluation.jsonl, and every file of the last checkpoint: weights, adapters,
+measure the machine, which end in _s or _bytes), completions.jsonl, evaluation.jsonl, heldout.jsonl, and every file of the last checkpoint: weights, adapters,
 the optimiser's moments, and state.json without its seconds. Every kill is of a run of its own, at a moment drawn uniformly from
 the time that the whole run took. The exit code is 1 when anything differs.
 """
@@ -76,7 +76,7 @@ def metrics(run_dir):
 
 
 def logs(run_dir):
-    return [(run_dir / name).read_bytes() for name in ("completions.jsonl", "evaluation.jsonl")]
+    return [(run_dir / name).read_bytes() for name in ("completions.jsonl", "evaluation.jsonl", "heldout.jsonl")]
 
 
 def checkpoint(run_dir):

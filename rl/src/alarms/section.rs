@@ -139,6 +139,8 @@ pub struct AlarmsSection {
     pub window: usize,
     /// Share of right completions from which on equal rewards are success, not failure.
     pub solved: f64,
+    /// A command, and its arguments, that is run for each alarm and reads it as JSON on its standard input; empty: none.
+    pub notify: Vec<String>,
     /// A loss or gradient that is NaN or infinite.
     pub not_finite: NotFinite,
     /// Rewards that do not differ.
@@ -164,6 +166,7 @@ impl Default for AlarmsSection {
         Self {
             window: 20,
             solved: 0.95,
+            notify: Vec::new(),
             not_finite: NotFinite::default(),
             constant_reward: ConstantReward::default(),
             failed_judges: FailedJudges::default(),
@@ -184,6 +187,12 @@ impl AlarmsSection {
     /// When a number is out of its range.
     pub fn validate(&self) -> Result<(), String> {
         positive("alarms.window", self.window)?;
+        if self.notify.first().is_some_and(String::is_empty) {
+            return Err(format!(
+                "alarms.notify = {:?} must begin with a program; hint: [\"sh\", \"-c\", \"…\"] for a line of the shell",
+                self.notify
+            ));
+        }
         if self.window > 10_000 {
             return Err(format!(
                 "alarms.window = {} must be at most 10000: every checkpoint holds that many steps twice",

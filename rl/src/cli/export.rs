@@ -11,21 +11,25 @@ use dunwu::{
     },
     device,
     model::lora,
-    run::card::model_card,
+    run::{card::model_card, tensorboard},
 };
 
-use super::{Failure, terminal::tell};
+use super::{Failure, terminal::tell, usage};
+
+/// The word after --to that asks for figures.
+const TENSORBOARD: &str = "tensorboard";
 
 /// Write a run's model as a Hugging Face directory, which transformers loads, or as a GGUF file, which
-/// llama.cpp loads, or its low-rank adapters as a directory that PEFT loads.
+/// llama.cpp loads, or its low-rank adapters as a directory that PEFT loads; or its figures for TensorBoard.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// The run's directory; its newest checkpoint is taken
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// Where to write: a directory that does not exist, or is empty; with --gguf a file that does not exist
-    #[arg(long, value_name = "DIR")]
-    to: PathBuf,
+    /// Where to write: a directory that does not exist, or is empty; with --gguf a file that does not exist. `--to tensorboard
+    /// DIR` writes the run's figures as an event file into DIR
+    #[arg(long, value_names = ["DIR", "DIR"], num_args = 1..=2, required = true)]
+    to: Vec<PathBuf>,
     /// Write the adapters alone, in PEFT's format; without it they are added to the weights
     #[arg(long)]
     adapter: bool,
@@ -61,12 +65,41 @@ impl From<GgufType> for Stored {
 
 impl Export {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        match self.to.as_slice() {
+            [what, folder] if what == Path::new(TENSORBOARD) => self.figures(folder),
+            [what, _] => Err(usage(format!(
+                "--to {}: no such form; hint: --to {TENSORBOARD} DIR, or one directory for the model",
+                what.display()
+            ))),
+            [to] => self.model(to),
+            _ => Err(usage("--to: where to is missing")),
+        }
+    }
+
+    /// Writes the run's figures as an event file.
+    fn figures(&self, folder: &Path) -> Result<(), Failure> {
+        let run = self.run.display();
+        if self.adapter || self.gguf.is_some() {
+            return Err(usage(format!(
+                "--to {TENSORBOARD} writes figures; hint: leave out --adapter and --gguf"
+            )));
+        }
+        if !self.run.join("metrics.jsonl").is_file() {
+            return Err(anyhow!("{run}: no metrics.jsonl in it; hint: --run takes the directory that dunwu train printed").into());
+        }
+        let path =
+            tensorboard::export(&self.run, folder).with_context(|| folder.display().to_string())?;
+        tell!("wrote {} from {run}", path.display());
+        Ok(())
+    }
+
+    fn model(&self, to: &Path) -> Result<(), Failure> {
         let newest = checkpoints::latest(&self.run)?;
         let newest = newest.ok_or_else(|| {
             anyhow!("{}: no checkpoint below it; hint: --run takes the directory that dunwu train printed", self.run.display())
         })?;
         if self.adapter {
-            return self.adapter(&newest.join(checkpoints::ADAPTER));
+            return self.adapter(&newest.join(checkpoints::ADAPTER), to);
         }
         let chosen = device::choose(device::DeviceChoice::Flex)
             .or_else(|_| device::choose(device::DeviceChoice::Auto))?;
@@ -76,44 +109,41 @@ impl Export {
             &chosen.device,
         )?;
         match self.gguf {
-            Some(kind) => save_gguf(&self.to, &bundle.model, &bundle.codec, kind.into())?,
+            Some(kind) => save_gguf(to, &bundle.model, &bundle.codec, kind.into())?,
             None => {
-                save_model(&self.to, &bundle.model, &bundle.codec)?;
-                self.write_card()?;
+                save_model(to, &bundle.model, &bundle.codec)?;
+                self.write_card(to)?;
             }
         }
-        tell!("wrote {} from {}", self.to.display(), newest.display());
+        tell!("wrote {} from {}", to.display(), newest.display());
         Ok(())
     }
 
     /// Writes the model's card beside it.
-    fn write_card(&self) -> Result<(), Failure> {
-        let card = self.to.join("README.md");
+    fn write_card(&self, to: &Path) -> Result<(), Failure> {
+        let card = to.join("README.md");
         std::fs::write(&card, model_card(&self.run)?)
             .with_context(|| card.display().to_string())?;
         Ok(())
     }
 
-    fn adapter(&self, from: &Path) -> Result<(), Failure> {
+    fn adapter(&self, from: &Path, to: &Path) -> Result<(), Failure> {
         if !from.is_dir() {
             let run = self.run.display();
             return Err(anyhow!("{run}: this run trained the whole model, there is no adapter; hint: leave out --adapter").into());
         }
-        let there = self
-            .to
-            .read_dir()
-            .is_ok_and(|mut files| files.next().is_some());
+        let there = to.read_dir().is_ok_and(|mut files| files.next().is_some());
         if there {
-            return Err(anyhow!("{}: is not empty", self.to.display()).into());
+            return Err(anyhow!("{}: is not empty", to.display()).into());
         }
-        std::fs::create_dir_all(&self.to).with_context(|| self.to.display().to_string())?;
+        std::fs::create_dir_all(to).with_context(|| to.display().to_string())?;
         for name in [lora::CONFIG, lora::WEIGHTS] {
-            let target = self.to.join(name);
+            let target = to.join(name);
             std::fs::copy(from.join(name), &target)
                 .with_context(|| target.display().to_string())?;
         }
-        self.write_card()?;
-        tell!("wrote {} from {}", self.to.display(), from.display());
+        self.write_card(to)?;
+        tell!("wrote {} from {}", to.display(), from.display());
         Ok(())
     }
 }

@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 pub struct LogSection {
     /// The completions of every so many steps go into `completions.jsonl`, from the first step on; 0: of none.
     pub completions_every: u64,
+    /// Figures also go into event files for TensorBoard, in the folder `tensorboard` of the run.
+    pub tensorboard: bool,
 }
 
 impl Default for LogSection {
     fn default() -> Self {
         Self {
             completions_every: 1,
+            tensorboard: false,
         }
     }
 }

@@ -14,7 +14,10 @@ use super::{
     EvalReport, Measurement, Verdicts,
     measurement::{answer, verdict},
 };
-use crate::rollout::{Completion, RolloutGroup};
+use crate::{
+    generation::Finish,
+    rollout::{Completion, RolloutGroup, thought::thinking},
+};
 
 /// When a run was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +50,68 @@ pub struct EvaluationLine {
     pub sampled: Vec<Verdicts>,
     /// The figures.
     pub report: EvalReport,
+}
+
+/// How many held-out problems [`HeldoutLine`]s are kept of, from the first on.
+pub const TEXTS: usize = 16;
+
+/// One line of `heldout.jsonl`: what was answered to one of the first held-out problems when it was measured, so that the same
+/// problem can be read at every measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct HeldoutLine {
+    /// Updates made before the measurement, since the start of the run.
+    pub step: u64,
+    /// Index of the stage in the config, from 0.
+    pub stage: usize,
+    /// When it was.
+    pub moment: Moment,
+    /// The problem's place among those that are held out, from 0.
+    pub problem: usize,
+    /// The task's id.
+    pub task: String,
+    /// The prompt as the model saw it.
+    pub prompt: String,
+    /// The right answer.
+    pub answer: String,
+    /// What was said, the likeliest token each time, over all turns.
+    pub completion: String,
+    /// Its length in tokens.
+    pub tokens: usize,
+    /// Why its last turn ended.
+    pub finish: Finish,
+    /// Which bytes of it are its first thought, from and to; null where it has none.
+    pub thinking: Option<[usize; 2]>,
+    /// Whether it is right; null without a verdict.
+    pub right: Option<bool>,
+    /// The total reward; null without a verdict.
+    pub reward: Option<f64>,
+}
+
+/// The lines of `heldout.jsonl` for a measurement that has `line` in `evaluation.jsonl`.
+pub fn heldout_lines(line: &EvaluationLine, groups: &[RolloutGroup]) -> Vec<HeldoutLine> {
+    let shown = groups.iter().take(TEXTS).enumerate();
+    let shown = shown.filter_map(|(problem, group)| {
+        let completion = group.completions.first()?;
+        let transcript = completion.trajectory.transcript();
+        let thinking = thinking(&group.prompt_text, &transcript);
+        Some(HeldoutLine {
+            step: line.step,
+            stage: line.stage,
+            moment: line.moment,
+            problem,
+            task: group.task.id.clone(),
+            prompt: group.prompt_text.clone(),
+            answer: group.task.answer.clone(),
+            tokens: completion.sampled_tokens(),
+            finish: completion.finish(),
+            thinking: thinking.map(|range| [range.start, range.end]),
+            right: line.greedy.0.get(problem).copied().flatten(),
+            reward: completion.reward(),
+            completion: transcript,
+        })
+    });
+    shown.collect()
 }
 
 /// What `dunwu eval` prints: a report, and the verdicts that `dunwu compare` needs.

@@ -9,6 +9,7 @@
 //! | `pool` | those threads |
 //! | `progress` | trajectories from turn to turn, and on to the judge |
 //! | [`stop`] | texts that end a turn |
+//! | [`thought`] | where a completion thinks |
 //! | [`collector`] | prompts → ids → completions → judged groups |
 //! | [`section`] | `[reward]` of a config |
 
@@ -20,6 +21,7 @@ mod pool;
 mod progress;
 pub mod section;
 pub mod stop;
+pub mod thought;
 pub mod trajectory;
 
 pub use collector::{Collected, RolloutCollector};

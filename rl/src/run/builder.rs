@@ -17,10 +17,13 @@ use super::{
     checkpoint::{self, CheckpointError, Checkpointer, State},
     directory,
     driver::Driver,
+    heartbeat::{Phase, Pulse},
     identity::{self, Change, Come},
+    notify::Notifier,
     preflight,
     provenance::Provenance,
     restart,
+    tensorboard::{self, TensorBoard},
 };
 use crate::{
     bundle::{Bundle, Codec, checkpoints},
@@ -256,7 +259,14 @@ impl RunBuilder {
                 "the chat template opens <think> in the prompt, so completions begin within the thought, and `format` is 0 for all that answer a conversation; hint: think_opened = true in that component",
             );
         }
+        let board = if config.log.tensorboard {
+            board(&directory, &mut observers)
+        } else {
+            None
+        };
         let mut driver = Driver {
+            board,
+            notifier: Notifier::new(&config.alarms.notify),
             checkpointer: Checkpointer::new(directory.path(), config.checkpoint.keep)?,
             config: &config,
             codec: Arc::new(codec),
@@ -264,6 +274,8 @@ impl RunBuilder {
             environment,
             tasks,
             learner,
+            pulse: Pulse::begin(directory.path(), state.step),
+            paused_s: 0.0,
             earlier_s: state.elapsed_s,
             state,
             directory,
@@ -273,15 +285,41 @@ impl RunBuilder {
             ignore_alarms,
             started: Instant::now(),
         };
-        let finished = driver.run()?;
+        let finished = driver.run();
+        // Also where an alarm has ended the run.
+        for failure in driver.notifier.wait() {
+            driver.note("alarm", &failure);
+        }
+        let finished = finished?;
         let summary = driver.summary(chosen.reason, finished);
         driver.directory.write_summary(&summary)?;
+        driver.pulse.ends_as(if finished {
+            Phase::Finished
+        } else {
+            Phase::Stopped
+        });
         let directory = driver.directory.path().to_owned();
         driver.observers.tell(&Event::Ended {
             summary: &summary,
             directory: &directory,
         });
         Ok(summary)
+    }
+}
+
+/// The event file of the session; none where it cannot be made, which is told.
+fn board(directory: &RunDirectory, observers: &mut Observers) -> Option<TensorBoard> {
+    match TensorBoard::begin(directory.path()) {
+        Ok(board) => Some(board),
+        Err(error) => {
+            let folder = directory.path().join(tensorboard::FOLDER);
+            note(
+                observers,
+                "tensorboard",
+                &format!("{}: {error}; the run goes on without", folder.display()),
+            );
+            None
+        }
     }
 }
 

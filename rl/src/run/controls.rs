@@ -66,12 +66,17 @@ impl Controls {
         self.0.measure.swap(false, Ordering::SeqCst)
     }
 
-    /// Waits while the run is paused; returns whether it was.
-    pub(super) fn wait_while_paused(&self) -> bool {
-        let paused = || self.0.pause.load(Ordering::SeqCst) && !self.stops();
-        let was = paused();
-        while paused() {
+    /// Whether the run is to wait.
+    pub fn pauses(&self) -> bool {
+        self.0.pause.load(Ordering::SeqCst) && !self.stops()
+    }
+
+    /// Waits while the run is paused; returns whether it was. `meanwhile` is called each time it has looked.
+    pub(super) fn wait_while_paused(&self, mut meanwhile: impl FnMut()) -> bool {
+        let was = self.pauses();
+        while self.pauses() {
             thread::sleep(LOOK);
+            meanwhile();
         }
         was
     }
@@ -101,11 +106,11 @@ mod tests {
             let controls = Controls::default();
             controls.pause();
             let other = controls.clone();
-            let waiting = thread::spawn(move || other.wait_while_paused());
+            let waiting = thread::spawn(move || other.wait_while_paused(|| {}));
             end(&controls);
             // It may have ended before the thread looked; either way it must return.
             let _ = waiting.join().unwrap();
-            assert!(!controls.wait_while_paused());
+            assert!(!controls.wait_while_paused(|| {}));
         }
     }
 }

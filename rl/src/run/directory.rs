@@ -4,6 +4,8 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -16,12 +18,18 @@ use crate::{bundle::checkpoints, config::RunConfig};
 
 /// Names of the files.
 pub(super) const CONFIG: &str = "config.toml";
-const METRICS: &str = "metrics.jsonl";
+pub(super) const METRICS: &str = "metrics.jsonl";
 const COMPLETIONS: &str = "completions.jsonl";
-const EVALUATIONS: &str = "evaluation.jsonl";
+pub(super) const EVALUATIONS: &str = "evaluation.jsonl";
+const HELDOUT: &str = "heldout.jsonl";
 const CHANGES: &str = "changes.jsonl";
-const SUMMARY: &str = "summary.json";
+pub(super) const SUMMARY: &str = "summary.json";
 const LOCK: &str = "run.lock";
+
+/// How often a run tries to take the directory, and how long it waits in between: who looks whether it is held holds it for
+/// an instant.
+const LOOKS: usize = 10;
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How long the logs of a run are, in bytes: a resumed run cuts them to what its checkpoint knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +41,9 @@ pub struct Logged {
     pub completions: u64,
     /// Of `evaluation.jsonl`.
     pub evaluations: u64,
+    /// Of `heldout.jsonl`, which older versions did not write.
+    #[serde(default)]
+    pub heldout: u64,
 }
 
 /// The open files of a run. As long as it lives, no other run can write to the directory.
@@ -42,6 +53,7 @@ pub struct RunDirectory {
     metrics: Log,
     completions: Log,
     evaluations: Log,
+    heldout: Log,
     /// Held, and let go by the system when the process ends, however it ends.
     _lock: File,
 }
@@ -58,6 +70,7 @@ impl RunDirectory {
             metrics: Log::open(&path, METRICS)?,
             completions: Log::open(&path, COMPLETIONS)?,
             evaluations: Log::open(&path, EVALUATIONS)?,
+            heldout: Log::open(&path, HELDOUT)?,
             path,
             _lock: lock,
         })
@@ -88,6 +101,7 @@ impl RunDirectory {
             metrics: self.metrics.flushed()?,
             completions: self.completions.flushed()?,
             evaluations: self.evaluations.flushed()?,
+            heldout: self.heldout.flushed()?,
         })
     }
 
@@ -102,6 +116,7 @@ impl RunDirectory {
             (&mut self.metrics, logged.metrics, METRICS),
             (&mut self.completions, logged.completions, COMPLETIONS),
             (&mut self.evaluations, logged.evaluations, EVALUATIONS),
+            (&mut self.heldout, logged.heldout, HELDOUT),
         ] {
             if !log.cut(length)? {
                 shorter.push(name);
@@ -132,6 +147,14 @@ impl RunDirectory {
     /// When the disk does not take it.
     pub fn log_evaluation(&mut self, line: &impl Serialize) -> Result<(), RunError> {
         self.evaluations.append(std::slice::from_ref(line))
+    }
+
+    /// Adds lines to `heldout.jsonl`.
+    ///
+    /// # Errors
+    /// When the disk does not take them.
+    pub fn log_heldout(&mut self, lines: &[impl Serialize]) -> Result<(), RunError> {
+        self.heldout.append(lines)
     }
 
     /// Adds lines to `changes.jsonl`: settings that a resumed run has otherwise than before.
@@ -178,13 +201,27 @@ fn lock(path: &Path) -> Result<File, RunError> {
     let mut options = OpenOptions::new();
     let lock = options.create(true).truncate(false).write(true).open(&file);
     let lock = lock.map_err(RunError::file(&file))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(RunError::Locked {
-            path: path.to_owned(),
-        }),
-        // Some file systems know no locks: then nobody is kept out.
-        Err(TryLockError::Error(_)) => Ok(lock),
+    for _ in 0..LOOKS {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOOK),
+            // Some file systems know no locks: then nobody is kept out.
+            Err(TryLockError::Error(_)) => return Ok(lock),
+        }
+    }
+    Err(RunError::Locked {
+        path: path.to_owned(),
+    })
+}
+
+/// Whether a process holds the directory; `None` where that cannot be told. Who asks holds the lock for an instant, together
+/// with others who ask.
+pub(super) fn is_held(path: &Path) -> Option<bool> {
+    let lock = File::open(path.join(LOCK)).ok()?;
+    match lock.try_lock_shared() {
+        Ok(()) => Some(false),
+        Err(TryLockError::WouldBlock) => Some(true),
+        Err(TryLockError::Error(_)) => None,
     }
 }
 
@@ -308,6 +345,7 @@ mod tests {
         run.log_metrics(&2).unwrap();
         run.log_completions(&["three"]).unwrap();
         run.log_evaluation(&3).unwrap();
+        run.log_heldout(&[5, 6]).unwrap();
         drop(run);
         // A kill may have cut a line off.
         let mut run = RunDirectory::open(path.clone()).unwrap();
@@ -318,6 +356,7 @@ mod tests {
         assert_eq!(read(METRICS), "1\n4\n");
         assert_eq!(read(COMPLETIONS), "\"one\"\n\"two\"\n");
         assert_eq!(read(EVALUATIONS), "");
+        assert_eq!(read(HELDOUT), "");
         fs::write(path.join(COMPLETIONS), "").unwrap();
         assert_eq!(run.rewind(logged).unwrap(), [COMPLETIONS]);
     }

@@ -7,9 +7,12 @@ use serde_json::{Map, Value};
 use super::{
     Controls, Event, Observers, Origins, RunDirectory, RunError, StageReport, Summary,
     checkpoint::{self, Checkpointer, State, state::Ended},
+    heartbeat::{Phase, Pulse},
     metrics::MetricsLine,
+    notify::Notifier,
     restart,
     summary::showcase,
+    tensorboard::TensorBoard,
 };
 use crate::{
     alarms::Alarm,
@@ -41,6 +44,14 @@ pub(super) struct Driver<'a> {
     pub(super) preflight: bool,
     /// Alarms are told and logged, and do not stop the run.
     pub(super) ignore_alarms: bool,
+    /// The event file, where one is wanted.
+    pub(super) board: Option<TensorBoard>,
+    /// Runs a command for each alarm.
+    pub(super) notifier: Notifier,
+    /// Says from outside that the run is alive.
+    pub(super) pulse: Pulse,
+    /// Seconds of this session in which it was paused.
+    pub(super) paused_s: f64,
     /// Seconds of earlier sessions.
     pub(super) earlier_s: f64,
     pub(super) started: Instant,
@@ -184,10 +195,12 @@ impl Driver<'_> {
         self.state.stage_step += 1;
         self.state.optimizer_steps = self.learner.optimizer.steps;
         self.state.policy_version = self.learner.version;
+        self.pulse.is(Phase::Running, self.state.step);
         self.log_completions(&report)?;
         let (alarms, index) = (&self.config.alarms, self.state.stage);
         let vitals = report.metrics.vitals();
         let alarms = self.state.alarms.watch(alarms, index, &vitals);
+        self.notify(&alarms);
         self.state.unmeasured = Some(MetricsLine {
             step: self.state.step,
             stage: index,
@@ -243,6 +256,7 @@ impl Driver<'_> {
             let interval = measured.as_ref().map(|m| m.report.greedy_accuracy_interval);
             line.heldout_accuracy_interval = line.heldout_accuracy.and(interval.flatten());
             self.directory.log_metrics(&line)?;
+            self.on_board(|board| board.step(&line));
             if let Some(made) = &made {
                 self.observers.tell(&Event::Step {
                     line: &line,
@@ -280,13 +294,28 @@ impl Driver<'_> {
             stage.forget()?;
             return Ok(());
         }
-        self.controls.wait_while_paused();
+        if self.controls.pauses() {
+            // Who pauses a run may go on to switch the machine off.
+            self.save(Some(&mut *stage))?;
+            self.wait();
+        }
         let every = self.config.checkpoint.every;
         let due = self.state.stage_step.is_multiple_of(every);
         if due || stops || self.controls.take_save() || self.controls.stops() {
             self.save(Some(stage))?;
         }
         Ok(())
+    }
+
+    /// Waits until the run is to go on.
+    fn wait(&mut self) {
+        let (began, step) = (Instant::now(), self.state.step);
+        self.note("paused", &format!("after step {step}, saved"));
+        self.pulse.is(Phase::Paused, step);
+        self.controls.wait_while_paused(|| {});
+        self.pulse.is(Phase::Running, step);
+        self.paused_s += began.elapsed().as_secs_f64();
+        self.note("paused", "over");
     }
 
     /// Saves after a step that is not finished, unless its stage has been saved just now.
@@ -418,13 +447,39 @@ impl Driver<'_> {
         })
     }
 
+    /// Runs the command of the config for each alarm.
+    fn notify(&mut self, alarms: &[Alarm]) {
+        let (name, directory) = (&self.config.name, self.directory.path());
+        for alarm in alarms {
+            self.notifier.tell(name, directory, self.state.step, alarm);
+        }
+        for failure in self.notifier.failures() {
+            self.note("alarm", &failure);
+        }
+    }
+
+    /// Writes to the event file, where there is one. One that cannot be written to is given up: what it holds is in the logs.
+    pub(super) fn on_board(&mut self, write: impl FnOnce(&mut TensorBoard) -> std::io::Result<()>) {
+        let Some(board) = &mut self.board else { return };
+        if let Err(error) = write(board) {
+            let path = board.path().display().to_string();
+            self.board = None;
+            self.note(
+                "tensorboard",
+                &format!("{path}: {error}; nothing more is written to it"),
+            );
+        }
+    }
+
     /// Logs the completions of a step, where the config wants them.
     fn log_completions(&mut self, report: &StepReport) -> Result<(), RunError> {
         let step = self.state.step;
         if report.completions.is_empty() {
             return Ok(());
         }
-        let LogSection { completions_every } = self.config.log;
+        let LogSection {
+            completions_every, ..
+        } = self.config.log;
         if completions_every > 0 && (step - 1).is_multiple_of(completions_every) {
             let line = |fields: &Map<String, Value>| {
                 let mut line = Map::new();
@@ -487,6 +542,6 @@ impl Driver<'_> {
     }
 
     fn elapsed_s(&self) -> f64 {
-        self.earlier_s + self.started.elapsed().as_secs_f64()
+        self.earlier_s + self.started.elapsed().as_secs_f64() - self.paused_s
     }
 }

@@ -123,7 +123,7 @@ impl Driver<'_> {
             Err(error) => return Err(error.into()),
         };
         let step = self.state.step;
-        self.directory.log_evaluation(&EvaluationLine {
+        let line = EvaluationLine {
             step,
             stage: self.state.stage,
             moment,
@@ -131,7 +131,11 @@ impl Driver<'_> {
             greedy: measurement.greedy.clone(),
             sampled: measurement.sampled.clone(),
             report: measurement.report.clone(),
-        })?;
+        };
+        self.directory.log_evaluation(&line)?;
+        let texts = record::heldout_lines(&line, &measurement.greedy_groups);
+        self.directory.log_heldout(&texts)?;
+        self.on_board(|board| board.measured(line.step, &line.report));
         self.observers.tell(&Event::Measured {
             label,
             moment,

@@ -6,6 +6,7 @@
 //! | `driver` | the loop around every step of every stage |
 //! | [`events`], [`controls`] | what happens in a run, and what may be asked of it |
 //! | [`directory`] | `runs/<name>/` |
+//! | [`heartbeat`] | whether a run is alive, told from outside |
 //! | [`checkpoint`] | saving and going on |
 //! | [`identity`], [`origins`] | which settings, weights and problems a resumed run must have as they were |
 //! | `measuring` | when held-out problems are answered |
@@ -13,6 +14,8 @@
 //! | `restart` | the model that a run, a checkpoint or a stage begins with |
 //! | [`metrics`] | a line of `metrics.jsonl`, and the pages that explain it |
 //! | [`stages`], [`summary`] | what is kept of a stage, and of a run |
+//! | [`tensorboard`] | the figures of a run as event files |
+//! | `notify` | commands that are told of alarms |
 //! | [`check`] | what will end a run, or spoil it, before it costs anything |
 //! | `sample` | which problems are looked at for that |
 //! | [`estimate`], [`preflight`] | how much memory a run will take, and whether there is so much |
@@ -27,9 +30,11 @@ mod driver;
 mod error;
 pub mod estimate;
 pub mod events;
+pub mod heartbeat;
 pub mod identity;
 mod measuring;
 pub mod metrics;
+mod notify;
 pub mod origins;
 pub mod preflight;
 pub mod provenance;
@@ -37,6 +42,7 @@ mod restart;
 mod sample;
 pub mod stages;
 pub mod summary;
+pub mod tensorboard;
 
 pub use builder::{Run, RunBuilder};
 pub use controls::Controls;

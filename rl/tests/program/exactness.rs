@@ -164,7 +164,12 @@ fn killed_again_and_again(name: &str, settings: &[&str]) {
         timeless(&cut.join("metrics.jsonl")),
         timeless(&whole.join("metrics.jsonl"))
     );
-    for name in ["completions.jsonl", "evaluation.jsonl", "rejection-3.jsonl"] {
+    for name in [
+        "completions.jsonl",
+        "evaluation.jsonl",
+        "heldout.jsonl",
+        "rejection-3.jsonl",
+    ] {
         let bytes = |run: &Path| fs::read(run.join(name)).ok();
         assert!(bytes(&cut) == bytes(&whole), "{name} differs");
     }

@@ -18,7 +18,7 @@ use crate::{
     generation::SamplingConfig,
     learner::{AdamWConfig, MemorySection},
     model::ModelConfig,
-    rollout::{Completion, Judge, RolloutGroup},
+    rollout::{Completion, Judge, RolloutGroup, thought::thinking},
     seeds::Purpose,
     stages::{
         Context, Demand, Measuring, Saved, Settings, Stage, StageError, StepReport, Surroundings,
@@ -232,23 +232,31 @@ fn unusable(stage: usize, reason: &impl ToString) -> StageError {
 /// The lines of `completions.jsonl` for one step.
 fn completion_lines(outcome: &StepOutcome) -> Vec<Map<String, Value>> {
     let mut lines = Vec::new();
-    let trained = outcome.rollouts.groups.iter().zip(&outcome.advantages);
-    for (group, advantages) in trained {
-        let completions = group.completions.iter().zip(advantages);
-        lines.extend(completions.map(|(c, advantage)| completion_line(group, c, *advantage)));
-    }
-    for group in &outcome.rollouts.dropped {
-        let completions = group.completions.iter();
-        lines.extend(completions.map(|c| completion_line(group, c, None)));
+    for (index, group) in outcome.rollouts.sampled().enumerate() {
+        // Groups that were dropped have none.
+        let advantages = outcome.advantages.get(index);
+        for (sample, completion) in group.completions.iter().enumerate() {
+            let place = [index, sample];
+            let advantage = advantages.and_then(|group| group[sample]);
+            let version = outcome.rollouts.version;
+            lines.push(completion_line(
+                place, version, group, completion, advantage,
+            ));
+        }
     }
     lines
 }
 
+/// The line of the completion at `[group, sample]` of its step.
 fn completion_line(
+    place: [usize; 2],
+    version: u64,
     group: &RolloutGroup,
     completion: &Completion,
     advantage: Option<f64>,
 ) -> Map<String, Value> {
+    let transcript = completion.trajectory.transcript();
+    let thinking = thinking(&group.prompt_text, &transcript);
     let components: Map<String, Value> = match &completion.outcome {
         Ok(outcome) => outcome
             .components
@@ -258,12 +266,20 @@ fn completion_line(
         Err(_) => Map::new(),
     };
     let fields = [
+        ("group", json!(place[0])),
+        ("sample", json!(place[1])),
+        ("version", json!(version)),
         ("task", json!(group.task.id)),
         ("prompt", json!(group.prompt_text)),
-        ("completion", json!(completion.trajectory.transcript())),
+        ("completion", json!(transcript)),
         ("answer", json!(group.task.answer)),
         ("tokens", json!(completion.sampled_tokens())),
         ("truncated", json!(completion.truncated())),
+        ("finish", json!(completion.finish())),
+        (
+            "thinking",
+            json!(thinking.map(|range| [range.start, range.end])),
+        ),
         ("reward", json!(completion.reward())),
         ("components", Value::Object(components)),
         (
