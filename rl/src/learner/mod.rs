@@ -12,6 +12,7 @@
 //! | [`distance`] | how far a distribution is from another model's |
 //! | [`gradient`] | one micro-batch forward and backward |
 //! | [`optimizer`] | AdamW, clipping, learning-rate schedules |
+//! | [`saved`] | moments and head on the disk |
 
 pub mod batch;
 pub mod distance;
@@ -21,6 +22,7 @@ pub mod memory;
 pub mod optimizer;
 mod policy;
 pub mod recall;
+pub mod saved;
 pub mod scoring;
 pub mod sequence;
 pub mod streams;
@@ -36,6 +38,7 @@ pub use head::{
 pub use memory::{MemorySection, Scoring};
 pub use optimizer::{AdamW, AdamWConfig, Schedule};
 pub use policy::{Learner, visit_trained};
+pub use saved::SavedError;
 pub use scoring::{TokenScores, batch_logprobs, token_logprobs};
 pub use sequence::{Segment, Sequence};
 pub use streams::{Likelihood, Streams, Upstream};

@@ -29,7 +29,10 @@ use crate::{
     bundle::{Bundle, Codec, checkpoints},
     config::{Given, RunConfig},
     device,
-    learner::{AdamW, Learner},
+    learner::{
+        AdamW, Learner,
+        saved::{load_head, load_moments},
+    },
     model::Engine,
     rollout::{Environment, Judge, OneTurn},
     seeds::evaluation_seed,
@@ -407,11 +410,11 @@ impl Begun {
         let optimizer = AdamW::new(stage.settings().optimizer());
         let mut learner = Learner::new(model, optimizer, state.policy_version);
         if let Some(last) = &last {
-            learner.head = checkpoint::load_head(last, &learner.model)?;
+            learner.head = load_head(last, &learner.model).map_err(CheckpointError::from)?;
         }
         if let Some(last) = last.filter(|_| state.optimizer_steps > 0) {
             learner.optimizer.steps = state.optimizer_steps;
-            checkpoint::load_moments(&last, &mut learner)?;
+            load_moments(&last, &mut learner).map_err(CheckpointError::from)?;
         }
         Ok(Self {
             state,

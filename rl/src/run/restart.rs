@@ -7,7 +7,7 @@ use dunwu_datasets::derive_seed;
 
 use super::{
     RunError,
-    checkpoint::{load_head, save_policy},
+    checkpoint::{CheckpointError, save_policy},
 };
 use crate::{
     bundle::{
@@ -15,7 +15,7 @@ use crate::{
         checkpoints::{ADAPTER, MODEL},
     },
     config::RunConfig,
-    learner::{Head, Learner},
+    learner::{Head, Learner, saved::load_head},
     model::{
         Transformer,
         lora::{Lora, load_adapter},
@@ -116,7 +116,7 @@ pub(super) fn weights(
     };
     let model = open(config, kept.as_deref(), device, base)?.model;
     let head = match &kept {
-        Some(kept) => load_head(kept, &model)?,
+        Some(kept) => load_head(kept, &model).map_err(CheckpointError::from)?,
         None => Head::Vocabulary,
     };
     Ok((model, head))

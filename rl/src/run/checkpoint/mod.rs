@@ -4,16 +4,12 @@
 //! |---|---|
 //! | this one | writing checkpoints and removing old ones |
 //! | [`state`] | where a run stood: `state.json` |
-//! | `moments` | the optimiser's moments |
-//! | `head` | a head that is not the model's |
 //!
 //! `checkpoints/step-NNNNNN/` holds `model/` (a Hugging Face directory), `optimizer.safetensors`, `config.toml` (the run's) and
 //! `state.json`; in `stage/` what the stage under way keeps, such as what an asynchronous run has sampled and not yet trained
 //! on; with low-rank adapters also `adapter/`, in PEFT's format, and then `model/` has them added to its weights; with a scalar head
 //! also `head.safetensors`. It is written under another name, flushed to the disk, and renamed.
 
-mod head;
-mod moments;
 pub mod state;
 
 use std::{
@@ -27,7 +23,10 @@ use crate::{
         checkpoints::{self, ADAPTER, MODEL, STATE},
         save::{save_model, save_tensors},
     },
-    learner::Learner,
+    learner::{
+        Learner, SavedError,
+        saved::{save_head, save_moments, sync},
+    },
     model::{
         lora::{LoraError, save_adapter},
         weights::WeightError,
@@ -35,8 +34,6 @@ use crate::{
     stages::{Stage, StageError},
 };
 
-pub(super) use head::load_head;
-pub(super) use moments::load_moments;
 use state::{FORMAT, shape};
 pub use state::{State, check_model, load_state};
 
@@ -80,6 +77,15 @@ pub enum CheckpointError {
         saved: String,
         found: String,
     },
+}
+
+impl From<SavedError> for CheckpointError {
+    fn from(error: SavedError) -> Self {
+        match error {
+            SavedError::Io { path, source } => Self::Io { path, source },
+            SavedError::Invalid { path, message } => Self::Invalid { path, message },
+        }
+    }
 }
 
 impl CheckpointError {
@@ -177,7 +183,7 @@ impl Checkpointer {
         let partial = write_state(&checkpoint, &format!(".{STATE}"), learner, state)?;
         let path = checkpoint.join(STATE);
         fs::rename(&partial, &path).map_err(CheckpointError::io(&path))?;
-        sync(&checkpoint)
+        Ok(sync(&checkpoint)?)
     }
 
     /// The step of the oldest one that is kept; `None` when there is none.
@@ -198,7 +204,7 @@ impl Checkpointer {
         stage: Option<&mut (dyn Stage + 'static)>,
     ) -> Result<(), CheckpointError> {
         save_policy(partial, learner, codec)?;
-        sync(&moments::save_moments(partial, &learner.optimizer)?)?;
+        sync(&save_moments(partial, &learner.optimizer)?)?;
         state.stage_state = serde_json::Value::Null;
         if let Some(stage) = stage {
             let files = partial.join(STAGE);
@@ -211,7 +217,7 @@ impl Checkpointer {
         fs::copy(&run, &path).map_err(CheckpointError::io(&run))?;
         sync(&path)?;
         write_state(partial, STATE, learner, state)?;
-        sync(partial)
+        Ok(sync(partial)?)
     }
 }
 
@@ -226,7 +232,7 @@ pub fn save_policy(
     codec: &Codec,
 ) -> Result<(), CheckpointError> {
     let (model, place) = (&learner.model, directory.join(MODEL));
-    head::save_head(directory, &learner.head)?;
+    save_head(directory, &learner.head)?;
     if model.lora().is_none() {
         return Ok(save_model(&place, model, codec)?);
     }
@@ -254,12 +260,17 @@ fn write_state(
     Ok(path)
 }
 
-/// Waits until a directory and the files in it are on the disk.
+/// Waits until a directory and all below it are on the disk.
 fn sync_all(directory: &Path) -> Result<(), CheckpointError> {
     for entry in fs::read_dir(directory).map_err(CheckpointError::io(directory))? {
-        sync(&entry.map_err(CheckpointError::io(directory))?.path())?;
+        let path = entry.map_err(CheckpointError::io(directory))?.path();
+        if path.is_dir() {
+            sync_all(&path)?;
+        } else {
+            sync(&path)?;
+        }
     }
-    sync(directory)
+    Ok(sync(directory)?)
 }
 
 fn remove(path: &Path) -> Result<(), CheckpointError> {
@@ -269,11 +280,5 @@ fn remove(path: &Path) -> Result<(), CheckpointError> {
     Ok(())
 }
 
-fn sync(path: &Path) -> Result<(), CheckpointError> {
-    if path.is_dir() && !cfg!(unix) {
-        return Ok(()); // only Unix opens directories as files
-    }
-    fs::File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(CheckpointError::io(path))
-}
+#[cfg(all(test, feature = "flex"))]
+mod tests;

@@ -1,4 +1,4 @@
-//! The optimiser's moments in a checkpoint: `optimizer.safetensors`.
+//! The optimiser's moments, in a directory beside the model: `optimizer.safetensors`.
 
 use std::{
     borrow::Cow,
@@ -10,7 +10,7 @@ use std::{
 use burn::tensor::Tensor;
 use safetensors::{Dtype, SafeTensors};
 
-use super::CheckpointError;
+use super::SavedError;
 use crate::{
     learner::{AdamW, Learner, visit_trained},
     model::{
@@ -26,14 +26,10 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 ///
 /// # Errors
 /// When the file is missing, damaged, or of another model.
-pub(in crate::run) fn load_moments(
-    checkpoint: &Path,
-    learner: &mut Learner,
-) -> Result<(), CheckpointError> {
-    let path = checkpoint.join(OPTIMIZER);
-    let bytes = fs::read(&path).map_err(CheckpointError::io(&path))?;
-    let tensors =
-        SafeTensors::deserialize(&bytes).map_err(|e| CheckpointError::invalid(&path, e))?;
+pub fn load_moments(directory: &Path, learner: &mut Learner) -> Result<(), SavedError> {
+    let path = directory.join(OPTIMIZER);
+    let bytes = fs::read(&path).map_err(SavedError::io(&path))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| SavedError::invalid(&path, e))?;
     let device = learner.model.device();
     let (mut sizes, mut trained) = (Sizes::default(), Sizes::default());
     // Clones: to be shown an adapter is to be able to change it.
@@ -47,7 +43,7 @@ pub(in crate::run) fn load_moments(
     for (key, view) in tensors.tensors() {
         if view.dtype() != Dtype::F32 {
             let message = format!("{key} is {:?}, not F32", view.dtype());
-            return Err(CheckpointError::invalid(&path, message));
+            return Err(SavedError::invalid(&path, message));
         }
         let values: Vec<f32> = view
             .data()
@@ -67,7 +63,7 @@ pub(in crate::run) fn load_moments(
                     Some(size) => format!("{key} has {count} values, the model's weight {size}"),
                     None => format!("{key} fits no weight of the model"),
                 };
-                return Err(CheckpointError::invalid(&path, message));
+                return Err(SavedError::invalid(&path, message));
             }
         };
         moments.insert(name, from_host(values, [count], &device));
@@ -77,7 +73,7 @@ pub(in crate::run) fn load_moments(
         name.cloned()
     };
     match missing(&optimizer.mean).or_else(|| missing(&optimizer.square)) {
-        Some(name) if optimizer.steps > 0 => Err(CheckpointError::invalid(
+        Some(name) if optimizer.steps > 0 => Err(SavedError::invalid(
             &path,
             format!("it has nothing for the model's weight {name}"),
         )),
@@ -96,15 +92,12 @@ impl ParameterVisitor for Sizes {
     }
 }
 
-/// Writes the moments of `optimizer` into a checkpoint; returns the file.
+/// Writes the moments of `optimizer` into `directory`; returns the file.
 ///
 /// # Errors
 /// When the disk does not take them.
-pub(super) fn save_moments(
-    checkpoint: &Path,
-    optimizer: &AdamW,
-) -> Result<PathBuf, CheckpointError> {
-    let path = checkpoint.join(OPTIMIZER);
+pub fn save_moments(directory: &Path, optimizer: &AdamW) -> Result<PathBuf, SavedError> {
+    let path = directory.join(OPTIMIZER);
     let named = |moments: &Parameters, prefix: &str| -> Vec<(String, Moment)> {
         let moment = |(name, tensor): (&str, &Tensor<1>)| {
             let (tensor, shape) = (tensor.clone(), tensor.dims());
@@ -115,11 +108,11 @@ pub(super) fn save_moments(
     let mut views = named(&optimizer.mean, "mean");
     views.extend(named(&optimizer.square, "square"));
     safetensors::serialize_to_file(views, None, &path).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(source) => CheckpointError::Io {
+        safetensors::SafeTensorError::IoError(source) => SavedError::Io {
             path: path.clone(),
             source,
         },
-        other => CheckpointError::invalid(&path, other),
+        other => SavedError::invalid(&path, other),
     })?;
     Ok(path)
 }
