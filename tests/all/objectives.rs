@@ -2,6 +2,7 @@
 
 mod advantages;
 mod completions;
+mod distillation;
 mod losses;
 
 use serde_json::Value;

@@ -1,15 +1,26 @@
 //! How far a policy's distribution over the next token is from another one, and the gradient of that.
 //!
-//! With the policy's `p = softmax(z / τ)` and another model's `q`, both over classes `b`:
+//! With the policy's `p = softmax(z / τ)` and another model's `q`, both over classes `b`, and a mixture `m` of them:
 //!
-//! - forward, `KL(q‖p) = Σ_b q_b (log q_b − log p_b)`: covers all that the other does (distillation of a teacher);
-//! - reverse, `KL(p‖q) = Σ_b p_b (log p_b − log q_b)`: seeks what the other finds likely (on-policy distillation,
-//!   arXiv 2306.13649, eq. 1).
+//! | divergence | a class's term | its derivative by `p_b` |
+//! |---|---|---|
+//! | forward, `KL(q‖p)` | `q ln(q/p)` | `−q/p` |
+//! | reverse, `KL(p‖q)` | `p ln(p/q)` | `ln(p/q) + 1` |
+//! | Jensen–Shannon, `m = βq + (1−β)p` | `β q ln(q/m) + (1−β) p ln(p/m)` | `(1−β) ln(p/m)` |
+//! | skew forward, `KL(q‖m)`, `m = αq + (1−α)p` | `q ln(q/m)` | `−(1−α) q/m` |
+//! | skew reverse, `KL(p‖m)`, `m = (1−α)q + αp` | `p ln(p/m)` | `ln(p/m) + 1 − αp/m` |
+//!
+//! Forward covers all that the other does, reverse seeks what the other finds likely. The Jensen–Shannon divergence is that of
+//! GKD (arXiv 2306.13649, eq. 1); it tends to 0 where β does to 0 or 1, so these two are the forward and the reverse
+//! divergence by definition, as TRL has it. The skewed ones are those of DistiLLM (2402.03898, eq. 4 and 5), whose
+//! gradients stay bounded where one of the two finds a token impossible.
 //!
 //! Where the whole of `q` is known, every token is a class. Where only its k likeliest tokens are, these are, and all
 //! others together are one more, whose probability is what is left: a divergence of its own, never more than the whole
-//! one, and 0 only where both agree on the k tokens. The derivative by a class's probability is `g_b = −q_b / p_b` or
-//! `log p_b − log q_b + 1`, and that by a logit `∂/∂z_j = p_j (g_{b(j)} − Σ_b p_b g_b) / τ`.
+//! one, and 0 only where both agree on the k tokens. With the derivative `g_b` by a class's probability, that by a logit is
+//! `∂/∂z_j = p_j (g_{b(j)} − Σ_b p_b g_b) / τ`.
+
+use std::borrow::Cow;
 
 /// Another model's distribution over the next token.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,21 +36,130 @@ pub enum TokenDistribution {
     },
 }
 
-/// Which of two distributions the divergence is taken under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl TokenDistribution {
+    /// The `k` likeliest tokens, likeliest first; of equal ones those with lower ids.
+    #[must_use]
+    pub fn top(&self, k: usize) -> Self {
+        let mut named: Vec<(usize, f32)> = self.named().collect();
+        let order = |a: &(usize, f32), b: &(usize, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if k < named.len() {
+            named.select_nth_unstable_by(k, order);
+            named.truncate(k);
+        }
+        named.sort_unstable_by(order);
+        Self::Top {
+            ids: named.iter().map(|(id, _)| *id as u32).collect(),
+            logprobs: named.into_iter().map(|(_, logprob)| logprob).collect(),
+        }
+    }
+
+    /// The log-probability of a token, in nats; `None` where it is not known.
+    pub fn logprob(&self, token: u32) -> Option<f32> {
+        match self {
+            Self::Whole(logprobs) => logprobs.get(token as usize).copied(),
+            Self::Top { ids, logprobs } => {
+                let place = ids.iter().position(|&id| id == token)?;
+                logprobs.get(place).copied()
+            }
+        }
+    }
+
+    /// The likeliest token that is known of; `None` where none is.
+    pub fn likeliest(&self) -> Option<u32> {
+        let likelier = |best: (usize, f32), next: (usize, f32)| {
+            if next.1 > best.1 { next } else { best }
+        };
+        self.named().reduce(likelier).map(|(id, _)| id as u32)
+    }
+
+    /// The tokens that are known by themselves, with their log-probabilities.
+    fn named(&self) -> impl Iterator<Item = (usize, f32)> {
+        let (ids, logprobs) = match self {
+            Self::Whole(logprobs) => (None, logprobs),
+            Self::Top { ids, logprobs } => (Some(ids), logprobs),
+        };
+        let id = move |place: usize| ids.map_or(place, |ids| ids[place] as usize);
+        logprobs
+            .iter()
+            .enumerate()
+            .map(move |(place, &log_q)| (id(place), log_q))
+    }
+}
+
+/// Which divergence of a policy `p` from another distribution `q` is taken.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Divergence {
-    /// `KL(other ‖ policy)`.
+    /// `KL(q ‖ p)`.
     Forward,
-    /// `KL(policy ‖ other)`.
+    /// `KL(p ‖ q)`.
     Reverse,
+    /// `β KL(q ‖ m) + (1−β) KL(p ‖ m)` with `m = βq + (1−β)p`, β strictly between 0 and 1.
+    JensenShannon(f64),
+    /// `KL(q ‖ αq + (1−α)p)`, α at least 0 and below 1.
+    SkewForward(f64),
+    /// `KL(p ‖ (1−α)q + αp)`, α at least 0 and below 1.
+    SkewReverse(f64),
+}
+
+impl Divergence {
+    /// The generalized Jensen–Shannon divergence of TRL's `beta`: 0 is the forward, 1 the reverse KL divergence.
+    pub fn generalized(beta: f64) -> Self {
+        if beta <= 0.0 {
+            Self::Forward
+        } else if beta >= 1.0 {
+            Self::Reverse
+        } else {
+            Self::JensenShannon(beta)
+        }
+    }
+
+    /// A class's share of the divergence.
+    fn term(self, p: f64, log_q: f64) -> f64 {
+        let (log_p, log_q) = (p.max(LEAST).ln(), log_q.max(LEAST.ln()));
+        let q = log_q.exp();
+        match self {
+            Self::Forward => q * (log_q - log_p),
+            Self::Reverse => p * (log_p - log_q),
+            Self::JensenShannon(beta) => {
+                let log_m = mixed(beta, q, p);
+                beta * q * (log_q - log_m) + (1.0 - beta) * p * (log_p - log_m)
+            }
+            Self::SkewForward(alpha) => q * (log_q - mixed(alpha, q, p)),
+            Self::SkewReverse(alpha) => p * (log_p - mixed(1.0 - alpha, q, p)),
+        }
+    }
+
+    /// `p_b g_b`: a class's probability times the derivative by it.
+    fn slope_times_p(self, p: f64, log_q: f64) -> f64 {
+        let (log_p, log_q) = (p.max(LEAST).ln(), log_q.max(LEAST.ln()));
+        let q = log_q.exp();
+        match self {
+            Self::Forward => -q,
+            Self::Reverse => p * (log_p - log_q + 1.0),
+            Self::JensenShannon(beta) => (1.0 - beta) * p * (log_p - mixed(beta, q, p)),
+            Self::SkewForward(alpha) => {
+                let rest = (1.0 - alpha) * p;
+                -q * rest / (alpha * q + rest).max(LEAST)
+            }
+            Self::SkewReverse(alpha) => {
+                let log_m = mixed(1.0 - alpha, q, p);
+                p * (log_p - log_m + 1.0 - alpha * p / log_m.exp())
+            }
+        }
+    }
+}
+
+/// `ln(share q + (1 − share) p)`.
+fn mixed(share: f64, q: f64, p: f64) -> f64 {
+    (share * q + (1.0 - share) * p).max(LEAST).ln()
 }
 
 /// A term of the loss: the distance of one token's distribution to another.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Distance<'a> {
     /// The other distribution.
-    pub to: &'a TokenDistribution,
-    /// Which way.
+    pub to: Cow<'a, TokenDistribution>,
+    /// Which divergence.
     pub divergence: Divergence,
     /// The share of this token in the loss.
     pub weight: f64,
@@ -58,50 +178,55 @@ impl Distance<'_> {
     /// # Panics
     /// When the other distribution is of another vocabulary.
     pub fn of(&self, p: &[f32], temperature: f64) -> (f64, Vec<f32>) {
+        let divergence = self.divergence;
         let rest = self.rest(p);
-        let classes = || {
-            let named = self
-                .named()
-                .map(|(id, log_q)| (f64::from(p[id]), f64::from(log_q)));
-            named.chain(rest.map(|(p, q)| (p, q.ln())))
-        };
-        let value: f64 = classes().map(|(p, log_q)| self.term(p, log_q)).sum();
-        let mean: f64 = classes()
-            .map(|(p, log_q)| self.slope_times_p(p, log_q))
+        let mean: f64 = self
+            .classes(p, rest)
+            .map(|(p, log_q)| divergence.slope_times_p(p, log_q))
             .sum();
+        let value = self.sum(divergence, p, rest);
         let scale = self.weight / temperature;
         let mut by_logits: Vec<f32> = match rest {
             None => vec![0.0; p.len()],
             Some((whole, q)) => {
-                let slope = self.slope_times_p(whole, q.ln()) / whole.max(LEAST);
+                let slope = divergence.slope_times_p(whole, q.ln()) / whole.max(LEAST);
                 let by = |&p: &f32| (scale * f64::from(p) * (slope - mean)) as f32;
                 p.iter().map(by).collect()
             }
         };
-        for (id, log_q) in self.named() {
+        for (id, log_q) in self.to.named() {
             let p = f64::from(p[id]);
-            let by = self.slope_times_p(p, f64::from(log_q)) - p * mean;
+            let by = divergence.slope_times_p(p, f64::from(log_q)) - p * mean;
             by_logits[id] = (scale * by) as f32;
         }
         (self.weight * value, by_logits)
     }
 
-    /// The tokens that are classes of their own, with their log-probabilities in the other distribution.
-    fn named(&self) -> impl Iterator<Item = (usize, f32)> {
-        let (ids, logprobs) = match self.to {
-            TokenDistribution::Whole(logprobs) => (None, logprobs),
-            TokenDistribution::Top { ids, logprobs } => (Some(ids), logprobs),
-        };
-        let id = move |place: usize| ids.map_or(place, |ids| ids[place] as usize);
-        logprobs
-            .iter()
-            .enumerate()
-            .map(move |(place, &log_q)| (id(place), log_q))
+    /// Another divergence between the same two, in nats and without the weight.
+    ///
+    /// # Panics
+    /// When the other distribution is of another vocabulary.
+    pub fn value(&self, divergence: Divergence, p: &[f32]) -> f64 {
+        self.sum(divergence, p, self.rest(p))
+    }
+
+    fn sum(&self, divergence: Divergence, p: &[f32], rest: Option<(f64, f64)>) -> f64 {
+        let classes = self.classes(p, rest);
+        classes.map(|(p, log_q)| divergence.term(p, log_q)).sum()
+    }
+
+    /// The probability of each class, and its logarithm in the other distribution.
+    fn classes(&self, p: &[f32], rest: Option<(f64, f64)>) -> impl Iterator<Item = (f64, f64)> {
+        let named = self
+            .to
+            .named()
+            .map(|(id, log_q)| (f64::from(p[id]), f64::from(log_q)));
+        named.chain(rest.map(|(p, q)| (p, q.ln())))
     }
 
     /// The probability of all other tokens, in both distributions; `None` where there are no others.
     fn rest(&self, p: &[f32]) -> Option<(f64, f64)> {
-        match self.to {
+        match &*self.to {
             TokenDistribution::Whole(logprobs) => {
                 assert_eq!(logprobs.len(), p.len(), "both are over one vocabulary");
                 None
@@ -110,7 +235,7 @@ impl Distance<'_> {
             TokenDistribution::Top { .. } => {
                 let mut others = p.to_vec();
                 let mut q = 1.0;
-                for (id, log_q) in self.named() {
+                for (id, log_q) in self.to.named() {
                     others[id] = 0.0;
                     q -= f64::from(log_q).exp();
                 }
@@ -118,23 +243,6 @@ impl Distance<'_> {
                 let p = others.iter().map(|&p| f64::from(p)).sum();
                 Some((p, q.max(LEAST_REST)))
             }
-        }
-    }
-
-    /// A class's share of the divergence.
-    fn term(&self, p: f64, log_q: f64) -> f64 {
-        let log_p = p.max(LEAST).ln();
-        match self.divergence {
-            Divergence::Forward => log_q.exp() * (log_q.max(LEAST.ln()) - log_p),
-            Divergence::Reverse => p * (log_p - log_q.max(LEAST.ln())),
-        }
-    }
-
-    /// `p_b g_b`.
-    fn slope_times_p(&self, p: f64, log_q: f64) -> f64 {
-        match self.divergence {
-            Divergence::Forward => -log_q.exp(),
-            Divergence::Reverse => p * (p.max(LEAST).ln() - log_q.max(LEAST.ln()) + 1.0),
         }
     }
 }
@@ -164,15 +272,22 @@ mod tests {
         ]
     }
 
-    const BOTH: [Divergence; 2] = [Divergence::Forward, Divergence::Reverse];
+    const ALL: [Divergence; 6] = [
+        Divergence::Forward,
+        Divergence::Reverse,
+        Divergence::JensenShannon(0.5),
+        Divergence::JensenShannon(0.9),
+        Divergence::SkewForward(0.1),
+        Divergence::SkewReverse(0.3),
+    ];
 
     #[test]
     fn derivatives_are_finite_differences() {
         let logits = [1.0, 0.2, -0.7, 0.4, 2.0, -1.1];
         for to in &others() {
-            for (divergence, temperature) in BOTH.into_iter().zip([0.7, 1.3]) {
+            for (divergence, temperature) in ALL.into_iter().zip([0.7, 1.3, 0.9, 1.0, 1.2, 0.8]) {
                 let distance = Distance {
-                    to,
+                    to: Cow::Borrowed(to),
                     divergence,
                     weight: 0.6,
                 };
@@ -206,11 +321,11 @@ mod tests {
             ids: vec![4, 0],
             logprobs: vec![same[4], same[0]],
         };
-        for divergence in BOTH {
+        for divergence in ALL {
             let measured = |to: &TokenDistribution| {
                 let weight = 1.0;
                 let distance = Distance {
-                    to,
+                    to: Cow::Borrowed(to),
                     divergence,
                     weight,
                 };
@@ -234,10 +349,10 @@ mod tests {
     #[test]
     fn a_probability_of_zero_is_no_infinity() {
         let to = TokenDistribution::Whole(vec![0.0, f32::NEG_INFINITY]);
-        for divergence in BOTH {
+        for divergence in ALL {
             let weight = 1.0;
             let distance = Distance {
-                to: &to,
+                to: Cow::Borrowed(&to),
                 divergence,
                 weight,
             };

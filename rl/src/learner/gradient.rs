@@ -7,7 +7,6 @@ use std::{
 
 use super::{
     batch::MicroBatch,
-    distance::Distance,
     head::{Chunk, HeadConfig},
     streams::{ByFunction, Streams, Upstream},
 };
@@ -234,8 +233,13 @@ fn accumulate_on<C: Compute, S: Streams>(
                 upstream.derivatives
             }
         };
-        let distances = distances(streams, batch, range);
-        let (value, by_logits) = chunk.distances(c, &said, &distances);
+        let start = range.start;
+        let seen = &mut output.seen;
+        let distances = streams.distances(batch, range, seen);
+        let (value, by_logits) =
+            chunk.distances(c, &said, &distances, |place, p, distance, value| {
+                streams.measured(start + place, p, distance, value, seen);
+            });
         output.loss += value;
         let by_hidden = chunk.backward(c, said, &upstream, by_logits, gradients);
         let zeros = c.zeros_like(&stream);
@@ -248,18 +252,6 @@ fn accumulate_on<C: Compute, S: Streams>(
         model.backward(c, &batch.packing, forward, by_stream, gradients);
     }
     output
-}
-
-/// The distributions that some targets are drawn towards, by their places in the range.
-fn distances<'a, S: Streams>(
-    streams: &'a S,
-    batch: &MicroBatch,
-    range: Range<usize>,
-) -> Vec<(usize, Distance<'a>)> {
-    let targets = range.enumerate();
-    targets
-        .filter_map(|(place, target)| Some((place, streams.distance(batch, target)?)))
-        .collect()
 }
 
 /// Log-probabilities and entropies of the completion tokens, from the stream after the last block.

@@ -39,6 +39,6 @@ pub use memory::{MemorySection, Scoring};
 pub use optimizer::{AdamW, AdamWConfig, Schedule};
 pub use policy::{Learner, visit_trained};
 pub use saved::SavedError;
-pub use scoring::{TokenScores, batch_logprobs, token_logprobs};
+pub use scoring::{HiddenStates, TokenScores, batch_logprobs, token_logprobs};
 pub use sequence::{Segment, Sequence};
 pub use streams::{Likelihood, Streams, Upstream};

@@ -1,12 +1,17 @@
 //! Log-probabilities of given completions, without a gradient.
 
+use std::ops::Range;
+
 use super::{
     Sequence,
     batch::{BudgetError, MicroBatch, pack},
     gradient::head_scores,
-    head::HeadConfig,
+    head::{Chunk, HeadConfig},
 };
-use crate::{compute::with_compute, model::Transformer};
+use crate::{
+    compute::{Compute, with_compute},
+    model::Transformer,
+};
 
 /// What the model thinks of the sampled tokens of one sequence.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -50,4 +55,54 @@ pub fn batch_logprobs(model: &Transformer, batch: &MicroBatch, head: HeadConfig)
         head_scores(&c, model, batch, &stream, head)
     });
     TokenScores { logprobs, entropy }
+}
+
+/// What a model has made of the text before each target of a micro-batch: enough to ask for its distributions there, a
+/// few at a time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HiddenStates {
+    /// `[targets, hidden]`, normalised: what the head reads.
+    values: Vec<f32>,
+}
+
+impl HiddenStates {
+    /// Runs a micro-batch through `model`, which may be another than the one that is trained.
+    pub fn of(model: &Transformer, batch: &MicroBatch) -> Self {
+        let values = with_compute!(model, |c| {
+            let stream = model.stream_packed(&c, &batch.packing, |_, _| {});
+            let rows = c.select(&stream, &batch.rows);
+            c.values_of(&model.last_norm().forward(&c, &rows))
+        });
+        Self { values }
+    }
+
+    /// The log-probability of every token of the vocabulary of `model`, in nats, at each of a range of the targets.
+    pub fn logprobs(
+        &self,
+        model: &Transformer,
+        batch: &MicroBatch,
+        range: Range<usize>,
+        temperature: f64,
+    ) -> Vec<Vec<f32>> {
+        let width = model.config().hidden_size;
+        let values = self.values[range.start * width..range.end * width].to_vec();
+        let config = HeadConfig {
+            temperature,
+            ..HeadConfig::default()
+        };
+        let places: Vec<usize> = (0..range.len()).collect();
+        let mut rows = with_compute!(model, |c| {
+            let chunk = Chunk {
+                model,
+                hidden: &c.rows_of(values, width),
+                targets: &batch.targets[range],
+                config,
+            };
+            c.probabilities(&chunk.output(&c).distribution, &places)
+        });
+        for row in &mut rows {
+            row.iter_mut().for_each(|p| *p = p.ln());
+        }
+        rows
+    }
 }

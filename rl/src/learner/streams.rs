@@ -8,7 +8,7 @@
 //! | policy gradient | any function of log-probabilities, closed form in f64 with its derivatives | [`Streams::upstream`] |
 //! | entropy | any function of the entropies, with its derivatives | [`Streams::upstream`] |
 //! | likelihood | `−w log π(y_t)` | [`Likelihood`] |
-//! | distance | the KL divergence from or to another distribution, whole or its top k | [`Streams::distance`] |
+//! | distance | a divergence from or to another distribution, whole or its top k | [`Streams::distance`] |
 //! | regression | any function of a scalar that a head of its own reads off | [`super::head::scalar`] |
 
 use std::ops::Range;
@@ -82,6 +82,34 @@ pub trait Streams: Sync {
     fn distance(&self, batch: &MicroBatch, target: usize) -> Option<Distance<'_>> {
         let _ = (batch, target);
         None
+    }
+
+    /// The distributions of [`Self::distance`] for a range of the targets, by their places in it: made where they are
+    /// asked for, so that those of one chunk exist at a time. Ranges come in their order, each after [`Self::upstream`]
+    /// was asked about it.
+    fn distances(
+        &self,
+        batch: &MicroBatch,
+        range: Range<usize>,
+        seen: &mut Self::Seen,
+    ) -> Vec<(usize, Distance<'_>)> {
+        let _ = seen;
+        let targets = range.enumerate();
+        targets
+            .filter_map(|(place, target)| Some((place, self.distance(batch, target)?)))
+            .collect()
+    }
+
+    /// Is shown the policy's probabilities at a target that has a distance, and what that comes to.
+    fn measured(
+        &self,
+        target: usize,
+        probabilities: &[f32],
+        distance: &Distance,
+        value: f64,
+        seen: &mut Self::Seen,
+    ) {
+        let _ = (target, probabilities, distance, value, seen);
     }
 }
 

@@ -69,12 +69,14 @@ impl<C: Compute> Chunk<'_, C> {
         c.distribution(logits, self.targets, self.config.temperature)
     }
 
-    /// The distances of some tokens, added up, and the gradient by the logits of each of these tokens.
+    /// The distances of some tokens, added up, and the gradient by the logits of each of these tokens. `show` is shown the
+    /// probabilities at each, and what its distance comes to.
     pub(crate) fn distances(
         &self,
         c: &C,
         output: &HeadOutput<C::Distribution>,
         distances: &[(usize, Distance)],
+        mut show: impl FnMut(usize, &[f32], &Distance, f64),
     ) -> (f64, Vec<(usize, Vec<f32>)>) {
         if distances.is_empty() {
             return (0.0, Vec::new());
@@ -85,6 +87,7 @@ impl<C: Compute> Chunk<'_, C> {
         let mut by_logits = Vec::with_capacity(places.len());
         for ((place, distance), probabilities) in distances.iter().zip(probabilities) {
             let (value, by) = distance.of(&probabilities, self.config.temperature);
+            show(*place, &probabilities, distance, value);
             sum += value;
             by_logits.push((*place, by));
         }

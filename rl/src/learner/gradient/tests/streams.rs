@@ -1,5 +1,7 @@
 //! Distances to other distributions, and scalar heads, against autodiff and finite differences.
 
+use std::borrow::Cow;
+
 use super::*;
 use crate::learner::{
     Divergence, ScalarHead, TokenDistribution, accumulate_scalar_gradients,
@@ -65,6 +67,7 @@ impl Towards {
         let divergence = match divergence {
             Divergence::Forward => log_q.clone().exp() * (log_q - log_p),
             Divergence::Reverse => log_p.clone().exp() * (log_p - log_q),
+            other => unreachable!("{other:?} is not drawn here"),
         };
         Some(divergence.sum().mul_scalar(*weight))
     }
@@ -87,7 +90,7 @@ impl Streams for Towards {
     fn distance(&self, _: &MicroBatch, target: usize) -> Option<Distance<'_>> {
         let (to, divergence, weight) = self.0[target].as_ref()?;
         Some(Distance {
-            to,
+            to: Cow::Borrowed(to),
             divergence: *divergence,
             weight: *weight,
         })
