@@ -201,7 +201,7 @@ impl Reference {
 }
 
 /// The first token that two vocabularies do not share, in words.
-fn first_difference(policy: &Codec, reference: &Codec) -> Option<String> {
+pub(super) fn first_difference(policy: &Codec, reference: &Codec) -> Option<String> {
     let (ours, theirs) = (&policy.encoder.tokenizer, &reference.encoder.tokenizer);
     let size = ours.vocab_size().max(theirs.vocab_size()) as u32;
     let id = (0..size).find(|&id| ours.token(id) != theirs.token(id))?;
