@@ -2,6 +2,7 @@
 
 mod advantages;
 mod completions;
+mod critic;
 mod distillation;
 mod losses;
 

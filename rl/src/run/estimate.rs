@@ -78,6 +78,13 @@ pub fn of_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
         (true, None) => weights,
         (false, _) => 0,
     };
+    // A second learner: its weights, gradients and moments, and the copy with its adapters added.
+    let learners = demands.iter().map(|demand| match demand.critic {
+        SecondModel::None => 0,
+        SecondModel::Adapters => trained * (3 + memory.workers as u64) + merged,
+        SecondModel::Whole => weights * (3 + memory.workers as u64),
+    });
+    let critic = learners.max().unwrap_or(0);
     let (kept, passing) = activation_bytes_per_token(model, memory.activations());
     let budget = memory.token_budget as u64;
     let workers = memory.workers as u64;
@@ -97,7 +104,13 @@ pub fn of_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
         recorded * (kept + distribution)
     });
     let tape = tapes.max().unwrap_or(0) as u64;
-    let held = (kept as u64 * budget * workers).max(tape);
+    let working = kept as u64 * budget * workers;
+    // A critic works while the tape is still there.
+    let held = if critic > 0 {
+        working + tape
+    } else {
+        working.max(tape)
+    };
     let parts = vec![
         ("program and tokenizer", PROGRAM),
         ("threads and allocator", PER_WORKER * workers),
@@ -105,6 +118,7 @@ pub fn of_shape(config: &RunConfig, model: &ModelConfig) -> Estimate {
         ("gradients", trained * workers),
         ("optimiser moments", 2 * trained),
         ("reference", reference),
+        ("critic", critic),
         ("copy with adapters added", merged),
         ("weights to sample ahead", ahead),
         ("activations", held + passing as u64 * budget * workers),

@@ -253,6 +253,8 @@ pub struct Demand {
     pub reference: SecondModel,
     /// Whether it samples with weights of its own, some steps behind.
     pub samples_ahead: bool,
+    /// What it trains of a second model, beside the policy.
+    pub critic: SecondModel,
 }
 
 /// What a stage holds of a second model.

@@ -40,7 +40,7 @@ fn checkpoint(run: &Path, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// A random model never answers right; when it happens to stop is what varies.
-const VARIED: &str = "reward.rubric.components=[{kind=\"exact\"}, {kind=\"length\", max_tokens=12, buffer_tokens=11}]";
+pub(super) const VARIED: &str = "reward.rubric.components=[{kind=\"exact\"}, {kind=\"length\", max_tokens=12, buffer_tokens=11}]";
 
 /// The quickstart, small, with everything that a checkpoint has to carry: moments, a schedule, a
 /// reference, several updates a batch.
@@ -100,7 +100,7 @@ fn a_run_of_many_stages_too() {
     killed_again_and_again("r1-recipe.toml", RECIPE);
 }
 
-fn killed_again_and_again(name: &str, settings: &[&str]) {
+pub(super) fn killed_again_and_again(name: &str, settings: &[&str]) {
     let dir = TempDir::new().unwrap();
     let file = config(name);
     let file = file.to_str().unwrap();

@@ -151,13 +151,32 @@ pub fn to_go(advantage: f64, penalties: &[f64]) -> Vec<f64> {
 /// `(A − mean) / sqrt(var + 1e-8)`, with the variance of a sample, as verl's `masked_whiten`.
 pub fn whiten(advantages: &mut [Vec<f32>]) {
     let all: Vec<f64> = advantages.iter().flatten().map(|&a| f64::from(a)).collect();
-    if all.len() < 2 {
-        return advantages.iter_mut().flatten().for_each(|a| *a = 0.0);
-    }
-    let mean = all.iter().sum::<f64>() / all.len() as f64;
-    let deviation = (deviation(&all).powi(2) + 1e-8).sqrt();
+    let whitened = whitening(&all);
     for advantage in advantages.iter_mut().flatten() {
-        *advantage = ((f64::from(*advantage) - mean) / deviation) as f32;
+        *advantage = whitened(f64::from(*advantage)) as f32;
+    }
+}
+
+/// [`whiten`] of numbers that have not been rounded.
+pub fn whiten_exactly(advantages: &mut [Vec<f64>]) {
+    let all: Vec<f64> = advantages.iter().flatten().copied().collect();
+    let whitened = whitening(&all);
+    for advantage in advantages.iter_mut().flatten() {
+        *advantage = whitened(*advantage);
+    }
+}
+
+/// What whitening makes of each of `all`; of fewer than two, 0.
+fn whitening(all: &[f64]) -> impl Fn(f64) -> f64 + use<> {
+    let enough = all.len() >= 2;
+    let mean = all.iter().sum::<f64>() / all.len() as f64;
+    let deviation = (deviation(all).powi(2) + 1e-8).sqrt();
+    move |advantage| {
+        if enough {
+            (advantage - mean) / deviation
+        } else {
+            0.0
+        }
     }
 }
 

@@ -1,9 +1,15 @@
 //! Judged groups as examples: with advantages, and with what other policies think of them.
 
 use super::{
-    GrpoConfig,
-    advantage::{Advantages, GroupRewards, ScaleRewards, step_advantages, to_go, whiten},
+    Carried, GrpoConfig,
+    advantage::{
+        Advantages, GroupRewards, ScaleRewards, step_advantages, to_go, whiten, whiten_exactly,
+    },
     config::OldPolicy,
+    critic::{
+        Critic, CriticConfig, CriticError, ValueTargets,
+        gae::{gae, token_rewards},
+    },
     loss::CompletionTokens,
     objective::Normalizer,
 };
@@ -12,6 +18,8 @@ use crate::{
     learner::{BudgetError, Scoring, Sequence, token_logprobs},
     model::Transformer,
     rollout::{Completion, RolloutGroup},
+    stages::StageError,
+    statistics::{deviation, mean},
 };
 
 /// A completion on its way into the loss. Lists have one entry a token.
@@ -26,8 +34,12 @@ pub struct Example {
     /// Whether it has a gradient. One with advantage 0 has none, unless something besides the
     /// advantage moves it.
     pub moves: bool,
+    /// Whether it was cut off.
+    pub truncated: bool,
     /// Advantage of each token.
     pub advantages: Vec<f32>,
+    /// What a critic thinks of it; `None` without one.
+    pub value: Option<ValueTargets>,
     /// Log-probabilities when it was drawn.
     pub sampling: Vec<f32>,
     /// Those that ratios start from; `None`: the current ones.
@@ -88,23 +100,27 @@ pub struct Batch {
     /// Mean over the tokens of the KL estimate that the reward is reduced by, in nats, without its
     /// weight; `None` where there is none.
     pub kl_reward: Option<f64>,
-    /// Standard deviation of the advantages of the completions.
+    /// The same as the mean over completions of the mean over their tokens.
+    pub kl_of_completions: Option<f64>,
+    /// Standard deviation of the advantages of the completions; with a critic, of those of the tokens.
     pub advantage_std: f64,
 }
 
 impl Batch {
-    /// The judged completions of `groups`, with their advantages. The weights of the rubric's
-    /// components, in its order, are asked for where these are normalised one by one.
+    /// The judged completions of `groups`, with their advantages: compared within the step, or by the critic that is
+    /// `carried` along. The weights of the rubric's components, in its order, are asked for where these are normalised one
+    /// by one.
     ///
     /// # Errors
-    /// When a completion does not fit into a micro-batch.
+    /// When a completion does not fit into a micro-batch, or the critic's values are no numbers.
     pub fn new(
         config: &GrpoConfig,
         groups: &[RolloutGroup],
         weights: &[(String, f64)],
         reference: Option<&Transformer>,
+        carried: &Carried,
         scoring: Scoring,
-    ) -> Result<Self, BudgetError> {
+    ) -> Result<Self, StageError> {
         let mut examples = Vec::new();
         for (index, group) in groups.iter().enumerate() {
             let judged = group.completions.iter().filter(|c| c.reward().is_some());
@@ -115,8 +131,14 @@ impl Batch {
             groups: groups.len(),
             ..Self::default()
         };
-        let penalties = batch.penalties(config, reference, scoring)?;
-        batch.set_advantages(config, groups, weights, penalties);
+        let penalties = batch.penalties(config, reference, carried.kl.coefficient(), scoring)?;
+        match (&config.critic, &carried.critic) {
+            (Some(settings), Some(critic)) => {
+                batch.estimate_advantages(settings, critic, groups, penalties)?;
+            }
+            (Some(_), None) => return Err(CriticError::Missing.into()),
+            (None, _) => batch.set_advantages(config, groups, weights, penalties),
+        }
         let moved_anyway = config.objective().beta > 0.0
             || config.entropy_coefficient > 0.0
             || config.objective().normalizer == Normalizer::MicroBatchTokens;
@@ -132,9 +154,9 @@ impl Batch {
         &mut self,
         config: &GrpoConfig,
         reference: Option<&Transformer>,
+        beta: f64,
         scoring: Scoring,
     ) -> Result<Option<Vec<Vec<f64>>>, BudgetError> {
-        let beta = config.reward_beta();
         let Some(reference) = reference.filter(|_| beta > 0.0) else {
             return Ok(None);
         };
@@ -151,6 +173,9 @@ impl Batch {
         let total: f64 = penalties.iter().flatten().sum();
         let tokens: usize = penalties.iter().map(Vec::len).sum();
         self.kl_reward = Some(total / (beta * tokens.max(1) as f64));
+        let written = penalties.iter().filter(|tokens| !tokens.is_empty());
+        let means: Vec<f64> = written.map(|tokens| mean(tokens) / beta).collect();
+        self.kl_of_completions = Some(mean(&means));
         Ok(Some(penalties))
     }
 
@@ -181,7 +206,7 @@ impl Batch {
         }
         let advantages = step_advantages(&rewards, config.baseline(), config.scale_rewards());
         let known: Vec<f64> = advantages.into_iter().flatten().flatten().collect();
-        self.advantage_std = crate::statistics::deviation(&known);
+        self.advantage_std = deviation(&known);
         for (index, (example, advantage)) in self.examples.iter_mut().zip(known).enumerate() {
             let to_go = match penalties.as_ref().filter(|_| whitened) {
                 Some(penalties) => to_go(advantage, &penalties[index]),
@@ -199,6 +224,50 @@ impl Batch {
                 .zip(lists)
                 .for_each(|(example, list)| example.advantages = list);
         }
+    }
+
+    /// Advantages token by token, by what `critic` says of each state, and what its values are drawn towards.
+    fn estimate_advantages(
+        &mut self,
+        config: &CriticConfig,
+        critic: &Critic,
+        groups: &[RolloutGroup],
+        penalties: Option<Vec<Vec<f64>>>,
+    ) -> Result<(), StageError> {
+        let values = critic.values(&self.sequences(|_| true))?;
+        finite(&values)?;
+        let mut after = vec![0.0; self.examples.len()];
+        if config.bootstrap_truncated {
+            let cut = (0..after.len()).filter(|&index| self.examples[index].truncated);
+            let cut: Vec<usize> = cut.collect();
+            let said = critic.values_after(&self.sequences(|e| e.truncated))?;
+            for (index, value) in cut.into_iter().zip(said) {
+                finite(&[vec![value]])?;
+                after[index] = f64::from(value);
+            }
+        }
+        let scores = groups.iter().flat_map(|group| group.rewards()).flatten();
+        let mut advantages = Vec::with_capacity(self.examples.len());
+        for (index, (example, score)) in self.examples.iter_mut().zip(scores).enumerate() {
+            let penalties = penalties.as_ref().map(|all| &all[index][..]);
+            let rewards = token_rewards(score, penalties, example.length());
+            let values: Vec<f64> = values[index].iter().map(|&v| f64::from(v)).collect();
+            let estimate = |lam| gae(&rewards, &values, after[index], config.gamma, lam);
+            let returns = estimate(config.lam_critic());
+            let returns = returns.iter().zip(&values).map(|(a, v)| a + v).collect();
+            advantages.push(estimate(config.lam));
+            example.value = Some(ValueTargets { values, returns });
+        }
+        let all: Vec<f64> = advantages.iter().flatten().copied().collect();
+        self.advantage_std = deviation(&all);
+        if config.whiten {
+            let counts: Vec<bool> = self.examples.iter().map(|e| e.counts).collect();
+            whiten_where(&mut advantages, &counts);
+        }
+        for (example, advantages) in self.examples.iter_mut().zip(advantages) {
+            example.advantages = advantages.into_iter().map(|a| a as f32).collect();
+        }
+        Ok(())
     }
 
     /// Scores the examples that move by the policies that the loss compares with: the old one when
@@ -282,6 +351,13 @@ impl Batch {
         }
     }
 
+    /// Gives no example a gradient: the policy waits.
+    pub(super) fn move_none(&mut self) {
+        for example in &mut self.examples {
+            example.moves = false;
+        }
+    }
+
     /// The examples of a mini-batch, one of `parts`: groups that follow each other, as many in each. Those that move
     /// nothing, as those that fill a step up do, are dealt out by themselves, so that no update has only such.
     pub fn mini_batch(&self, part: usize, parts: usize) -> Vec<&Example> {
@@ -305,12 +381,41 @@ fn example(config: &GrpoConfig, index: usize, completion: &Completion) -> Exampl
         group: index,
         counts: !(config.mask_truncated && completion.truncated()),
         moves: false,
+        truncated: completion.truncated(),
         advantages: Vec::new(),
+        value: None,
         sampling: completion.trajectory.sampling_logprobs(),
         old: None,
         reference: None,
         kept: None,
         recorded: completion.recorded.clone(),
+    }
+}
+
+/// Whether values are numbers.
+fn finite(values: &[Vec<f32>]) -> Result<(), CriticError> {
+    for (completion, values) in values.iter().enumerate() {
+        let odd = values.iter().enumerate().find(|(_, v)| !v.is_finite());
+        if let Some((token, &value)) = odd {
+            return Err(CriticError::NotFinite {
+                value,
+                token,
+                completion,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whitens the lists that count, by themselves.
+fn whiten_where(lists: &mut [Vec<f64>], counts: &[bool]) {
+    let counted = || counts.iter().enumerate().filter(|(_, counts)| **counts);
+    let mut whitened: Vec<Vec<f64>> = counted()
+        .map(|(index, _)| std::mem::take(&mut lists[index]))
+        .collect();
+    whiten_exactly(&mut whitened);
+    for ((index, _), list) in counted().zip(whitened) {
+        lists[index] = list;
     }
 }
 
@@ -362,7 +467,9 @@ mod tests {
             group,
             counts: true,
             moves,
+            truncated: false,
             advantages: vec![f32::from(u8::from(moves))],
+            value: None,
             sampling: vec![0.0],
             old: None,
             reference: None,

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     advantage::{Baseline, ScaleRewards},
     correction::CorrectionConfig,
-    kl::{KlEstimator, KlPlace, RefModel},
+    critic::CriticConfig,
+    kl::{AdaptiveKl, KlControl, KlEstimator, KlPlace, RefModel},
     loss::SharedObjective,
     objective::{Objective, ObjectiveConfig, RatioLevel, Surrogate},
 };
@@ -64,6 +65,9 @@ pub struct GrpoConfig {
     pub kl_estimator: KlEstimator,
     /// Where the penalty is taken off.
     pub kl_in: KlPlace,
+    /// A weight of the KL penalty in the reward that follows the divergence; it begins with `beta`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive_kl: Option<AdaptiveKl>,
     /// The reference.
     #[serde(skip_serializing_if = "is_default")]
     pub ref_model: RefModel,
@@ -98,6 +102,10 @@ pub struct GrpoConfig {
     /// Sample again for groups that teach nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dynamic_sampling: Option<DynamicSampling>,
+    /// A value function, by which each token has an advantage of its own (PPO, arXiv 1707.06347); absent: completions are
+    /// compared with each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub critic: Option<CriticConfig>,
     /// An objective of the caller's own in place of `loss`; no config file can have one.
     #[serde(skip)]
     pub own_objective: Option<SharedObjective>,
@@ -153,6 +161,7 @@ impl Default for GrpoConfig {
             beta: 0.0,
             kl_estimator: KlEstimator::K3,
             kl_in: KlPlace::Loss,
+            adaptive_kl: None,
             ref_model: RefModel::StageStart,
             reference_every: 0,
             entropy_coefficient: 0.0,
@@ -166,6 +175,7 @@ impl Default for GrpoConfig {
             optimizer: AdamWConfig::default(),
             correction: None,
             dynamic_sampling: None,
+            critic: None,
             own_objective: None,
         }
     }
@@ -178,8 +188,15 @@ impl GrpoConfig {
         self.importance_level = Some(objective.level);
         self.epsilon = Some(objective.epsilon);
         self.epsilon_high = Some(objective.epsilon_high);
-        self.baseline = Some(self.baseline());
-        self.scale_rewards = Some(self.scale_rewards());
+        if let Some(critic) = &mut self.critic {
+            // What it says takes the place of both.
+            critic.lam_critic = Some(critic.lam_critic());
+            critic.iterations.get_or_insert(self.iterations);
+            critic.mini_batches.get_or_insert(self.mini_batches);
+        } else {
+            self.baseline = Some(self.baseline());
+            self.scale_rewards = Some(self.scale_rewards());
+        }
         self
     }
 
@@ -223,6 +240,11 @@ impl GrpoConfig {
         }
     }
 
+    /// The weight of the KL penalty in the reward, as it is before the first step.
+    pub fn kl_control(&self) -> KlControl {
+        KlControl::new(self.reward_beta(), self.adaptive_kl)
+    }
+
     /// Whether a batch is sampled and then trained on as a whole, by the policy that sampled it: neither ahead of training
     /// nor in parts.
     pub fn at_once(&self) -> bool {
@@ -253,6 +275,7 @@ impl GrpoConfig {
     pub fn validate(&self, around: &Surroundings) -> Result<(), String> {
         self.validate_shape(around)?;
         self.validate_objective()?;
+        self.validate_critic(around)?;
         self.validate_policies(around)
     }
 
@@ -262,9 +285,9 @@ impl GrpoConfig {
         positive("iterations", self.iterations as usize)?;
         positive("mini_batches", self.mini_batches)?;
         above_zero("learning_rate", self.learning_rate)?;
-        if self.group < 2 && self.baseline() != Baseline::None {
+        if self.group < 2 && self.baseline() != Baseline::None && self.critic.is_none() {
             return Err(format!(
-                "group = {} must be at least 2: advantages compare completions of one prompt (loss = \"reinforce++\" does not)",
+                "group = {} must be at least 2: advantages compare completions of one prompt (loss = \"reinforce++\" and a critic do not)",
                 self.group
             ));
         }
@@ -387,8 +410,64 @@ impl GrpoConfig {
         Ok(())
     }
 
+    fn validate_critic(&self, around: &Surroundings) -> Result<(), String> {
+        let Some(critic) = &self.critic else {
+            return Ok(());
+        };
+        critic.validate(self.steps, self.prompts, around.lora.is_some())?;
+        let ObjectiveConfig {
+            surrogate, level, ..
+        } = self.objective();
+        let one_for_all = matches!(level, RatioLevel::Sequence | RatioLevel::Completion);
+        if surrogate == Surrogate::GeometricMean || one_for_all {
+            return Err(format!(
+                "critic gives each token an advantage of its own, and loss = {} with importance_level = {} has one ratio for all tokens of a completion: set importance_level = \"token\" (or \"sequence-token\"), or another loss",
+                quoted(&self.loss),
+                quoted(&level)
+            ));
+        }
+        let compared = [
+            ("baseline", self.baseline.map(|b| quoted(&b))),
+            ("scale_rewards", self.scale_rewards.map(|s| quoted(&s))),
+            (
+                "normalize_components",
+                self.normalize_components.then(|| "true".to_owned()),
+            ),
+        ];
+        for (name, value) in compared {
+            if let Some(value) = value {
+                return Err(format!(
+                    "{name} = {value} compares completions with each other, and critic says what they are compared with: leave one of them out"
+                ));
+            }
+        }
+        if self.group < 2 && self.dynamic_sampling.is_some() {
+            return Err(format!(
+                "dynamic_sampling replaces groups whose rewards are all the same, and in a group of {} they always are: leave it out, or raise group",
+                self.group
+            ));
+        }
+        Ok(())
+    }
+
+    fn validate_adaptive_kl(&self) -> Result<(), String> {
+        let Some(adaptive) = &self.adaptive_kl else {
+            return Ok(());
+        };
+        adaptive.validate()?;
+        if self.beta == 0.0 || self.kl_in != KlPlace::Reward {
+            return Err(format!(
+                "adaptive_kl moves the weight of a KL penalty in the reward, and beta = {} with kl_in = {} takes none there: set beta above 0 and kl_in = \"reward\"",
+                self.beta,
+                quoted(&self.kl_in)
+            ));
+        }
+        Ok(())
+    }
+
     fn validate_policies(&self, around: &Surroundings) -> Result<(), String> {
         self.validate_reference(around)?;
+        self.validate_adaptive_kl()?;
         if self.reference_every > 0 && self.beta == 0.0 {
             return Err(format!(
                 "reference_every = {} renews a reference that beta = 0 does not use: set beta above 0",

@@ -24,8 +24,8 @@ pub struct CompletionTokens<'a> {
     pub sampling: Option<&'a [f32]>,
     /// Log-probability under the reference; needed for a KL penalty in the loss.
     pub reference: Option<&'a [f32]>,
-    /// Advantage of each token. Where the ratio is the completion's, so is the advantage: the first
-    /// is taken.
+    /// Advantage of each token. Where the ratio is the completion's with a gradient through all of it, so is the
+    /// advantage: the first is taken.
     pub advantages: &'a [f32],
     /// Which tokens the gain is taken of; `None`: all.
     pub kept: Option<&'a [bool]>,
@@ -304,7 +304,7 @@ fn gains(config: &ObjectiveConfig, tokens: &CompletionTokens, seen: &mut Seen) -
     let length = tokens.length.max(1) as f64;
     (0..count)
         .map(|t| {
-            let coupled = config.level != RatioLevel::Token;
+            let coupled = matches!(config.level, RatioLevel::Sequence | RatioLevel::Completion);
             let ratio = match config.level {
                 RatioLevel::Token => log_ratios[t].exp(),
                 RatioLevel::Sequence | RatioLevel::SequenceToken => (total / length).exp(),

@@ -125,6 +125,12 @@ metrics! {
                 healthy: "small, grows slowly",
                 otherwise: "jumps: lower the learning rate or raise the penalty",
             }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            kl_coef: Option<f64> {
+                formula: "weight of the KL penalty in the reward of this step; only with `adaptive_kl`",
+                healthy: "settles while `kl_reward` comes near `adaptive_kl.target_kl`",
+                otherwise: "grows without end: the reward pulls harder than the penalty can; lower the learning rate, or raise the target",
+            }
             staleness_mean: f64 {
                 unit: "versions",
                 formula: "mean over the completions of `policy_version` at training less that at sampling",
@@ -144,7 +150,7 @@ metrics! {
                 otherwise: "it is no measure of progress, see below",
             }
             advantage_std: f64 {
-                formula: "standard deviation of the advantages of the judged completions (divided by n), before whitening",
+                formula: "standard deviation of the advantages of the judged completions (divided by n), before whitening; with a critic, of those of their tokens",
                 healthy: "near 1 with `scale_rewards` other than `none`; else about `reward_std`",
                 otherwise: "near 0: the step hardly moves the policy",
             }
@@ -257,6 +263,52 @@ metrics! {
             policy_version: u64 {
                 unit: "updates",
                 formula: "updates made since the start of the run; a GRPO step makes `iterations · mini_batches` of them",
+            }
+        }
+        "grpo-critic" {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            value_loss: Option<f64> {
+                formula: "mean over the tokens of half the squared distance of a value from its target, clipped, the first time that the batch is gone through; only with a critic, as all of this table",
+                healthy: "falls, then follows the spread of the returns",
+                otherwise: "rises: lower `critic.learning_rate`",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            explained_variance: Option<f64> {
+                unit: "share",
+                formula: "`1 − Var(return − value) / Var(return)` over the tokens, by the values before the step's updates; null where all returns are the same",
+                healthy: "rises above 0, towards 1 at late tokens of verifiable tasks",
+                otherwise: "near 0: the critic knows no more than the mean, so give it `critic.warmup_steps`, a higher rate or more `iterations`; far below 0: it misleads, lower its rate",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            value_clip_fraction: Option<f64> {
+                unit: "share",
+                formula: "tokens whose value had come so near to its target that `cliprange_value` holds it back, the last time that the batch is gone through",
+                healthy: "below about 0.2",
+                otherwise: "large: raise `critic.cliprange_value`, or lower the critic's rate",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            value_mean: Option<f64> {
+                unit: "reward",
+                formula: "mean value of the states that the tokens were drawn in, before the step's updates",
+                healthy: "follows `return_mean`",
+                otherwise: "lags far behind: as for `explained_variance`",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            return_mean: Option<f64> {
+                unit: "reward",
+                formula: "mean of what the values are drawn towards: advantage and value by `lam_critic`, before whitening",
+                healthy: "rises with `reward_mean`",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            critic_grad_norm: Option<f64> {
+                formula: "global norm of the critic's gradient before clipping, at its last update with the batch",
+                healthy: "steady",
+                otherwise: "spikes: lower `critic.learning_rate`; `null`: it was NaN or infinite, and nothing was updated by it",
+            }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            critic_learning_rate: Option<f64> {
+                formula: "the critic's, times its schedule",
+                healthy: "as configured",
             }
         }
         "grpo-time" {
@@ -378,6 +430,9 @@ impl StepMetrics for GrpoMetrics {
             self.generated_tokens_per_s,
             self.step_s,
         );
+        if let Some(explained) = self.explained_variance {
+            line += &format!("  explained {explained:.2}");
+        }
         if self.failed_judgements > 0 {
             line += &format!("  FAILED JUDGEMENTS {}", self.failed_judgements);
         }

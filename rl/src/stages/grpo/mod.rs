@@ -10,12 +10,16 @@
 //! | [`batch`] | judged groups → examples with advantages and scores of other policies |
 //! | [`objective`] | the family as data: ratio, surrogate, normaliser |
 //! | [`loss`], [`kl`], [`correction`] | value and derivatives of the objective of one completion |
+//! | [`critic`] | a value function, and advantages by it (PPO) |
+//! | [`carried`] | what goes from step to step beside the policy |
 //! | [`trainer`] | one step, by name |
 
 pub mod advantage;
 pub mod batch;
+pub mod carried;
 pub mod config;
 pub mod correction;
+pub mod critic;
 pub mod feed;
 pub mod kl;
 pub mod loss;
@@ -30,7 +34,9 @@ mod statistics;
 pub mod trainer;
 
 pub use advantage::{Baseline, ScaleRewards, group_advantages};
+pub use carried::Carried;
 pub use config::GrpoConfig;
+pub use critic::{Critic, CriticConfig};
 pub use feed::Feed;
 pub use kl::RefModel;
 pub use metrics::{GrpoMetrics, RewardStatistics};

@@ -6,7 +6,8 @@ use dunwu_datasets::Cursor;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Feed, GrpoConfig, Sampler, StepRollouts, Trainer,
+    Carried, Critic, Feed, GrpoConfig, Sampler, StepRollouts, Trainer, critic,
+    kl::KlControl,
     loss::SharedObjective,
     metrics::pass_rate,
     preflight,
@@ -15,18 +16,26 @@ use super::{
     trainer::StepOutcome,
 };
 use crate::{
+    bundle::Codec,
     generation::SamplingConfig,
     learner::{AdamWConfig, MemorySection},
     model::ModelConfig,
     rollout::{Completion, Judge, RolloutGroup, thought::thinking},
     seeds::Purpose,
     stages::{
-        Context, Demand, Measuring, Saved, Settings, Stage, StageError, StepReport, Surroundings,
+        Context, Demand, Measuring, Saved, SecondModel, Settings, Stage, StageError, StepReport,
+        Surroundings,
     },
 };
 
 /// What has been sampled and not yet trained on, in a checkpoint.
 const PENDING: &str = "rollouts.json";
+
+/// Updates that the critic has made, in the state of a checkpoint.
+const CRITIC_UPDATES: &str = "critic_updates";
+
+/// The bits of the adaptive weight of the KL penalty there.
+const KL_COEFFICIENT: &str = "kl_coefficient_bits";
 
 impl Settings for GrpoConfig {
     fn validate(&self, around: &Surroundings) -> Result<(), String> {
@@ -53,17 +62,24 @@ impl Settings for GrpoConfig {
             recorded_tokens: around.memory.recorded_tokens(self.at_once()),
             reference: self.second_model(around),
             samples_ahead: self.max_staleness > 0,
+            critic: self.critic.as_ref().map_or(SecondModel::None, |critic| {
+                critic.second_model(around.lora.is_some())
+            }),
         }
     }
 
     fn describe(&self, around: &Surroundings) -> String {
         let rollouts = self.prompts * self.group;
         let tokens = (rollouts * around.sampling.max_tokens) as u64;
-        format!(
+        let mut words = format!(
             "{} steps of {rollouts} completions, {tokens} completion tokens a step, {} in all",
             self.steps,
             tokens * self.steps
-        )
+        );
+        if let Some(critic) = &self.critic {
+            words += &critic.describe(around.lora.is_some());
+        }
+        words
     }
 
     fn measuring(&self) -> Measuring {
@@ -120,7 +136,10 @@ impl Settings for GrpoConfig {
             .as_ref()
             .and_then(|saved| saved.state["reference"].as_str());
         let reference = Reference::open(self, place, step, &context.learner.model, known)?;
+        let carried = carry(self, context, saved.as_ref())?;
         Ok(Box::new(GrpoStage {
+            codec: context.codec.clone(),
+            carried,
             config: self.clone(),
             sampling: context.sampling.clone(),
             memory: context.memory.clone(),
@@ -136,6 +155,8 @@ impl Settings for GrpoConfig {
 /// A GRPO stage under way.
 struct GrpoStage {
     config: GrpoConfig,
+    codec: Arc<Codec>,
+    carried: Carried,
     sampling: SamplingConfig,
     memory: MemorySection,
     judge: Arc<Judge>,
@@ -160,7 +181,8 @@ impl Stage for GrpoStage {
             objective: self.config.own_objective.as_ref().map(SharedObjective::get),
             ..Trainer::new(&self.config, &self.sampling, &self.judge, &self.memory)
         };
-        let mut outcome = trainer.step(context.learner, &mut self.feed, step)?;
+        let carried = &mut self.carried;
+        let mut outcome = trainer.step_with(context.learner, carried, &mut self.feed, step)?;
         outcome.metrics.pass_rate = pass_rate(outcome.rollouts.sampled(), &self.correct);
         self.cursor = outcome.rollouts.cursor.clone();
         Ok(StepReport {
@@ -181,13 +203,53 @@ impl Stage for GrpoStage {
                 .map_err(|error| StageError::file(&path)(error.into()))?;
             fs::write(&path, text).map_err(StageError::file(&path))?;
         }
-        Ok(json!({ "cursor": cursor, "reference": self.reference.fingerprint() }))
+        let mut state = json!({ "cursor": cursor, "reference": self.reference.fingerprint() });
+        if let Some(critic) = &self.carried.critic {
+            state[CRITIC_UPDATES] = json!(critic.save(files, &self.codec)?);
+        }
+        if self.config.adaptive_kl.is_some() {
+            state[KL_COEFFICIENT] = json!(self.carried.kl.coefficient().to_bits());
+        }
+        Ok(state)
     }
 
     fn saved(&mut self, oldest: u64) -> Result<(), StageError> {
         // Whoever goes back to the oldest checkpoint needs its reference.
         self.reference.forget_before(oldest)
     }
+}
+
+/// What the stage carries from step to step, as it begins or as its checkpoint has it.
+fn carry(
+    config: &GrpoConfig,
+    context: &Context,
+    saved: Option<&Saved>,
+) -> Result<Carried, StageError> {
+    let mut carried = Carried::new(config, None);
+    let place = critic::Place {
+        codec: context.codec.clone(),
+        memory: context.memory.clone(),
+        stage: context.stage,
+    };
+    let number = |saved: &Saved, key: &str| {
+        let missing = || unusable(context.stage, &format!("{key} is not in its state"));
+        saved.state[key].as_u64().ok_or_else(missing)
+    };
+    let policy = &context.learner.model;
+    if let Some(settings) = &config.critic {
+        carried.critic = Some(match saved {
+            None => Critic::begin(settings, &place, policy)?,
+            Some(saved) => {
+                let updates = number(saved, CRITIC_UPDATES)?;
+                Critic::resume(settings, &place, policy, &saved.files, updates)?
+            }
+        });
+    }
+    if let Some(saved) = saved.filter(|_| config.adaptive_kl.is_some()) {
+        let bits = number(saved, KL_COEFFICIENT)?;
+        carried.kl = KlControl::new(f64::from_bits(bits), config.adaptive_kl);
+    }
+    Ok(carried)
 }
 
 /// Looks for what would waste hours, before the first step.

@@ -4,7 +4,14 @@ use std::collections::BTreeMap;
 
 use dunwu_rewards::Rubric;
 
-use super::{advantage::is_constant, batch::Example, loss::Seen, sampler::StepRollouts};
+use super::{
+    GrpoMetrics,
+    advantage::is_constant,
+    batch::{Batch, Example},
+    critic::{gae::explained_variance, loss::ValueSums},
+    loss::Seen,
+    sampler::StepRollouts,
+};
 use crate::{
     learner::{MicroBatch, gradient::MicroOutput},
     model::Routing,
@@ -53,6 +60,62 @@ impl TokenSums {
         self.mismatch_max = self.mismatch_max.max(other.mismatch_max);
         self.seen.add(&other.seen);
         self.routing.merge(&other.routing);
+    }
+}
+
+/// What was seen of a critic in a step.
+#[derive(Debug, Clone)]
+pub(super) struct CriticFigures {
+    value_mean: f64,
+    return_mean: f64,
+    explained_variance: f64,
+    loss: f64,
+    clip_fraction: f64,
+    /// Global norm of the gradient of the last update.
+    pub(super) grad_norm: f64,
+    learning_rate: f64,
+}
+
+impl CriticFigures {
+    /// What it said of the tokens of `batch` that count, before any update.
+    pub(super) fn of(batch: &Batch, learning_rate: f64) -> Self {
+        let counted = batch.examples.iter().filter(|e| e.counts);
+        let (mut values, mut returns) = (Vec::new(), Vec::new());
+        for targets in counted.filter_map(|e| e.value.as_ref()) {
+            values.extend(&targets.values);
+            returns.extend(&targets.returns);
+        }
+        Self {
+            value_mean: mean(&values),
+            return_mean: mean(&returns),
+            explained_variance: explained_variance(&values, &returns),
+            loss: f64::NAN,
+            clip_fraction: f64::NAN,
+            grad_norm: 0.0,
+            learning_rate,
+        }
+    }
+
+    /// Adds what was seen in going through the batch once more, in so many updates.
+    pub(super) fn saw(&mut self, iteration: u64, sums: &ValueSums, updates: usize) {
+        if iteration == 0 {
+            self.loss = sums.loss / updates as f64;
+        }
+        self.clip_fraction = sums.clipped as f64 / sums.tokens as f64;
+    }
+
+    /// These figures among those of the step.
+    pub(super) fn onto(self, metrics: GrpoMetrics) -> GrpoMetrics {
+        GrpoMetrics {
+            value_loss: Some(self.loss),
+            explained_variance: Some(self.explained_variance),
+            value_clip_fraction: Some(self.clip_fraction),
+            value_mean: Some(self.value_mean),
+            return_mean: Some(self.return_mean),
+            critic_grad_norm: Some(self.grad_norm),
+            critic_learning_rate: Some(self.learning_rate),
+            ..metrics
+        }
     }
 }
 

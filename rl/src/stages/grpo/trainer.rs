@@ -3,14 +3,15 @@
 use std::{ops::Range, time::Instant};
 
 use super::{
-    GrpoConfig, GrpoMetrics, RewardStatistics,
+    Carried, GrpoConfig, GrpoMetrics, RewardStatistics,
     advantage::Advantages,
     batch::{Batch, Example, Weights},
+    critic::{Critic, CriticConfig, loss::ValueSums},
     feed::Feed,
     loss::{CompletionTokens, OwnObjective, Seen, losses_onto, needs_whole_completions},
     objective::{Normalizer, ObjectiveConfig},
     sampler::StepRollouts,
-    statistics::TokenSums,
+    statistics::{CriticFigures, TokenSums},
 };
 use crate::{
     compute::HeadUpstream,
@@ -87,19 +88,35 @@ impl<'a> Trainer<'a> {
 }
 
 impl Trainer<'_> {
-    /// Takes the batch of `step`, which counts from 0, and updates the policy of `learner` by it.
+    /// Takes the batch of `step`, which counts from 0, and updates the policy of `learner` by it, without a critic and with a
+    /// fixed weight of a KL penalty.
     ///
     /// # Errors
-    /// When tasks cannot be had, a prompt cannot be encoded, or the loss is not a number.
+    /// When tasks cannot be had, a prompt cannot be encoded, or the settings have a critic.
     pub fn step(
         &self,
         learner: &mut Learner,
         feed: &mut Feed,
         step: u64,
     ) -> Result<StepOutcome, StageError> {
+        let mut carried = Carried::new(self.config, None);
+        self.step_with(learner, &mut carried, feed, step)
+    }
+
+    /// The same with what is `carried` from step to step, which learns too.
+    ///
+    /// # Errors
+    /// When tasks cannot be had, a prompt cannot be encoded, or the critic says what is no number.
+    pub fn step_with(
+        &self,
+        learner: &mut Learner,
+        carried: &mut Carried,
+        feed: &mut Feed,
+        step: u64,
+    ) -> Result<StepOutcome, StageError> {
         let start = Instant::now();
         let rollouts = feed.next(learner, step)?;
-        let (metrics, advantages) = self.learn(learner, &rollouts, step)?;
+        let (metrics, advantages) = self.learn_with(learner, carried, &rollouts, step)?;
         let step_s = start.elapsed().as_secs_f64();
         Ok(StepOutcome {
             metrics: GrpoMetrics { step_s, ..metrics },
@@ -108,14 +125,29 @@ impl Trainer<'_> {
         })
     }
 
-    /// Updates the policy of `learner` by judged completions: `iterations` times `mini_batches`
+    /// Updates the policy of `learner` by judged completions, without a critic: `iterations` times `mini_batches`
     /// updates. Returns the advantages as well, as [`StepOutcome`] has them.
     ///
     /// # Errors
-    /// When a completion does not fit into a micro-batch, or the loss is not a number.
+    /// When a completion does not fit into a micro-batch, or the settings have a critic.
     pub fn learn(
         &self,
         learner: &mut Learner,
+        rollouts: &StepRollouts,
+        step: u64,
+    ) -> Result<(GrpoMetrics, Advantages), StageError> {
+        let mut carried = Carried::new(self.config, None);
+        self.learn_with(learner, &mut carried, rollouts, step)
+    }
+
+    /// The same with what is `carried` from step to step: the critic says advantages, and learns by the same completions.
+    ///
+    /// # Errors
+    /// When a completion does not fit into a micro-batch, or the critic says what is no number.
+    pub fn learn_with(
+        &self,
+        learner: &mut Learner,
+        carried: &mut Carried,
         rollouts: &StepRollouts,
         step: u64,
     ) -> Result<(GrpoMetrics, Advantages), StageError> {
@@ -125,8 +157,15 @@ impl Trainer<'_> {
         let reference = self.reference.map(|reference| reference.model);
         let weights = self.judge.rubric().weights();
         let scoring = self.scoring;
-        let mut batch = Batch::new(config, &rollouts.groups, &weights, reference, scoring)?;
-        if self
+        let groups = &rollouts.groups;
+        let mut batch = Batch::new(config, groups, &weights, reference, carried, scoring)?;
+        let waits = config
+            .critic
+            .as_ref()
+            .is_some_and(|c| step < c.warmup_steps);
+        if waits {
+            batch.move_none();
+        } else if self
             .objective
             .is_some_and(|own| own.moves_without_advantage)
         {
@@ -137,36 +176,25 @@ impl Trainer<'_> {
             * config
                 .schedule
                 .factor(step, config.steps, config.warmup_steps);
-        let (mut first, mut last) = (TokenSums::default(), TokenSums::default());
-        let mut grad_norm = 0.0;
-        // The policy that sampled is the one that is trained until it is updated.
-        let mut sampled_by = staleness == 0;
-        for iteration in 0..config.iterations {
-            last = TokenSums::default();
-            for part in 0..config.mini_batches {
-                let examples = batch.mini_batch(part, config.mini_batches);
-                let (mut gradients, sums) = self.gradients(learner, &examples, sampled_by)?;
-                sampled_by = false;
-                // NaN moves nothing; the figures say so, and an alarm.
-                grad_norm = if sums.loss.is_finite() {
-                    if config.freeze_router {
-                        gradients.retain(|name| !is_router(name));
-                    }
-                    learner.update(gradients, rate)
-                } else {
-                    f64::NAN
-                };
-                last.merge(&sums);
-                if !grad_norm.is_finite() {
-                    break;
-                }
+        let rate = if waits { 0.0 } else { rate };
+        let Updates {
+            first,
+            last,
+            grad_norm,
+        } = if waits {
+            Updates::default()
+        } else {
+            self.update(learner, &batch, rate, staleness == 0)?
+        };
+        let value = match (&config.critic, &mut carried.critic) {
+            (Some(settings), Some(critic)) => {
+                Some(self.update_critic(settings, critic, &batch, step)?)
             }
-            if iteration == 0 {
-                first = last.clone();
-            }
-            if !grad_norm.is_finite() {
-                break;
-            }
+            _ => None,
+        };
+        let kl_coef = config.adaptive_kl.map(|_| carried.kl.coefficient());
+        if let Some(kl) = batch.kl_of_completions {
+            carried.kl.update(kl, batch.examples.len());
         }
         // When no group has two different rewards, nothing is trained: these are then null.
         let tokens = first.seen.tokens as f64;
@@ -179,6 +207,7 @@ impl Trainer<'_> {
             entropy: per_token(first.entropy),
             kl: (config.objective().beta > 0.0).then_some(per_token(first.seen.kl)),
             kl_reward: batch.kl_reward,
+            kl_coef,
             clip_fraction_low: seen.clipped_low as f64 / seen.tokens as f64,
             clip_fraction_high: seen.clipped_high as f64 / seen.tokens as f64,
             ratio_mean: seen.ratio / seen.tokens as f64,
@@ -215,7 +244,88 @@ impl Trainer<'_> {
             generated_tokens_per_s: rewards.completion_tokens as f64 / rollouts.generation_s,
             ..rewards.into_metrics()
         };
+        let metrics = match value {
+            Some(value) => value.onto(metrics),
+            None => metrics,
+        };
         Ok((metrics, batch.advantages(&rollouts.groups)))
+    }
+
+    /// Updates the policy by a batch. `sampled_by` says whether it is the policy that sampled.
+    fn update(
+        &self,
+        learner: &mut Learner,
+        batch: &Batch,
+        rate: f64,
+        mut sampled_by: bool,
+    ) -> Result<Updates, BudgetError> {
+        let config = self.config;
+        let (mut first, mut last) = (TokenSums::default(), TokenSums::default());
+        let mut grad_norm = 0.0;
+        for iteration in 0..config.iterations {
+            last = TokenSums::default();
+            for part in 0..config.mini_batches {
+                let examples = batch.mini_batch(part, config.mini_batches);
+                let (mut gradients, sums) = self.gradients(learner, &examples, sampled_by)?;
+                // The policy that sampled is the one that is trained until it is updated.
+                sampled_by = false;
+                // NaN moves nothing; the figures say so, and an alarm.
+                grad_norm = if sums.loss.is_finite() {
+                    if config.freeze_router {
+                        gradients.retain(|name| !is_router(name));
+                    }
+                    learner.update(gradients, rate)
+                } else {
+                    f64::NAN
+                };
+                last.merge(&sums);
+                if !grad_norm.is_finite() {
+                    break;
+                }
+            }
+            if iteration == 0 {
+                first = last.clone();
+            }
+            if !grad_norm.is_finite() {
+                break;
+            }
+        }
+        Ok(Updates {
+            first,
+            last,
+            grad_norm,
+        })
+    }
+
+    /// Updates the critic by a batch of which it has said values.
+    fn update_critic(
+        &self,
+        settings: &CriticConfig,
+        critic: &mut Critic,
+        batch: &Batch,
+        step: u64,
+    ) -> Result<CriticFigures, BudgetError> {
+        let config = self.config;
+        let rate = settings.learning_rate * settings.schedule.factor(step, config.steps, 0);
+        let mut figures = CriticFigures::of(batch, rate);
+        let mini_batches = settings.mini_batches.unwrap_or(config.mini_batches);
+        for iteration in 0..settings.iterations.unwrap_or(config.iterations) {
+            let mut sums = ValueSums::default();
+            for part in 0..mini_batches {
+                let examples = batch.mini_batch(part, mini_batches);
+                let (seen, norm) = critic.update(&examples, settings.cliprange_value, rate)?;
+                sums.merge(&seen);
+                figures.grad_norm = norm;
+                if !norm.is_finite() {
+                    break;
+                }
+            }
+            figures.saw(iteration, &sums, mini_batches);
+            if !figures.grad_norm.is_finite() {
+                break;
+            }
+        }
+        Ok(figures)
     }
 
     /// The gradient of an update, micro-batch by micro-batch, and what was seen on the way. Where the
@@ -283,6 +393,17 @@ impl Trainer<'_> {
         }
         Ok((gradients, sums))
     }
+}
+
+/// What was seen of the updates by a batch.
+#[derive(Default)]
+struct Updates {
+    /// The first time that it was gone through.
+    first: TokenSums,
+    /// The last time.
+    last: TokenSums,
+    /// Global norm of the gradient of the last update.
+    grad_norm: f64,
 }
 
 /// The examples of an update with their weights: what the learner is to do with each token of them.
