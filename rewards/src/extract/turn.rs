@@ -33,34 +33,33 @@ const NEXT_PROBLEMS: [&str; 6] = [
 
 /// `text` up to the end of its own turn: to the first mark of a turn's end, or to a further problem that follows an answer.
 pub(super) fn own_turn(text: &str) -> &str {
-    let begins = |at: usize, marks: &[&str]| {
+    let begins = |text: &str, at: usize, marks: &[&str]| {
         let rest = &text.as_bytes()[at..];
         marks.iter().any(|mark| rest.starts_with(mark.as_bytes()))
     };
-    let mut tags = text.match_indices('<').map(|(at, _)| at);
-    let mut end = tags
-        .find(|at| begins(*at, &TURN_MARKS))
-        .unwrap_or(text.len());
-    if let Some(at) = text.find("[/INST]") {
-        end = end.min(at);
+    // By single characters first, which is faster than to look for words.
+    let first = |text: &str, character: char, marks: &[&str]| {
+        let mut places = text.match_indices(character).map(|(at, _)| at);
+        places.find(|at| begins(text, *at, marks))
+    };
+    let own = &text[..first(text, '<', &TURN_MARKS).unwrap_or(text.len())];
+    let own = &own[..first(own, '[', &["[/INST]"]).unwrap_or(own.len())];
+    // Hardly any text poses a further problem: whether there is an answer before it matters only then.
+    if first(own, '\n', &NEXT_PROBLEMS).is_none() {
+        return own;
     }
-    let own = &text[..end];
     let Some(answered) = first_answer(own) else {
         return own;
     };
     let next = own
         .match_indices('\n')
         .map(|(at, _)| at)
-        .find(|at| *at > answered && begins(*at, &NEXT_PROBLEMS));
+        .find(|at| *at > answered && begins(own, *at, &NEXT_PROBLEMS));
     &own[..next.unwrap_or(own.len())]
 }
 
 /// Where the first answer is marked in `text`.
 fn first_answer(text: &str) -> Option<usize> {
-    // Only texts of several lines have a next problem.
-    if !text.contains('\n') {
-        return None;
-    }
     let marks = [
         "nswer is",
         "nswer:",

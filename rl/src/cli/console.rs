@@ -242,5 +242,12 @@ pub(crate) fn found(report: &EvalReport) -> String {
             line += &format!(", {name} {count}");
         }
     }
+    if !report.unjudged_by.is_empty() {
+        let by = report.unjudged_by.iter();
+        let by: Vec<String> = by
+            .map(|(whose, count)| format!("{whose} {count}"))
+            .collect();
+        line += &format!(", no verdict by the doing of: {}", by.join(", "));
+    }
     line
 }

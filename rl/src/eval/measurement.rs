@@ -11,7 +11,7 @@ use crate::{
     bundle::PromptError,
     generation::SamplingConfig,
     model::Transformer,
-    rollout::{Completion, RolloutCollector, RolloutGroup},
+    rollout::{Completion, RolloutCollector, RolloutGroup, count_by_fault},
     statistics::{Interval, Item, RESAMPLES, bootstrap, mean, pass_at_k, ratio},
 };
 
@@ -127,6 +127,8 @@ impl Evaluation<'_> {
                 report.not_applicable += usize::from(judged && !applies);
             }
         }
+        let groups = greedy_groups.iter().chain(&sampled_groups);
+        report.unjudged_by = count_by_fault(groups.flat_map(|group| &group.completions));
         if self.samples > 0 {
             let of_sampled = shape(&sampled_groups);
             report.sampled_length_mean = of_sampled.map(|(length, _)| length);

@@ -59,6 +59,9 @@ pub struct EvalReport {
     /// Completions of which a judge could tell neither right nor wrong; left out too.
     #[serde(default)]
     pub undecided_judgements: usize,
+    /// Completions without a verdict, by whose doing that was: `host`, `task` or `completion`; empty where there are none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unjudged_by: BTreeMap<String, usize>,
     /// Completions to which the component does not apply; left out too.
     #[serde(default)]
     pub not_applicable: usize,

@@ -195,6 +195,42 @@ impl Linear {
         }
     }
 
+    /// The gradient by the input `x`; adds those by the weights.
+    pub(crate) fn backward<C: Compute>(
+        &self,
+        c: &C,
+        x: &C::Rows,
+        by_y: &C::Rows,
+        gradients: &mut Gradients,
+    ) -> C::Rows {
+        let (by_x, narrow) = self.input_gradient(c, by_y, None);
+        self.weight_gradient(c, x, by_y, narrow, gradients);
+        by_x
+    }
+
+    /// The gradient by the input `x` that several maps share, if anything `below` needs it, summed in their order; adds those
+    /// by their weights. Each map comes with the gradient by its output, which is gone afterwards.
+    pub(crate) fn backward_all<C: Compute, const N: usize>(
+        c: &C,
+        maps: [(&Self, C::Rows); N],
+        x: &C::Rows,
+        below: bool,
+        gradients: &mut Gradients,
+    ) -> Option<C::Rows> {
+        let mut by_x = None;
+        for (map, by_y) in maps {
+            let narrow = if below {
+                let (sum, narrow) = map.input_gradient(c, &by_y, by_x.take());
+                by_x = Some(sum);
+                narrow
+            } else {
+                None
+            };
+            map.weight_gradient(c, x, &by_y, narrow, gradients);
+        }
+        by_x
+    }
+
     /// The weight with its adapter added.
     pub(crate) fn merged<C: Compute>(&self, c: &C) -> Option<Tensor<2>> {
         let adapter = self.adapter.as_ref()?;

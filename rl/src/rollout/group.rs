@@ -1,8 +1,9 @@
 //! A prompt and the completions that compete for its reward.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use dunwu_datasets::Task;
+use dunwu_rewards::Fault;
 
 use super::{
     judge::{JudgeError, Verdict},
@@ -66,6 +67,13 @@ impl Completion {
         self.outcome.is_err() && !self.undecided()
     }
 
+    /// Whose doing it is that there is no verdict: `host`, `task` or `completion`, and `unknown` if a checkpoint of an earlier
+    /// version did not say; `None` where there is a verdict.
+    pub fn unjudged_by(&self) -> Option<&'static str> {
+        let error = self.outcome.as_ref().err()?;
+        Some(error.fault().map_or("unknown", Fault::name))
+    }
+
     /// The value of the reward component `name`, if it was judged and applies.
     pub fn component(&self, name: &str) -> Option<f64> {
         let outcome = self.outcome.as_ref().ok()?;
@@ -77,6 +85,17 @@ impl Completion {
     pub fn truncated(&self) -> bool {
         self.finish() == Finish::Length
     }
+}
+
+/// How many completions have no verdict, by whose doing that is (see [`Completion::unjudged_by`]).
+pub fn count_by_fault<'c>(
+    completions: impl Iterator<Item = &'c Completion>,
+) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for whose in completions.filter_map(Completion::unjudged_by) {
+        *counts.entry(whose.to_owned()).or_default() += 1;
+    }
+    counts
 }
 
 /// All completions of one task.

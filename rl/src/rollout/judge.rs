@@ -34,6 +34,8 @@ pub enum JudgeError {
         message: String,
         /// Whether no judge failed, but one could tell neither right nor wrong.
         undecided: bool,
+        /// Whose doing it was, if that was recorded.
+        fault: Option<Fault>,
     },
     /// A reward panicked.
     #[error("the judge panicked: {0}")]
@@ -57,7 +59,7 @@ impl JudgeError {
         match self {
             Self::Reward(error) => Some(error.fault()),
             Self::Deadline { .. } | Self::Panic(_) => Some(Fault::Host),
-            Self::Earlier { .. } => None,
+            Self::Earlier { fault, .. } => *fault,
         }
     }
 }

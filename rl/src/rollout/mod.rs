@@ -26,7 +26,7 @@ pub mod trajectory;
 
 pub use collector::{Collected, RolloutCollector};
 pub use environment::{Environment, Episode, Next, OneTurn};
-pub use group::{Completion, RolloutGroup};
+pub use group::{Completion, RolloutGroup, count_by_fault};
 pub use judge::{Judge, JudgeError, Verdict};
 pub use section::RewardSection;
 pub use stop::StopTexts;

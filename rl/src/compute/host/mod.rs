@@ -92,6 +92,40 @@ impl Host {
             runs.enumerate().for_each(call);
         }
     }
+
+    /// `kernel` of every gate and what it lets through.
+    fn gated(
+        &self,
+        gate: &Rows,
+        up: &Rows,
+        kernel: impl Fn(&mut [f32], &[f32], &[f32]) + Sync,
+    ) -> Rows {
+        let mut out = Rows::stale(gate.rows(), gate.width());
+        self.by_rows(&mut out, |first, out| {
+            let range = first * gate.width()..first * gate.width() + out.len();
+            let (gate, up) = (&gate.data()[range.clone()], &up.data()[range]);
+            kernel(out, gate, up);
+        });
+        out
+    }
+}
+
+/// The gated product, and the gradients by gates and by what they let through, by `kernel`, which writes each in place of its
+/// argument.
+fn gated_backward(
+    mut gate: Rows,
+    mut up: Rows,
+    mut by_y: Rows,
+    kernel: impl Fn(&mut [f32], &mut [f32], &mut [f32]) + Sync,
+) -> (Rows, Rows, Rows) {
+    let run = SHARED / 2;
+    let parts = gate
+        .data_mut()
+        .par_chunks_mut(run)
+        .zip(up.data_mut().par_chunks_mut(run))
+        .zip(by_y.data_mut().par_chunks_mut(run));
+    parts.for_each(|((gate, up), by_y)| kernel(gate, up, by_y));
+    (by_y, gate, up)
 }
 
 /// Rows in a run that one thread takes: about 16 Ki values, but at least one.
@@ -379,51 +413,29 @@ impl Compute for Host {
     }
 
     fn swiglu(&self, gate: &Rows, up: &Rows) -> Rows {
-        let mut out = Rows::stale(gate.rows(), gate.width());
-        self.by_rows(&mut out, |first, out| {
-            let range = first * gate.width()..first * gate.width() + out.len();
-            let (gate, up) = (&gate.data()[range.clone()], &up.data()[range]);
+        self.gated(gate, up, |out, gate, up| {
             self.arch.dispatch(|| elementwise::swiglu(out, gate, up));
-        });
-        out
+        })
     }
 
-    fn swiglu_backward(&self, mut gate: Rows, mut up: Rows, mut by_y: Rows) -> (Rows, Rows, Rows) {
-        let run = SHARED / 2;
-        let parts = gate
-            .data_mut()
-            .par_chunks_mut(run)
-            .zip(up.data_mut().par_chunks_mut(run))
-            .zip(by_y.data_mut().par_chunks_mut(run));
-        parts.for_each(|((gate, up), by_y)| {
+    fn swiglu_backward(&self, gate: Rows, up: Rows, by_y: Rows) -> (Rows, Rows, Rows) {
+        gated_backward(gate, up, by_y, |gate, up, by_y| {
             self.arch
                 .dispatch(|| elementwise::swiglu_backward(gate, up, by_y));
-        });
-        (by_y, gate, up)
+        })
     }
 
     fn geglu(&self, gate: &Rows, up: &Rows) -> Rows {
-        let mut out = Rows::stale(gate.rows(), gate.width());
-        self.by_rows(&mut out, |first, out| {
-            let range = first * gate.width()..first * gate.width() + out.len();
-            let (gate, up) = (&gate.data()[range.clone()], &up.data()[range]);
+        self.gated(gate, up, |out, gate, up| {
             self.arch.dispatch(|| elementwise::geglu(out, gate, up));
-        });
-        out
+        })
     }
 
-    fn geglu_backward(&self, mut gate: Rows, mut up: Rows, mut by_y: Rows) -> (Rows, Rows, Rows) {
-        let run = SHARED / 2;
-        let parts = gate
-            .data_mut()
-            .par_chunks_mut(run)
-            .zip(up.data_mut().par_chunks_mut(run))
-            .zip(by_y.data_mut().par_chunks_mut(run));
-        parts.for_each(|((gate, up), by_y)| {
+    fn geglu_backward(&self, gate: Rows, up: Rows, by_y: Rows) -> (Rows, Rows, Rows) {
+        gated_backward(gate, up, by_y, |gate, up, by_y| {
             self.arch
                 .dispatch(|| elementwise::geglu_backward(gate, up, by_y));
-        });
-        (by_y, gate, up)
+        })
     }
 
     fn scale(&self, mut x: Rows, factor: f32) -> Rows {

@@ -102,6 +102,8 @@ fn verdicts_that_are_none_are_counted_apart_and_left_out() {
         (report.failed_judgements, report.undecided_judgements),
         (1, 1)
     );
+    let by = [("completion".to_owned(), 1), ("host".to_owned(), 1)];
+    assert_eq!(report.unjudged_by, by.into());
     assert_eq!((report.problems, report.samples), (5, 0));
     assert!((report.greedy_truncated - 0.2).abs() < 1e-12);
     let interval = report.greedy_accuracy_interval.unwrap();

@@ -1,6 +1,6 @@
 //! Grouped-query attention (arXiv 2305.13245), with norms over heads where a plan has them.
 
-use super::Place;
+use super::{Place, turned};
 use crate::{
     compute::{Compute, Direction, Heads, Qkv},
     model::{
@@ -139,11 +139,8 @@ impl GroupedAttention {
                 Some(norm) => (norm.forward(c, &plain), Some(plain)),
                 None => (plain, None),
             };
-            let turned = match rotation {
-                Some(rotation) => c.rotate(normed, rotation, count, Direction::Forward),
-                None => normed,
-            };
-            (turned, plain)
+            let rotated = turned(c, normed, (rotation, count), Direction::Forward);
+            (rotated, plain)
         };
         let (query, plain_query) = head(query, &self.query_norm, self.heads.query);
         let (key, plain_key) = head(key, &self.key_norm, self.heads.kv);
@@ -178,16 +175,11 @@ impl GroupedAttention {
             plain_key,
         } = kept;
         let heads = self.heads;
-        let (by_mixed, narrow) = self.output.input_gradient(c, by_y, None);
-        self.output
-            .weight_gradient(c, &mixed, by_y, narrow, gradients);
+        let by_mixed = self.output.backward(c, &mixed, by_y, gradients);
         let by_qkv = c.attention_backward(&qkv, &mixed, &attended, &by_mixed, place.layout, heads);
         drop((mixed, by_mixed, qkv));
         let mut back = |by: C::Rows, norm: &Option<RmsNorm>, plain: Option<C::Rows>, count| {
-            let by = match place.rotation {
-                Some(rotation) => c.rotate(by, rotation, count, Direction::Backward),
-                None => by,
-            };
+            let by = turned(c, by, (place.rotation, count), Direction::Backward);
             match (norm, plain) {
                 (Some(norm), Some(plain)) => {
                     norm.backward(c, c.zeros_like(&plain), &plain, &by, gradients)
@@ -200,23 +192,12 @@ impl GroupedAttention {
         let by_key = back(key, &self.key_norm, plain_key, heads.kv);
         let by_value = value.expect("a gradient for each of the three");
 
-        let normed = normed();
-        let mut by_normed = None;
-        for (map, by_y) in [
+        let maps = [
             (&self.query, by_query),
             (&self.key, by_key),
             (&self.value, by_value),
-        ] {
-            let narrow = if place.below {
-                let (sum, narrow) = map.input_gradient(c, &by_y, by_normed.take());
-                by_normed = Some(sum);
-                narrow
-            } else {
-                None
-            };
-            map.weight_gradient(c, &normed, &by_y, narrow, gradients);
-        }
-        by_normed
+        ];
+        Linear::backward_all(c, maps, &normed(), place.below, gradients)
     }
 
     /// Every linear map.

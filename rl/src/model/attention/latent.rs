@@ -5,7 +5,7 @@
 //! (eq. 9 to 19). Decoding keeps `c` and `k` alone: `q·U_h c = U_hᵀ q·c`, so that queries are turned instead, and the mixed
 //! latents after them, by the rows of the same matrix.
 
-use super::{Form, Place};
+use super::{Form, Place, turned};
 use crate::{
     compute::{Compute, Direction, Heads, LatentHeads, Qkv},
     model::{
@@ -245,7 +245,7 @@ impl LatentAttention {
             plain_query,
         } = kept;
         let heads = self.heads;
-        let by_mixed = back_through(&self.output, c, &mixed, by_y, gradients);
+        let by_mixed = self.output.backward(c, &mixed, by_y, gradients);
         let normed_latent = self.latent_norm.forward(c, &latent);
         let (keys, values) = self.expand(c, &normed_latent, &key);
         let qkv = Qkv::apart(query, keys, values);
@@ -262,7 +262,7 @@ impl LatentAttention {
         let by_query = turn(by_qkv.query, heads.count);
         let by_values = by_qkv.value.expect("a gradient for each of the three");
         let (by_up, by_key) = c.expand_backward(&by_qkv.key, &by_values, heads);
-        let by_latent = back_through(&self.up, c, &normed_latent, &by_up, gradients);
+        let by_latent = self.up.backward(c, &normed_latent, &by_up, gradients);
         let zeros = c.zeros_like(&latent);
         let by_latent = self
             .latent_norm
@@ -271,25 +271,14 @@ impl LatentAttention {
         let (first, by_first) = match (&self.query_down, &self.query_norm, plain_query) {
             (Some(down), Some(norm), Some(plain)) => {
                 let normed = norm.forward(c, &plain);
-                let by_normed = back_through(&self.query, c, &normed, &by_query, gradients);
+                let by_normed = self.query.backward(c, &normed, &by_query, gradients);
                 let zeros = c.zeros_like(&plain);
                 (down, norm.backward(c, zeros, &plain, &by_normed, gradients))
             }
             _ => (&self.query, by_query),
         };
-        let normed = normed();
-        let mut by_normed = None;
-        for (map, by_y) in [(first, by_first), (&self.down, by_joint)] {
-            let narrow = if place.below {
-                let (sum, narrow) = map.input_gradient(c, &by_y, by_normed.take());
-                by_normed = Some(sum);
-                narrow
-            } else {
-                None
-            };
-            map.weight_gradient(c, &normed, &by_y, narrow, gradients);
-        }
-        by_normed
+        let maps = [(first, by_first), (&self.down, by_joint)];
+        Linear::backward_all(c, maps, &normed(), place.below, gradients)
     }
 
     /// Every linear map.
@@ -313,30 +302,4 @@ impl LatentAttention {
             linear.visit(f);
         }
     }
-}
-
-/// Rows of so many heads, rotated if they are at all.
-fn turned<C: Compute>(
-    c: &C,
-    x: C::Rows,
-    (rotation, heads): (Option<&C::Rotation>, usize),
-    direction: Direction,
-) -> C::Rows {
-    match rotation {
-        Some(rotation) => c.rotate(x, rotation, heads, direction),
-        None => x,
-    }
-}
-
-/// The gradient by what a map was given; adds those by its weights.
-fn back_through<C: Compute>(
-    map: &Linear,
-    c: &C,
-    x: &C::Rows,
-    by_y: &C::Rows,
-    gradients: &mut Gradients,
-) -> C::Rows {
-    let (by_x, narrow) = map.input_gradient(c, by_y, None);
-    map.weight_gradient(c, x, by_y, narrow, gradients);
-    by_x
 }

@@ -11,7 +11,7 @@ use super::{
     build::Maker, gradients::Gradients, linear::Linear, parameters::ParameterVisitor,
     plan::AttentionPlan, weights::HostTensor,
 };
-use crate::compute::{Cached, Compute, Heads, Qkv};
+use crate::compute::{Cached, Compute, Direction, Heads, Qkv};
 
 /// The attention of one layer.
 #[derive(Debug, Clone)]
@@ -165,6 +165,19 @@ impl Attention {
             Self::Grouped(part) => part.visit(f),
             Self::Latent(part) => part.visit(f),
         }
+    }
+}
+
+/// Rows of so many heads, rotated if they are at all.
+fn turned<C: Compute>(
+    c: &C,
+    x: C::Rows,
+    (rotation, heads): (Option<&C::Rotation>, usize),
+    direction: Direction,
+) -> C::Rows {
+    match rotation {
+        Some(rotation) => c.rotate(x, rotation, heads, direction),
+        None => x,
     }
 }
 

@@ -121,11 +121,9 @@ impl Expert {
         self.down
             .weight_gradient(c, &gated, by_y, narrow, gradients);
         drop(gated);
-        let (by_x, narrow) = self.gate.input_gradient(c, &by_gate, None);
-        self.gate.weight_gradient(c, x, &by_gate, narrow, gradients);
-        let (by_x, narrow) = self.up.input_gradient(c, &by_up, Some(by_x));
-        self.up.weight_gradient(c, x, &by_up, narrow, gradients);
-        (by_x, by_weights)
+        let maps = [(&self.gate, by_gate), (&self.up, by_up)];
+        let by_x = Linear::backward_all(c, maps, x, true, gradients);
+        (by_x.expect("it is asked for"), by_weights)
     }
 
     /// Its maps.

@@ -102,14 +102,9 @@ impl Gated {
         self.down
             .weight_gradient(c, &gated, by_y, narrow, gradients);
         drop(gated);
-        let normed = normed();
-        let (by_normed, narrow) = self.gate.input_gradient(c, &by_gate, None);
-        self.gate
-            .weight_gradient(c, &normed, &by_gate, narrow, gradients);
-        let (by_normed, narrow) = self.up.input_gradient(c, &by_up, Some(by_normed));
-        self.up
-            .weight_gradient(c, &normed, &by_up, narrow, gradients);
-        by_normed
+        let maps = [(&self.gate, by_gate), (&self.up, by_up)];
+        let by_normed = Linear::backward_all(c, maps, &normed(), true, gradients);
+        by_normed.expect("it is asked for")
     }
 
     /// Every linear map.

@@ -97,6 +97,13 @@ metrics! {
                 healthy: "near 0",
                 otherwise: "read `judge_error` in `completions.jsonl`; look at the pairs with `dunwu reward math`: a gold answer may be unusable; if the component says `undecided = \"exclude\"`, the model may play for them",
             }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            unjudged_by: Option<BTreeMap<String, usize>> {
+                unit: "completions",
+                formula: "completions without a verdict, failed or undecided, by whose doing that was: the judge's or its machine's (`host`), the task's (`task`), the completion's (`completion`); only where there are any",
+                healthy: "absent",
+                otherwise: "`host`: mend the reward or its machine; `task`: gold answers or tests are unusable, `dunwu data check` names them; `completion`: the model may play for it",
+            }
             completions: usize {
                 unit: "completions",
                 formula: "completions that the figures of this table are about: `sampled_groups · group`",
@@ -350,6 +357,7 @@ pub struct RewardStatistics {
     pub(crate) truncated: f64,
     pub(crate) failed_judgements: usize,
     pub(crate) undecided_judgements: usize,
+    pub(crate) unjudged_by: Option<BTreeMap<String, usize>>,
     pub(crate) completions: usize,
     pub(crate) completion_tokens: usize,
     pub(crate) length_mean: f64,
@@ -368,6 +376,7 @@ impl RewardStatistics {
             truncated: self.truncated,
             failed_judgements: self.failed_judgements,
             undecided_judgements: self.undecided_judgements,
+            unjudged_by: self.unjudged_by,
             completions: self.completions,
             completion_tokens: self.completion_tokens,
             length_mean: self.length_mean,
@@ -438,6 +447,10 @@ impl StepMetrics for GrpoMetrics {
         }
         if self.undecided_judgements > 0 {
             line += &format!("  undecided {}", self.undecided_judgements);
+        }
+        if let Some(by) = &self.unjudged_by {
+            let by: Vec<String> = by.iter().map(|(whose, n)| format!("{whose} {n}")).collect();
+            line += &format!(" ({})", by.join(", "));
         }
         line
     }

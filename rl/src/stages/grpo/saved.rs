@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use dunwu_datasets::{Cursor, Task};
-use dunwu_rewards::RewardOutcome;
+use dunwu_rewards::{Fault, RewardOutcome};
 use serde::{Deserialize, Serialize};
 
 use super::sampler::StepRollouts;
@@ -115,6 +115,9 @@ enum SavedOutcome {
     Failed {
         message: String,
         undecided: bool,
+        /// By name; checkpoints of earlier versions say nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<String>,
     },
 }
 
@@ -197,6 +200,7 @@ impl From<&Completion> for SavedCompletion {
             Err(error) => SavedOutcome::Failed {
                 message: error.to_string(),
                 undecided: error.is_undecided(),
+                fault: error.fault().map(|fault| fault.name().to_owned()),
             },
         };
         Self {
@@ -227,9 +231,17 @@ impl SavedCompletion {
                     .collect(),
                 notes,
             }),
-            SavedOutcome::Failed { message, undecided } => {
-                Err(JudgeError::Earlier { message, undecided })
-            }
+            SavedOutcome::Failed {
+                message,
+                undecided,
+                fault,
+            } => Err(JudgeError::Earlier {
+                message,
+                undecided,
+                fault: Fault::ALL
+                    .into_iter()
+                    .find(|known| Some(known.name()) == fault.as_deref()),
+            }),
         };
         Completion {
             trajectory: Trajectory {
@@ -303,6 +315,8 @@ mod tests {
             let message = |c: &Completion| c.outcome.as_ref().err().map(ToString::to_string);
             assert_eq!(message(a), message(b));
             assert_eq!((a.failed(), a.undecided()), (b.failed(), b.undecided()));
+            let fault = |c: &Completion| c.outcome.as_ref().err().map(JudgeError::fault);
+            assert_eq!(fault(a), fault(b));
         }
     }
 }

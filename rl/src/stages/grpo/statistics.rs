@@ -15,6 +15,7 @@ use super::{
 use crate::{
     learner::{MicroBatch, gradient::MicroOutput},
     model::Routing,
+    rollout::count_by_fault,
     stages::grpo::RewardStatistics,
     statistics::{deviation, mean},
 };
@@ -146,6 +147,7 @@ impl RewardStatistics {
             truncated: completions().filter(|c| c.truncated()).count() as f64 / count,
             failed_judgements: completions().filter(|c| c.failed()).count(),
             undecided_judgements: completions().filter(|c| c.undecided()).count(),
+            unjudged_by: Some(count_by_fault(completions())).filter(|by| !by.is_empty()),
             completions: completions().count(),
             completion_tokens: lengths.iter().sum::<f64>() as usize,
             length_mean: mean(&lengths),

@@ -39,6 +39,7 @@ fn every_key_of_a_line_is_explained() {
         kl: Some(0.0),
         kl_reward: Some(0.0),
         skipped_prompts: Some(0),
+        unjudged_by: Some(Default::default()),
         reference_age: Some(0),
         correction_mean: Some(1.0),
         correction_clipped: Some(0.0),
