@@ -5,7 +5,7 @@
     DUNWU_SMOLLM2=SmolLM2-135M-Instruct.Q4_1.gguf python3 rl/results/kill_and_resume.py target/release/dunwu smollm2-lora
 
 Run from the repository's root; only Python's standard library is needed. Compared are metrics.jsonl (without the keys that
-measure the machine, which end in _s or _bytes), completions.jsonl, evaluation.jsonl, heldout.jsonl, and every file of the last checkpoint: weights, adapters,
+measure the machine, which end in _s or _bytes, energy and cost), completions.jsonl, evaluation.jsonl, heldout.jsonl, and every file of the last checkpoint: weights, adapters,
 the optimiser's moments, and state.json without its seconds. Every kill is of a run of its own, at a moment drawn uniformly from
 the time that the whole run took. The exit code is 1 when anything differs.
 """
@@ -72,7 +72,8 @@ def run(dunwu, name, run_dir, resume=False):
 
 def metrics(run_dir):
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if not key.endswith(("_s", "_bytes"))} for line in lines]
+    measured = lambda key: key.endswith(("_s", "_bytes")) or key.startswith("energy_") or key == "cost"
+    return [{key: value for key, value in line.items() if not measured(key)} for line in lines]
 
 
 def logs(run_dir):

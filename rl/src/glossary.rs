@@ -39,10 +39,10 @@ pub struct Table {
     pub metrics: &'static [Metric],
 }
 
-/// Whether a key of that name measures the machine (seconds, something a second, bytes of memory)
+/// Whether a key of that name measures the machine (seconds, something a second, bytes of memory, energy and what it costs)
 /// instead of being a function of config and seed.
 pub fn is_measurement(key: &str) -> bool {
-    key.ends_with("_s") || key.ends_with("_bytes")
+    key.ends_with("_s") || key.ends_with("_bytes") || key.starts_with("energy_") || key == "cost"
 }
 
 /// Declares a struct of metrics in named tables, and its `TABLES`:

@@ -32,7 +32,7 @@
 //! - [`generation`]: batched decoding with a key-value cache
 //! - [`bundle`], [`model`], [`tokenizer`]: a model with its text, the transformer, text and ids
 //! - [`compute`]: the arithmetic, on slices of the CPU and on tensors of any device
-//! - [`alarms`], [`analysis`], [`mod@bench`], [`device`], [`glossary`], [`hub`], [`machine`], [`seeds`], [`statistics`]
+//! - [`alarms`], [`analysis`], [`cost`], [`mod@bench`], [`device`], [`glossary`], [`hub`], [`machine`], [`seeds`], [`statistics`]
 //!
 //! # Features
 //! - `flex`, `wgpu`: the CPU and GPUs; both by default
@@ -47,6 +47,7 @@ pub mod bundle;
 pub(crate) mod checks;
 pub mod compute;
 pub mod config;
+pub mod cost;
 pub mod device;
 pub mod eval;
 pub mod formats;

@@ -9,7 +9,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::source::{Asked, Kind, Measured, Source};
+pub use super::estimate::Estimate;
+use super::{
+    gain::RunCost,
+    source::{Asked, Kind, Measured, Source},
+};
 use crate::statistics::{
     Interval, Item, block_difference, bootstrap, mcnemar, paired_bootstrap, ratio, series_mean,
     two_sample_bootstrap,
@@ -54,15 +58,9 @@ pub struct Summary {
     pub reward: Option<Estimate>,
     /// How many steps those are.
     pub reward_steps: usize,
-}
-
-/// A figure and its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Estimate {
-    /// The figure.
-    pub value: f64,
-    /// Its interval.
-    pub interval: Interval,
+    /// What it cost, where it is a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<RunCost>,
 }
 
 /// One of them compared with the first.
@@ -161,6 +159,7 @@ fn summary(source: &Source) -> Summary {
         sampled: measured.and_then(|m| accuracy(&m.sampled, 1)),
         reward: series_mean(&last, SEED, 2).map(|(value, interval)| Estimate { value, interval }),
         reward_steps: last.len(),
+        cost: (source.kind == Kind::Run).then(|| source.cost()),
     }
 }
 

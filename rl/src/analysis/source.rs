@@ -8,6 +8,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+use super::gain::RunCost;
 use crate::{
     eval::{EvalReport, EvaluationLine, Verdicts, record::Detail},
     statistics::Item,
@@ -164,6 +165,15 @@ impl Source {
             evaluations: Vec::new(),
             measured: Some(measured),
         })
+    }
+
+    /// What the run cost.
+    pub fn cost(&self) -> RunCost {
+        let currency = self.config.as_ref().and_then(|config| {
+            let currency = config.get("cost")?.get("currency")?.as_str()?;
+            Some(currency.to_owned())
+        });
+        RunCost::of(&self.metrics, &self.evaluations, currency)
     }
 
     /// The values of `key`, a path such as `components.exact`, against the step: of the lines of `metrics.jsonl`, or, for

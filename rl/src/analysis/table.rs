@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::compare::{Comparison, Difference, Estimate, Figure, Method};
+use super::gain::RunCost;
 
 /// The comparison in lines, each thing compared under a letter.
 pub fn text(comparison: &Comparison) -> String {
@@ -28,6 +29,10 @@ pub fn text(comparison: &Comparison) -> String {
         line("sampled accuracy", &source.sampled, problems, true);
         let last = format!(", last {} steps", source.reward_steps);
         line("reward", &source.reward, last, false);
+        for (index, cost) in source.cost.iter().flat_map(RunCost::lines).enumerate() {
+            let what = if index == 0 { "cost" } else { "" };
+            let _ = writeln!(out, "     {what:18}{cost}");
+        }
         if source.greedy.is_none() && source.reward.is_none() {
             let _ = writeln!(out, "     nothing measured");
         }

@@ -186,6 +186,10 @@ fn summarise(summary: &Summary, path: &Path) {
         percent(summary.heldout_accuracy_before),
         percent(summary.heldout_accuracy_after),
     );
+    let cost = summary.cost.iter().flat_map(|cost| cost.lines());
+    for (index, line) in cost.enumerate() {
+        tell!("{}{line}", if index == 0 { "cost: " } else { "" });
+    }
     tell!("files in {}", path.display());
     if !summary.finished {
         say("hint: the same command with --resume goes on from here");

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     alarms::AlarmsSection,
     bundle::ModelSection,
+    cost::CostSection,
     device::DeviceChoice,
     eval::EvaluationSection,
     generation::SamplingConfig,
@@ -87,6 +88,9 @@ pub struct RunConfig {
     /// What it writes down besides its figures.
     #[serde(default)]
     pub log: LogSection,
+    /// What energy and time are worth.
+    #[serde(default, skip_serializing_if = "CostSection::is_empty")]
+    pub cost: CostSection,
     /// What is done, in order.
     pub stages: Vec<StageConfig>,
 }
@@ -166,6 +170,7 @@ impl RunConfig {
         self.memory.validate()?;
         self.checkpoint.validate()?;
         self.alarms.validate()?;
+        self.cost.validate()?;
         if self.stages.is_empty() {
             return Err(
                 "there is no stage; hint: add one, such as [[stages]] kind = \"grpo\"".to_owned(),

@@ -11,6 +11,7 @@
 //! | [`stop`] | texts that end a turn |
 //! | [`thought`] | where a completion thinks |
 //! | [`collector`] | prompts → ids → completions → judged groups |
+//! | [`work`] | how many floating-point operations sampling and training need |
 //! | [`section`] | `[reward]` of a config |
 
 pub mod collector;
@@ -23,6 +24,7 @@ pub mod section;
 pub mod stop;
 pub mod thought;
 pub mod trajectory;
+pub mod work;
 
 pub use collector::{Collected, RolloutCollector};
 pub use environment::{Environment, Episode, Next, OneTurn};

@@ -28,13 +28,17 @@ use super::{
 use crate::{
     bundle::{Bundle, Codec, checkpoints},
     config::{Given, RunConfig},
+    cost::{Meter, Powered},
     device,
     learner::{
         AdamW, Learner,
         saved::{load_head, load_moments},
     },
     model::Engine,
-    rollout::{Environment, Judge, OneTurn},
+    rollout::{
+        Environment, Judge, OneTurn,
+        work::{Rates, Spent},
+    },
     seeds::evaluation_seed,
     stages::{
         PromptLimit, StageConfig, Weights,
@@ -267,8 +271,16 @@ impl RunBuilder {
         } else {
             None
         };
+        let meter = Meter::begin(&config.cost, powered(&chosen));
+        if let Some(source) = meter.source() {
+            note(&mut observers, "energy", source.words());
+        }
         let mut driver = Driver {
             board,
+            meter,
+            told: (0.0, None),
+            spent: Spent::default(),
+            rates: Rates::of(learner.model.config(), learner.model.lora()),
             notifier: Notifier::new(&config.alarms.notify),
             checkpointer: Checkpointer::new(directory.path(), config.checkpoint.keep)?,
             config: &config,
@@ -307,6 +319,16 @@ impl RunBuilder {
             directory: &directory,
         });
         Ok(summary)
+    }
+}
+
+/// What the run's device is to those who measure energy.
+fn powered(chosen: &device::Chosen) -> Powered {
+    match Engine::on(&chosen.device) {
+        #[cfg(feature = "flex")]
+        Engine::Host => Powered::Cpu,
+        Engine::Tensors if chosen.reason.contains("NVIDIA") => Powered::Nvidia,
+        Engine::Tensors => Powered::OtherGpu,
     }
 }
 

@@ -16,13 +16,18 @@ use super::{
 };
 use crate::{
     alarms::Alarm,
+    analysis::Source,
     bundle::Codec,
     config::{LogSection, RunConfig},
+    cost::{Meter, price},
     eval::{EvalReport, Measurement, Moment},
     learner::{AdamW, Learner},
     machine::peak_memory_bytes,
     model::Transformer,
-    rollout::{Environment, Judge},
+    rollout::{
+        Environment, Judge,
+        work::{Rates, Spent},
+    },
     stages::{Context, Measuring, Saved, Settings, Stage, StageConfig, StepReport, Weights},
     tasks::Tasks,
 };
@@ -48,6 +53,14 @@ pub(super) struct Driver<'a> {
     pub(super) board: Option<TensorBoard>,
     /// Runs a command for each alarm.
     pub(super) notifier: Notifier,
+    /// Tells how much energy the session has taken.
+    pub(super) meter: Meter,
+    /// Seconds and watt-hours of the session up to the last line of the log.
+    pub(super) told: (f64, Option<f64>),
+    /// What went through the policy since the last step.
+    pub(super) spent: Spent,
+    /// What that is in operations.
+    pub(super) rates: Rates,
     /// Says from outside that the run is alive.
     pub(super) pulse: Pulse,
     /// Seconds of this session in which it was paused.
@@ -207,6 +220,10 @@ impl Driver<'_> {
             heldout_accuracy: None,
             heldout_accuracy_interval: None,
             peak_memory_bytes: peak_memory_bytes(),
+            flops: self.spent.take(&self.rates),
+            energy_wh: None,
+            energy_source: None,
+            cost: None,
             alarms: alarms.iter().map(ToString::to_string).collect(),
             kind: config.kind(),
             metrics: report
@@ -255,6 +272,7 @@ impl Driver<'_> {
             line.heldout_accuracy = measured.as_ref().and_then(|m| m.report.greedy_accuracy);
             let interval = measured.as_ref().map(|m| m.report.greedy_accuracy_interval);
             line.heldout_accuracy_interval = line.heldout_accuracy.and(interval.flatten());
+            self.meter(&mut line);
             self.directory.log_metrics(&line)?;
             self.on_board(|board| board.step(&line));
             if let Some(made) = &made {
@@ -447,6 +465,20 @@ impl Driver<'_> {
         })
     }
 
+    /// Completes the line of a step by what it took, its measurement included.
+    fn meter(&mut self, line: &mut MetricsLine) {
+        let measured = self.spent.take_measured(&self.rates);
+        line.flops = line.flops.map(|flops| flops + measured);
+        let seconds = self.session_s();
+        let watt_hours = self.meter.watt_hours(seconds);
+        let (seconds_before, before) = self.told;
+        let since = watt_hours.map(|now| now - before.unwrap_or(0.0));
+        line.energy_wh = since;
+        line.energy_source = since.and_then(|_| self.meter.source());
+        line.cost = price(&self.config.cost, seconds - seconds_before, since);
+        self.told = (seconds, watt_hours);
+    }
+
     /// Runs the command of the config for each alarm.
     fn notify(&mut self, alarms: &[Alarm]) {
         let (name, directory) = (&self.config.name, self.directory.path());
@@ -511,6 +543,7 @@ impl Driver<'_> {
             seed: self.config.seed,
             stage: self.state.stage,
             directory: self.directory.path(),
+            spent: &mut self.spent,
             preflight: self.preflight,
             notes: &mut self.observers,
         }
@@ -538,10 +571,18 @@ impl Driver<'_> {
             stages: state.stages.clone(),
             showcase: state.showcase.clone(),
             peak_memory_bytes: peak_memory_bytes(),
+            cost: Source::open(self.directory.path())
+                .ok()
+                .map(|run| run.cost()),
         }
     }
 
     fn elapsed_s(&self) -> f64 {
-        self.earlier_s + self.started.elapsed().as_secs_f64() - self.paused_s
+        self.earlier_s + self.session_s()
+    }
+
+    /// Seconds of this session, pauses left out.
+    fn session_s(&self) -> f64 {
+        self.started.elapsed().as_secs_f64() - self.paused_s
     }
 }

@@ -37,6 +37,7 @@ const OPERATIONAL: &[&str] = &[
     "checkpoint",
     "alarms",
     "log",
+    "cost",
     "evaluation.every",
     "evaluation.samples",
     "reward.deadline_s",

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     bundle::PromptError,
     eval::{Evaluation, EvaluationLine, Measurement, Moment, record},
+    rollout::work::Amount,
     seeds::evaluation_seed,
     stages::{Measuring, Settings, collector},
 };
@@ -122,6 +123,9 @@ impl Driver<'_> {
             Err(PromptError::Cancelled) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        for groups in [&measurement.greedy_groups, &measurement.sampled_groups] {
+            self.spent.measured(Amount::sampled(groups));
+        }
         let step = self.state.step;
         let line = EvaluationLine {
             step,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::stages::StageReport;
-use crate::{eval::EvalReport, rollout::RolloutGroup};
+use crate::{analysis::RunCost, eval::EvalReport, rollout::RolloutGroup};
 
 /// A held-out problem answered before and after.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,9 @@ pub struct Summary {
     pub showcase: Vec<Showcase>,
     /// Largest resident memory of this session, in bytes.
     pub peak_memory_bytes: Option<u64>,
+    /// What the run cost, over all sessions, and what a point of held-out accuracy cost in it; `None` where its logs cannot be
+    /// read.
+    pub cost: Option<RunCost>,
 }
 
 /// The first problems of a measurement, with the answers given.

@@ -22,7 +22,7 @@ use crate::{
         lora::{Lora, LoraError},
         weights::WeightError,
     },
-    rollout::{Environment, Judge, RewardSection, RolloutCollector},
+    rollout::{Environment, Judge, RewardSection, RolloutCollector, work::Spent},
     seeds::{Purpose, stage_seed},
     tasks::{DataSection, Tasks},
 };
@@ -333,6 +333,8 @@ pub struct Context<'r> {
     pub directory: &'r Path,
     /// Whether to look for what would waste hours before the first step.
     pub preflight: bool,
+    /// Is told what went through the policy, for `flops` in `metrics.jsonl`.
+    pub spent: &'r mut Spent,
     /// Is told what a person should know.
     pub notes: &'r mut dyn Notes,
 }

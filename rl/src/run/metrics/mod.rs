@@ -5,8 +5,8 @@
 //! | this one | a line of `metrics.jsonl` |
 //! | [`page`] | the tables of `rl/docs/metrics.md`, and what `dunwu metrics` prints |
 //!
-//! Keys that end in `_s` or `_bytes` measure the machine; everything else is a function of config
-//! and seed.
+//! Keys that end in `_s` or `_bytes`, those that begin with `energy_` and `cost` measure the machine; everything else is a function of
+//! config and seed.
 
 pub mod page;
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    cost::EnergySource,
     glossary::{Metric, metrics},
     stages::StageKind,
     statistics::Interval,
@@ -51,6 +52,25 @@ metrics! {
                 formula: "largest resident memory of this session so far; absent where the system does not say",
                 healthy: "constant after the first steps",
                 otherwise: "grows: lower `memory.token_budget` or `memory.batch_rows`",
+            }
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            flops: Option<f64> {
+                unit: "FLOPs",
+                formula: "floating-point operations that the model needs for what was sampled, trained on and measured in the step: two for each weight that a token meets and for each pair in attention, prompts once a group, and twice that on the way back (once where adapters are trained); forward passes that are only scored are not in it; absent where the stage does not count",
+            }
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            energy_wh: Option<f64> {
+                unit: "Wh",
+                formula: "energy since the line before of this session, measurements and checkpoints included; absent where it is neither measured nor assumed",
+            }
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            energy_source: Option<EnergySource> {
+                formula: "how it is known: `rapl` (the CPU's packages), `nvidia-smi` (the GPU), `rapl-and-nvidia-smi`, `assumed` (`cost.watts` times the seconds)",
+            }
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            cost: Option<f64> {
+                unit: "money",
+                formula: "`energy_wh` by `cost.price_per_kwh` and the seconds since the line before by `cost.price_per_hour`, in `cost.currency`; absent without a price, or where one is for energy that is not known",
             }
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             alarms: Vec<String> {

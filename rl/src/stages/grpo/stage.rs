@@ -20,7 +20,11 @@ use crate::{
     generation::SamplingConfig,
     learner::{AdamWConfig, MemorySection},
     model::ModelConfig,
-    rollout::{Completion, Judge, RolloutGroup, thought::thinking},
+    rollout::{
+        Completion, Judge, RolloutGroup,
+        thought::thinking,
+        work::{Amount, Spent},
+    },
     seeds::Purpose,
     stages::{
         Context, Demand, Measuring, Saved, SecondModel, Settings, Stage, StageError, StepReport,
@@ -185,6 +189,7 @@ impl Stage for GrpoStage {
         let mut outcome = trainer.step_with(context.learner, carried, &mut self.feed, step)?;
         outcome.metrics.pass_rate = pass_rate(outcome.rollouts.sampled(), &self.correct);
         self.cursor = outcome.rollouts.cursor.clone();
+        self.count(&outcome, context.spent);
         Ok(StepReport {
             completions: completion_lines(&outcome),
             metrics: Box::new(outcome.metrics),
@@ -250,6 +255,29 @@ fn carry(
         carried.kl = KlControl::new(f64::from_bits(bits), config.adaptive_kl);
     }
     Ok(carried)
+}
+
+impl GrpoStage {
+    /// Counts what went through the policy for a step.
+    fn count(&self, outcome: &StepOutcome, spent: &mut Spent) {
+        let StepOutcome {
+            rollouts,
+            advantages,
+            ..
+        } = outcome;
+        spent.forward(Amount::sampled(rollouts.sampled()));
+        // Without a penalty an advantage of 0 moves nothing.
+        let all_move = self.config.beta != 0.0;
+        let masked = self.config.mask_truncated;
+        for _ in 0..self.config.iterations {
+            for (group, advantages) in rollouts.groups.iter().zip(advantages) {
+                spent.trained(Amount::of_group(group, |index| {
+                    let moves = advantages[index].is_some_and(|a| all_move || a != 0.0);
+                    moves && !(masked && group.completions[index].truncated())
+                }));
+            }
+        }
+    }
 }
 
 /// Looks for what would waste hours, before the first step.

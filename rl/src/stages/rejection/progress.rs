@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Counts, Row};
-use crate::stages::data_set;
+use crate::{rollout::work::Amount, stages::data_set};
 
 /// A finished chunk of tasks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Chunk {
     pub generation_s: f64,
     /// Seconds of waiting for the judge after the last token.
     pub reward_s: f64,
+    /// What was sampled.
+    #[serde(default)]
+    pub sampled: Amount,
 }
 
 impl Chunk {
@@ -48,6 +51,7 @@ impl Chunk {
                 .collect::<Result<_, _>>()?,
             generation_s: 0.0,
             reward_s: 0.0,
+            sampled: Amount::default(),
         })
     }
 }

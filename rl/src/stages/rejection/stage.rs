@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{Chunk, Progress, RejectionConfig, RejectionMetrics, select};
 use crate::{
     model::ModelConfig,
-    rollout::Collected,
+    rollout::{Collected, work::Amount},
     seeds::Purpose,
     stages::{
         Context, Demand, Measuring, Saved, Settings, Stage, StageError, StepReport, Surroundings,
@@ -131,7 +131,9 @@ impl Stage for RejectionStage {
                 .push(chunk)
                 .map_err(StageError::file(directory))?;
         }
-        let metrics = RejectionMetrics::from(&self.progress()?.chunks()[step as usize]);
+        let chunk = &self.progress()?.chunks()[step as usize];
+        context.spent.forward(chunk.sampled);
+        let metrics = RejectionMetrics::from(chunk);
         Ok(StepReport::of(metrics))
     }
 
@@ -236,6 +238,7 @@ fn sample(
     Ok(Chunk {
         generation_s: collected.generation_s,
         reward_s: collected.reward_s,
+        sampled: Amount::sampled(&collected.groups),
         ..chunk
     })
 }

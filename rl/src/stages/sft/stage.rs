@@ -11,6 +11,7 @@ use super::{
 use crate::{
     learner::{AdamWConfig, GradientConfig, HeadConfig},
     model::ModelConfig,
+    rollout::work::Amount,
     seeds::Purpose,
     stages::{
         Context, Demand, Measuring, Rehearsal, Saved, Settings, Stage, StageError, StepReport,
@@ -185,6 +186,9 @@ impl Stage for SftStage {
 
     fn step(&mut self, context: &mut Context, step: u64) -> Result<StepReport, StageError> {
         let examples = self.examples(context, step)?;
+        for example in &examples {
+            context.spent.trained(Amount::sequence(&example.sequence));
+        }
         let place = (step, self.steps);
         let memory = context.memory;
         let learner = &mut *context.learner;

@@ -31,6 +31,10 @@ fn every_key_of_a_line_is_explained() {
         heldout_accuracy: Some(0.5),
         heldout_accuracy_interval: Some(Default::default()),
         peak_memory_bytes: Some(1),
+        flops: Some(1.0),
+        energy_wh: Some(1.0),
+        energy_source: Some(crate::cost::EnergySource::Rapl),
+        cost: Some(1.0),
         alarms: vec!["one".to_owned()],
         kind,
         metrics: metrics.figures().unwrap(),
@@ -111,11 +115,18 @@ fn measurements_are_told_by_their_names() {
         .filter(|metric| metric.is_measurement())
         .map(|metric| metric.key)
         .collect();
-    for key in ["peak_memory_bytes", "step_s", "trained_tokens_per_s"] {
+    for key in [
+        "peak_memory_bytes",
+        "step_s",
+        "trained_tokens_per_s",
+        "energy_wh",
+        "cost",
+    ] {
         assert!(measured.contains(key), "{key}");
     }
     for metric in tables().iter().flat_map(|table| table.metrics) {
-        let of_machine = matches!(metric.unit, "s" | "tokens/s" | "bytes");
+        let of_machine = matches!(metric.unit, "s" | "tokens/s" | "bytes" | "Wh" | "money")
+            || metric.key == "energy_source";
         assert_eq!(metric.is_measurement(), of_machine, "{}", metric.key);
         assert!(metric.otherwise.is_empty() || !metric.formula.is_empty());
     }
