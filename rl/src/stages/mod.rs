@@ -3,6 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | [`stage`](mod@stage) | what every kind of stage is to the run that drives it |
+//! | [`second`] | another model that a stage's config names |
 //! | [`prompts`] | prompts that leave room for a completion, and the others |
 //! | [`config`] | `[[stages]]`, and the one line that registers a kind |
 //! | [`sft`], [`grpo`], [`rejection`] | a kind each: its settings, its step, its figures |
@@ -14,6 +15,7 @@ pub mod config;
 pub mod grpo;
 pub mod prompts;
 pub mod rejection;
+pub mod second;
 pub mod sft;
 pub mod stage;
 
