@@ -3,12 +3,27 @@
 //! It is frozen, stored as `memory.frozen` says, and known by its weights, so that a resumed run finds the one that it had.
 
 use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
 
 use super::StageError;
 use crate::{
     bundle::{Bundle, Codec, expand, fingerprint},
     model::{Precision, Transformer},
 };
+
+/// What a policy is held near to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefModel {
+    /// The policy at the start of the stage, with its adapters as they were then; in GRPO with `reference_every` an earlier
+    /// self from then on.
+    #[default]
+    StageStart,
+    /// The policy with its adapters off: the model that they were put on.
+    Base,
+    /// Another model of the same vocabulary: whatever `model.path` can name.
+    Path(String),
+}
 
 /// A model that a stage's config names, as it was read.
 pub struct Second {

@@ -357,6 +357,7 @@ impl StepMetrics for GrpoMetrics {
                 staleness_max: self.staleness_max,
             }),
             idle_experts: self.idle_experts,
+            ..Vitals::default()
         }
     }
 
