@@ -32,6 +32,7 @@
 //! - `rows`: files as rows, of JSON, CSV or Parquet, plain or compressed, in one piece or in shards
 //! - `list`: many tasks in little memory
 //! - `jsonl`: strict readers of tasks and demonstrations from rows, and the source over a file
+//! - `preference`: pairs of answers of which one is better, and answers that are good or bad, in the forms that they come in
 //! - `recognise`: what a data set is, told by its first rows
 //! - `formats`: files of well-known benchmarks, and how their problems are put to a model
 //! - `curriculum`: which problems of a file, or levels of a generator, are worth posing
@@ -51,6 +52,7 @@ mod message;
 mod mixture;
 mod partition;
 mod place;
+mod preference;
 mod recognise;
 mod rows;
 mod seed;
@@ -78,6 +80,9 @@ pub use mixture::{
 };
 pub use partition::{fingerprint, partition};
 pub use place::Place;
+pub use preference::{
+    Judged, Pair, Preference, PreferenceForm, PreferenceReport, Preferences, Tie,
+};
 pub use recognise::{TaskForm, recognise_examples, recognise_tasks};
 pub use rows::{DataFiles, Part, describe_file};
 pub use seed::{derive_seed, rng, shuffled};

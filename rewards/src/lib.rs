@@ -39,6 +39,7 @@
 //! - `countdown`, `procedural`: the checkers of generated tasks
 //! - `format`: the completion has the right shape
 //! - `length`, `repetition`, `language`: it is not too long, does not repeat itself, stays in one script
+//! - `model`: a reward model says; whoever has tensors brings it
 //! - `code`: the program in the completion passes the task's tests, in the sandbox
 //! - `vote`: the majority among several answers to one task
 //! - `plugin`: judges that people bring: WebAssembly components, processes, servers
@@ -58,6 +59,7 @@ mod formula;
 mod language;
 mod length;
 pub mod math;
+mod model;
 mod option;
 mod plugin;
 mod procedural;
@@ -65,6 +67,7 @@ mod repetition;
 mod reward;
 mod rubric;
 mod sample;
+mod seat;
 mod vote;
 
 pub use attempt::Attempt;
@@ -84,6 +87,7 @@ pub use format::{Format, FormatConfig};
 pub use formula::FormulaError;
 pub use language::{Language, LanguageConfig, Part, Script};
 pub use length::{Length, LengthConfig};
+pub use model::{ModelReward, ModelRewardConfig};
 pub use option::OptionError;
 pub use plugin::{CommandConfig, CommandReward, Trial, Tried, WireSample, WireScore, try_out};
 #[cfg(feature = "http")]
@@ -95,4 +99,5 @@ pub use repetition::{Repetition, RepetitionConfig};
 pub use reward::{GroupReward, Preparation, Reward, Score, Verdict};
 pub use rubric::{Component, Explained, RewardOutcome, Rubric, RubricError};
 pub use sample::Sample;
+pub use seat::{ModelJudge, ModelSeat, Seated, Worth};
 pub use vote::{Answers, majority};

@@ -3,6 +3,7 @@
 use crate::attempt::Attempt;
 use crate::error::{PrepareError, RewardError};
 use crate::sample::Sample;
+use crate::seat::ModelSeat;
 use crate::vote::Answers;
 
 /// A score with what it is made of.
@@ -131,6 +132,11 @@ pub trait Reward: Send + Sync {
     /// What this judge knows of answers, if it compares them: [`crate::majority`] needs it.
     fn answers(&self) -> Option<&dyn Answers> {
         None
+    }
+
+    /// The seats of the models that this judge asks: who has tensors fills them before it is asked.
+    fn seats(&self) -> Vec<&ModelSeat> {
+        Vec::new()
     }
 
     /// A low and a high score of this judge, typical of it. A rubric tries its formula on both.

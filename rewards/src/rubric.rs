@@ -14,6 +14,7 @@ use crate::formula::{Formula, FormulaError, is_usable_name};
 use crate::option::check_finite;
 use crate::reward::{Preparation, Score, Verdict};
 use crate::sample::Sample;
+use crate::seat::ModelSeat;
 use crate::vote::Answers;
 use component::Judge;
 
@@ -135,6 +136,26 @@ impl Rubric {
             Judge::Each(reward) => reward.answers(),
             Judge::Group(_) => None,
         }
+    }
+
+    /// Whether the total is a formula that reads the component `name`.
+    pub fn total_reads(&self, name: &str) -> bool {
+        let Some(formula) = &self.total else {
+            return false;
+        };
+        let names = self.component_names();
+        formula.reads().iter().any(|&index| names[index] == name)
+    }
+
+    /// The seats of the models that its components ask, in their order.
+    pub fn seats(&self) -> Vec<&ModelSeat> {
+        let components = self.components.iter();
+        components
+            .flat_map(|component| match &component.judge {
+                Judge::Each(reward) => reward.seats(),
+                Judge::Group(_) => Vec::new(),
+            })
+            .collect()
     }
 
     /// Each component's name and its factor in the weighted sum, in their order.

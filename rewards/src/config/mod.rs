@@ -17,6 +17,7 @@ use crate::format::{Format, FormatConfig};
 use crate::language::{Language, LanguageConfig};
 use crate::length::{Length, LengthConfig};
 use crate::math::{Math, MathConfig};
+use crate::model::{ModelReward, ModelRewardConfig};
 use crate::plugin::{CommandConfig, CommandReward};
 #[cfg(feature = "http")]
 use crate::plugin::{HttpConfig, HttpReward};
@@ -78,6 +79,8 @@ pub enum ComponentConfig {
     Code(Absent),
     /// Another judge for each entry of a mixture of data.
     PerEntry(PerEntryConfig),
+    /// A reward model says.
+    Model(ModelRewardConfig),
     /// A WebAssembly component says, in the sandbox.
     #[cfg(feature = "code")]
     Wasm(WasmConfig),
@@ -110,6 +113,7 @@ impl ComponentConfig {
             Self::Repetition(config) => (config.weight, Box::new(Repetition::from_config(config)?)),
             Self::Language(config) => (config.weight, Box::new(Language::from_config(config))),
             Self::PerEntry(config) => (config.weight, Box::new(PerEntry::from_config(config)?)),
+            Self::Model(config) => (config.weight, Box::new(ModelReward::from_config(config)?)),
             Self::Command(config) => (config.weight, Box::new(CommandReward::from_config(config)?)),
             #[cfg(feature = "code")]
             Self::Code(config) => (config.weight, Box::new(Code::from_config(config)?)),
@@ -131,6 +135,11 @@ impl ComponentConfig {
         match self {
             #[cfg(feature = "code")]
             Self::Wasm(config) => config.path = dir.join(&config.path),
+            Self::Model(config) => {
+                if let Some(path) = &mut config.path {
+                    *path = dir.join(&path);
+                }
+            }
             Self::PerEntry(config) => {
                 for judge in config.entries.values_mut() {
                     judge.resolve_paths(dir);

@@ -12,6 +12,7 @@ use crate::option::{OptionError, default_weight};
 use crate::reward::{Preparation, Reward, Verdict};
 use crate::rubric::RubricError;
 use crate::sample::Sample;
+use crate::seat::ModelSeat;
 
 /// Settings of [`PerEntry`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,6 +124,11 @@ impl Reward for PerEntry {
     fn prepare(&self, report: &mut dyn FnMut(Preparation)) -> Result<(), PrepareError> {
         let mut judges = self.judges.values();
         judges.try_for_each(|judge| judge.prepare(report))
+    }
+
+    fn seats(&self) -> Vec<&ModelSeat> {
+        let judges = self.judges.values();
+        judges.flat_map(|judge| judge.seats()).collect()
     }
 
     fn typical_scores(&self) -> [f64; 2] {

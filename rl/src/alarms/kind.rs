@@ -28,11 +28,13 @@ pub enum AlarmKind {
     Mismatch,
     /// Experts get no tokens.
     IdleExperts,
+    /// Both sides of pairs become less likely.
+    LikelihoodDisplacement,
 }
 
 impl AlarmKind {
     /// All of them, the gravest first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NotFinite,
         Self::ConstantReward,
         Self::FailedJudges,
@@ -42,6 +44,7 @@ impl AlarmKind {
         Self::KlExplosion,
         Self::Mismatch,
         Self::IdleExperts,
+        Self::LikelihoodDisplacement,
     ];
 
     /// Its name in a config below `[alarms]`, and in the log.
@@ -56,6 +59,7 @@ impl AlarmKind {
             Self::KlExplosion => "kl_explosion",
             Self::Mismatch => "mismatch",
             Self::IdleExperts => "idle_experts",
+            Self::LikelihoodDisplacement => "likelihood_displacement",
         }
     }
 
@@ -71,6 +75,7 @@ impl AlarmKind {
             Self::KlExplosion => config.kl_explosion.action,
             Self::Mismatch => config.mismatch.action,
             Self::IdleExperts => config.idle_experts.action,
+            Self::LikelihoodDisplacement => config.likelihood_displacement.action,
         }
     }
 
@@ -102,6 +107,9 @@ impl AlarmKind {
             Self::IdleExperts => {
                 "at least `share` of the experts got no token, `steps` in a row: the routers have forgotten them"
             }
+            Self::LikelihoodDisplacement => {
+                "both `chosen_log_ratio` and `rejected_log_ratio` are below −`below`, `steps` in a row: the margin grows because rejected answers fall faster, and what rises instead is in no pair (arXiv 2410.08847)"
+            }
         }
     }
 
@@ -132,6 +140,9 @@ impl AlarmKind {
             }
             Self::IdleExperts => {
                 "balance in a supervised stage (stages.balance.rate), with larger batches; in GRPO set freeze_router"
+            }
+            Self::LikelihoodDisplacement => {
+                "set sft_weight, raise beta, lower the learning rate or the epochs, or use pairs that differ more"
             }
         }
     }

@@ -36,6 +36,17 @@ pub struct Vitals {
     pub rollouts: Option<RolloutVitals>,
     /// Share of the experts that no token went to, in a model that has any.
     pub idle_experts: Option<f64>,
+    /// What has become of the answers of pairs, if there are any.
+    pub preference: Option<PreferenceVitals>,
+}
+
+/// How far the answers of pairs have moved from the reference: means over pairs, in nats a token.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PreferenceVitals {
+    /// log π − log π_ref of the chosen answers.
+    pub chosen: f64,
+    /// That of the rejected answers.
+    pub rejected: f64,
 }
 
 /// An update.
@@ -123,6 +134,7 @@ impl Monitor {
             self.finite(config, loss, grad_norm, &mut alarms);
         }
         self.idle(config, vitals.idle_experts, &mut alarms);
+        self.displaced(config, vitals.preference, &mut alarms);
         if let Some(rollouts) = &vitals.rollouts {
             self.streaks_of(config, rollouts, &mut alarms);
             if let Some(figures) = Figures::of(rollouts) {
@@ -166,6 +178,36 @@ impl Monitor {
         });
         if *streak >= config.not_finite.in_a_row {
             *streak = 0;
+        }
+    }
+
+    /// Chosen and rejected answers that become less likely together, some steps in a row.
+    fn displaced(
+        &mut self,
+        config: &AlarmsSection,
+        vitals: Option<PreferenceVitals>,
+        alarms: &mut Vec<Alarm>,
+    ) {
+        let Some(PreferenceVitals { chosen, rejected }) = vitals else {
+            return;
+        };
+        let (kind, limits) = (
+            AlarmKind::LikelihoodDisplacement,
+            config.likelihood_displacement,
+        );
+        let streak = self.streaks.entry(kind).or_default();
+        let fell = chosen < -limits.below && rejected < -limits.below;
+        *streak = if fell { *streak + 1 } else { 0 };
+        if *streak >= limits.steps {
+            *streak = 0;
+            alarms.push(Alarm {
+                kind,
+                message: format!(
+                    "chosen answers have lost {:.3} and rejected ones {:.3} nats a token against the reference, {} steps in a row",
+                    -chosen, -rejected, limits.steps
+                ),
+                stops: limits.action == AlarmAction::Stop,
+            });
         }
     }
 

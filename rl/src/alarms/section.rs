@@ -131,6 +131,16 @@ alarm! {
     }
 }
 
+alarm! {
+    /// Both sides of pairs become less likely.
+    LikelihoodDisplacement: Warn {
+        /// Mean log-ratio of both sides to the reference, in nats a token, below the negative of which they have fallen.
+        below: f64 = 0.2,
+        /// Steps in a row.
+        steps: u64 = 10,
+    }
+}
+
 /// When a run goes bad. Averages are over `window` steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -157,6 +167,8 @@ pub struct AlarmsSection {
     pub mismatch: Mismatch,
     /// Experts without tokens.
     pub idle_experts: IdleExperts,
+    /// Pairs both sides of which become less likely.
+    pub likelihood_displacement: LikelihoodDisplacement,
 }
 
 impl Default for AlarmsSection {
@@ -173,6 +185,7 @@ impl Default for AlarmsSection {
             kl_explosion: KlExplosion::default(),
             mismatch: Mismatch::default(),
             idle_experts: IdleExperts::default(),
+            likelihood_displacement: LikelihoodDisplacement::default(),
         }
     }
 }
@@ -198,6 +211,10 @@ impl AlarmsSection {
             ("kl_explosion.steps", self.kl_explosion.steps),
             ("mismatch.steps", self.mismatch.steps),
             ("idle_experts.steps", self.idle_experts.steps),
+            (
+                "likelihood_displacement.steps",
+                self.likelihood_displacement.steps,
+            ),
         ] {
             positive(&format!("alarms.{name}"), steps as usize)?;
         }
@@ -221,6 +238,10 @@ impl AlarmsSection {
         above_zero("alarms.entropy_collapse.below", self.entropy_collapse.below)?;
         above_zero("alarms.kl_explosion.above", self.kl_explosion.above)?;
         above_zero("alarms.mismatch.above", self.mismatch.above)?;
+        above_zero(
+            "alarms.likelihood_displacement.below",
+            self.likelihood_displacement.below,
+        )?;
         if self.runaway_length.growth > 1.0 && self.runaway_length.growth.is_finite() {
             Ok(())
         } else {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, grpo, rejection, sft};
+use super::{Settings, grpo, pairs, preference, rejection, sft};
 use crate::glossary::Table;
 
 /// Declares every kind of stage: its name, its settings, the figures of its steps.
@@ -76,6 +76,10 @@ stages! {
     Grpo = "grpo": grpo::GrpoConfig, grpo::GrpoMetrics;
     /// Rejection sampling.
     RejectionSampling = "rejection-sampling": rejection::RejectionConfig, rejection::RejectionMetrics;
+    /// Pairs of completions of which one is right.
+    Pairs = "pairs": pairs::PairsConfig, pairs::PairsMetrics;
+    /// DPO and its family.
+    Preference = "preference": preference::PreferenceConfig, preference::PreferenceMetrics;
 }
 
 impl fmt::Display for StageKind {

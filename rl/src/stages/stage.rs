@@ -86,6 +86,11 @@ pub trait Settings: Debug + Send + Sync {
         false
     }
 
+    /// Whether it leaves a file of pairs for later stages at [`pair_set`].
+    fn leaves_pairs(&self) -> bool {
+        false
+    }
+
     /// Whether it draws problems of the run. A run none of whose stages does needs neither `[data]` nor `[reward.rubric]`.
     fn asks(&self) -> bool {
         true
@@ -294,6 +299,11 @@ pub enum Weights {
 /// Where the stage with this index leaves a data set, if it does.
 pub fn data_set(directory: &Path, stage: usize) -> PathBuf {
     directory.join(format!("rejection-{stage}.jsonl"))
+}
+
+/// Where the stage with this index leaves pairs of completions, if it does.
+pub fn pair_set(directory: &Path, stage: usize) -> PathBuf {
+    directory.join(format!("pairs-{stage}.jsonl"))
 }
 
 /// The fields of something that is a JSON object.

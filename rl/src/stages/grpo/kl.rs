@@ -38,19 +38,7 @@ impl KlEstimator {
     }
 }
 
-/// What a KL penalty holds the policy near to.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RefModel {
-    /// The policy at the start of the stage, with its adapters as they were then; with `reference_every` an earlier self
-    /// from then on.
-    #[default]
-    StageStart,
-    /// The policy with its adapters off: the model that they were put on.
-    Base,
-    /// Another model of the same vocabulary: whatever `model.path` can name.
-    Path(String),
-}
+pub use crate::stages::second::RefModel;
 
 /// Where a KL penalty is taken off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

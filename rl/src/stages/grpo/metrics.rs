@@ -409,6 +409,7 @@ impl StepMetrics for GrpoMetrics {
                 staleness_max: self.staleness_max,
             }),
             idle_experts: self.idle_experts,
+            ..Vitals::default()
         }
     }
 

@@ -14,12 +14,12 @@ use burn::tensor::Device;
 
 use super::{GrpoConfig, RefModel, trainer};
 use crate::{
-    bundle::{Bundle, Codec, expand, fingerprint, save::save_model},
+    bundle::{Bundle, Codec, save::save_model},
     model::{
         Precision, Transformer,
         lora::{load_adapter, save_adapter},
     },
-    stages::StageError,
+    stages::{StageError, second::Second},
 };
 
 /// Where the reference of a stage is kept, and how.
@@ -86,26 +86,14 @@ impl Reference {
 
     /// Reads the model that the config names.
     fn read(&mut self, path: &str, known: Option<&str>) -> Result<(), StageError> {
-        let stage = self.place.stage;
-        let key = format!("stages.{stage}.ref_model.path");
-        let path = expand(&key, path).map_err(|error| StageError::Config(error.to_string()))?;
-        let Bundle { model, codec } = Bundle::open(&path, &self.place.device)?;
-        if let Some(difference) = first_difference(&self.place.codec, &codec) {
-            return Err(StageError::Config(format!(
-                "{key} = {path:?} has another vocabulary than the policy: {difference}; hint: a KL penalty compares token by token, so both need the same tokenizer"
-            )));
-        }
-        let found = fingerprint(&model);
-        if let Some(known) = known.filter(|known| *known != found) {
-            return Err(StageError::State {
-                stage,
-                reason: format!(
-                    "the weights at {key} = {path:?} were {known} (SHA-256) and are {found}; hint: bring the reference back as it was, or begin a new run"
-                ),
-            });
-        }
-        self.fingerprint = Some(found);
-        self.frozen = Some((model.stored_as(self.place.precision)?, 0));
+        let place = &self.place;
+        let second = Second::open(place.stage, "ref_model.path", path, &place.device)?;
+        second.same_vocabulary(
+            &place.codec,
+            "a KL penalty compares token by token, so both need the same tokenizer",
+        )?;
+        self.fingerprint = Some(second.identified("the reference", known)?);
+        self.frozen = Some((second.frozen(place.precision)?, 0));
         Ok(())
     }
 
@@ -198,21 +186,6 @@ impl Reference {
         };
         self.place.directory.join(name)
     }
-}
-
-/// The first token that two vocabularies do not share, in words.
-pub(super) fn first_difference(policy: &Codec, reference: &Codec) -> Option<String> {
-    let (ours, theirs) = (&policy.encoder.tokenizer, &reference.encoder.tokenizer);
-    let size = ours.vocab_size().max(theirs.vocab_size()) as u32;
-    let id = (0..size).find(|&id| ours.token(id) != theirs.token(id))?;
-    let named = |token: Option<String>| match token {
-        Some(token) => format!("{token:?}"),
-        None => "nothing".to_owned(),
-    };
-    let (ours, theirs) = (named(ours.token(id)), named(theirs.token(id)));
-    Some(format!(
-        "id {id} is {theirs} there and {ours} in the policy's"
-    ))
 }
 
 fn remove(path: &Path) -> Result<(), StageError> {

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`config`] | [`RejectionConfig`] |
 //! | [`select`](mod@select) | which completions are kept |
-//! | [`progress`] | what has been sampled so far, on the disk, and the data set at the end |
 //!
 //! DeepSeek-R1 makes its second supervised stage this way (arXiv 2501.12948, section 2.3.3): from
 //! the policy of its first reinforcement stage several completions a prompt are sampled, the right
@@ -13,11 +12,14 @@
 
 pub mod config;
 pub mod metrics;
-pub mod progress;
 pub mod select;
 mod stage;
 
 pub use config::{Pick, RejectionConfig};
 pub use metrics::RejectionMetrics;
-pub use progress::{Chunk, Progress};
 pub use select::{Counts, Row, select};
+
+/// A finished chunk of tasks.
+pub type Chunk = crate::stages::harvest::Chunk<Counts>;
+/// The finished chunks of a stage.
+pub type Progress = crate::stages::harvest::Progress<Counts>;

@@ -6,7 +6,10 @@ use dunwu_datasets::Prompt;
 use serde::{Deserialize, Serialize};
 
 use super::{Pick, RejectionConfig};
-use crate::rollout::{Completion, RolloutGroup};
+use crate::{
+    rollout::{Completion, RolloutGroup},
+    stages::harvest::Tally,
+};
 
 /// A line of the data set. A supervised stage reads `prompt` and `completion`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -61,9 +64,8 @@ pub struct Counts {
     pub undecided_judgements: usize,
 }
 
-impl Counts {
-    /// Both together.
-    pub fn add(&mut self, other: &Self) {
+impl Tally for Counts {
+    fn add(&mut self, other: &Self) {
         let Self {
             tasks,
             repeated_tasks,
@@ -97,7 +99,9 @@ impl Counts {
         self.failed_judgements += failed_judgements;
         self.undecided_judgements += undecided_judgements;
     }
+}
 
+impl Counts {
     /// Share of the judged completions that were verified; `None` when none was judged.
     pub fn pass_rate(&self) -> Option<f64> {
         ratio(self.verified, self.judged)

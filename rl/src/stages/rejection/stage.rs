@@ -1,20 +1,16 @@
 //! A stage of rejection sampling, from its first step or a checkpoint to its end.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use dunwu_datasets::{Task, TaskSource, derive_seed};
+use dunwu_datasets::Task;
 use serde_json::{Map, Value};
 
 use super::{Chunk, Progress, RejectionConfig, RejectionMetrics, select};
 use crate::{
     model::ModelConfig,
-    rollout::Collected,
-    seeds::Purpose,
     stages::{
         Context, Demand, Measuring, Saved, Settings, Stage, StageError, StepReport, Surroundings,
+        harvest::{self, Draws, collect, no_json},
         stage::fields,
     },
 };
@@ -74,27 +70,13 @@ impl Settings for RejectionConfig {
         context: &mut Context,
         saved: Option<Saved>,
     ) -> Result<Box<dyn Stage>, StageError> {
-        let directory = context.directory.to_owned();
-        let progress =
-            Progress::open(&directory, context.stage).map_err(StageError::file(&directory))?;
-        let (there, first) = (
-            progress.chunks().len() as u64,
-            saved.map_or(0, |saved| saved.step),
-        );
-        if there < first {
-            let index = context.stage;
-            return Err(StageError::Config(format!(
-                "{}: of stage {index} {there} chunks are there, and the checkpoint knows of {first}; hint: they are in rejection-{index}.partial.jsonl, which must stay where it is while the run is under way",
-                directory.display()
-            )));
-        }
-        let source = context.tasks.source(context.seed(Purpose::Tasks))?;
+        let first = saved.map_or(0, |saved| saved.step);
+        let progress = harvest::open(context, "rejection", first)?;
         let mut stage = RejectionStage {
             config: self.clone(),
-            directory,
+            directory: context.directory.to_owned(),
             progress: Some(progress),
-            source,
-            asked: HashSet::new(),
+            draws: Draws::new(context)?,
         };
         // Tasks are drawn from the beginning after a resume, too: what was asked is known then.
         for step in 0..first {
@@ -110,9 +92,7 @@ struct RejectionStage {
     directory: PathBuf,
     /// None once the stage is over.
     progress: Option<Progress>,
-    source: Box<dyn TaskSource>,
-    /// Prompts that have been asked.
-    asked: HashSet<String>,
+    draws: Draws,
 }
 
 impl Stage for RejectionStage {
@@ -198,18 +178,7 @@ impl RejectionStage {
     fn draw(&mut self, context: &Context, step: u64) -> Result<(usize, Vec<Task>), StageError> {
         let share = step as f64 / self.config.steps() as f64;
         let count = self.config.tasks_of(step);
-        let (limit, encoder) = (context.prompt_limit(), &context.codec.encoder);
-        let drawn = limit
-            .draw(encoder, self.source.as_mut(), count, share)?
-            .tasks;
-        let mut fresh = Vec::with_capacity(count);
-        for task in drawn {
-            let prompt = serde_json::to_string(&task.prompt).map_err(no_json)?;
-            if self.asked.insert(prompt) {
-                fresh.push(task);
-            }
-        }
-        Ok((count, fresh))
+        Ok((count, self.draws.next(context, count, share)?))
     }
 }
 
@@ -221,15 +190,7 @@ fn sample(
     tasks: Vec<Task>,
     repeated: usize,
 ) -> Result<Chunk, StageError> {
-    let collected = if tasks.is_empty() {
-        Collected::default()
-    } else {
-        let seed = derive_seed(context.seed(Purpose::Rollouts), &[step]);
-        let (model, sampling) = (&context.learner.model, context.sampling);
-        context
-            .collector()
-            .collect(model, sampling, tasks, config.samples, seed, |_| {})?
-    };
+    let collected = collect(context, step, tasks, config.samples)?;
     let (rows, mut counts) = select(config, &collected.groups);
     counts.repeated_tasks = repeated;
     let chunk = Chunk::new(step, &rows, counts).map_err(no_json)?;
@@ -238,8 +199,4 @@ fn sample(
         reward_s: collected.reward_s,
         ..chunk
     })
-}
-
-fn no_json(error: serde_json::Error) -> StageError {
-    StageError::Config(format!("it has no JSON form: {error}"))
 }

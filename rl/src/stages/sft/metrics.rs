@@ -95,8 +95,8 @@ impl StepMetrics for SftMetrics {
                 loss: self.loss,
                 grad_norm: self.grad_norm,
             }),
-            rollouts: None,
             idle_experts: self.idle_experts,
+            ..Vitals::default()
         }
     }
 

@@ -26,7 +26,7 @@ use crate::{
         Precision, Transformer,
         lora::{load_adapter, save_adapter},
     },
-    stages::{StageError, grpo::reference::first_difference},
+    stages::{StageError, second::first_difference},
 };
 
 /// The part of a checkpoint that a critic has for itself.
