@@ -7,6 +7,7 @@
 //! | `consistency` | the same thing computed two ways |
 //! | `experts` | mixtures of experts from sampling to an update |
 //! | `turns` | completions of several turns, from the session to a gradient step |
+//! | `critic` | a stage with a value function |
 //! | `own_objective` | an objective handed in as a function |
 //! | `configs` | every shipped config loads |
 //! | `layers` | modules use only what stands below them |
@@ -17,6 +18,7 @@
 mod circles;
 mod configs;
 mod consistency;
+mod critic;
 mod experts;
 mod families;
 mod fixtures;

@@ -280,7 +280,11 @@ fn tasks(count: usize) -> Vec<Task> {
     source.next_batch(count, 0.0).unwrap()
 }
 
-fn two_turns(model: &Transformer, collector: &RolloutCollector, workers: usize) -> Collected {
+pub(crate) fn two_turns(
+    model: &Transformer,
+    collector: &RolloutCollector,
+    workers: usize,
+) -> Collected {
     let calculator = Calculator {
         begun: AtomicUsize::new(0),
     };

@@ -115,6 +115,20 @@ const MEANINGS: &[(&[&str], &[&str])] = &[
     ),
     (&["kl_loss_type", "kl_type"], &["kl_estimator"]),
     (
+        &["kl_ctrl", "kl_controller", "adaptive_kl_ctrl"],
+        &["adaptive_kl"],
+    ),
+    (&["value_model", "value_head", "ppo"], &["critic"]),
+    (&["lambda", "lambd", "gae_lambda"], &["lam"]),
+    (
+        &["value_clip", "vf_clip", "value_clip_range", "cliprange_vf"],
+        &["cliprange_value"],
+    ),
+    (
+        &["critic_warmup", "freezing_steps", "freezing_actor_steps"],
+        &["warmup_steps"],
+    ),
+    (
         &[
             "cliprange",
             "clip_ratio",
@@ -413,6 +427,7 @@ mod tests {
     fn what_is_proposed_exists() {
         let sources = [
             include_str!("../stages/grpo/config.rs"),
+            include_str!("../stages/grpo/critic/config.rs"),
             include_str!("../stages/grpo/objective.rs"),
             include_str!("../stages/sft/config.rs"),
             include_str!("../stages/config.rs"),

@@ -75,7 +75,7 @@ fn objectives_advantages_of_a_critic_are_verls() {
         compare(&mut worst, &returns, &all_of(case, "returns"), name);
         seen += 1;
     }
-    println!("{seen} steps of GAE: {worst}");
+    eprintln!("{seen} steps of GAE: {worst}");
     assert!(seen == 12 && worst.0 < BAR, "{worst}");
 }
 
@@ -88,7 +88,7 @@ fn objectives_whitening_is_verls() {
         whiten_exactly(&mut values);
         compare(&mut worst, &values, &all_of(case, "whitened"), "whitening");
     }
-    println!("whitening: {worst}");
+    eprintln!("whitening: {worst}");
     assert!(worst.0 < BAR, "{worst}");
 }
 
@@ -126,7 +126,7 @@ fn objectives_the_loss_of_values_is_verls() {
         );
         clipped_somewhere += clipped;
     }
-    println!("value loss: {worst}, {clipped_somewhere} tokens clipped");
+    eprintln!("value loss: {worst}, {clipped_somewhere} tokens clipped");
     assert!(worst.0 < BAR && clipped_somewhere > 0, "{worst}");
 }
 
@@ -177,6 +177,6 @@ fn objectives_the_weight_of_the_kl_follows_as_verls() {
             "weight",
         );
     }
-    println!("KL controller: {worst}");
+    eprintln!("KL controller: {worst}");
     assert!(worst.0 < BAR, "{worst}");
 }
