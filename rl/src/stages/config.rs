@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, grpo, rejection, sft};
+use super::{Settings, distill, grpo, rejection, sft};
 use crate::glossary::Table;
 
 /// Declares every kind of stage: its name, its settings, the figures of its steps.
@@ -76,6 +76,8 @@ stages! {
     Grpo = "grpo": grpo::GrpoConfig, grpo::GrpoMetrics;
     /// Rejection sampling.
     RejectionSampling = "rejection-sampling": rejection::RejectionConfig, rejection::RejectionMetrics;
+    /// Distillation.
+    Distill = "distill": distill::DistillConfig, distill::DistillMetrics;
 }
 
 impl fmt::Display for StageKind {

@@ -6,12 +6,13 @@
 //! | [`second`] | another model that a stage's config names |
 //! | [`prompts`] | prompts that leave room for a completion, and the others |
 //! | [`config`] | `[[stages]]`, and the one line that registers a kind |
-//! | [`sft`], [`grpo`], [`rejection`] | a kind each: its settings, its step, its figures |
+//! | [`sft`], [`grpo`], [`rejection`], [`distill`] | a kind each: its settings, its step, its figures |
 //!
 //! A stage knows neither the console nor the files of a run, nor any other stage. A new one is a folder here, with a type that
 //! implements [`Settings`] and one that implements [`Stage`], and a line in `config.rs`.
 
 pub mod config;
+pub mod distill;
 pub mod grpo;
 pub mod prompts;
 pub mod rejection;
