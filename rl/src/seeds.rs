@@ -17,6 +17,8 @@ pub enum Purpose {
     Demonstrations = 4,
     /// Tasks and draws of the preflight.
     Preflight = 5,
+    /// Which steps of a distillation are on policy.
+    Distillation = 6,
 }
 
 /// The seed of a run's new weights.

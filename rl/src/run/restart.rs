@@ -21,7 +21,7 @@ use crate::{
         lora::{Lora, load_adapter},
     },
     seeds::weights_seed,
-    stages::Weights,
+    stages::{StageConfig, Weights, stage::stage_weights},
 };
 
 /// The model at the start of a run, or of a checkpoint. Adapters are put on the config's model
@@ -111,7 +111,7 @@ pub(super) fn weights(
     base: impl FnMut(&Transformer) -> Result<(), RunError>,
 ) -> Result<(Transformer, Head), RunError> {
     let kept = match weights {
-        Weights::AfterStage(index) => Some(directory.join(name(index))),
+        Weights::AfterStage(index) => Some(stage_weights(directory, index)),
         Weights::OfTheRun | Weights::AsTheyAre => None,
     };
     let model = open(config, kept.as_deref(), device, base)?.model;
@@ -133,12 +133,15 @@ pub(super) fn keep(
     codec: &Codec,
     directory: &Path,
 ) -> Result<(), RunError> {
-    let mut stages = config.stages.iter();
-    if !stages.any(|other| other.settings().begins_with() == Weights::AfterStage(stage)) {
+    let mut stages = config.stages.iter().map(StageConfig::settings);
+    let asked = stages.any(|other| {
+        other.begins_with() == Weights::AfterStage(stage) || other.looks_at_stage() == Some(stage)
+    });
+    if !asked {
         return Ok(());
     }
-    let kept = directory.join(name(stage));
-    let partial = directory.join(format!(".{}", name(stage)));
+    let kept = stage_weights(directory, stage);
+    let partial = directory.join(format!(".after-stage-{stage}"));
     // What is there is of a session that was killed before its checkpoint.
     for path in [&kept, &partial] {
         if path.exists() {
@@ -148,9 +151,4 @@ pub(super) fn keep(
     fs::create_dir_all(&partial).map_err(RunError::file(&partial))?;
     save_policy(&partial, learner, codec)?;
     fs::rename(&partial, &kept).map_err(RunError::file(&kept))
-}
-
-/// Laid out as a checkpoint: `model/`, and `adapter/` with adapters.
-fn name(stage: usize) -> String {
-    format!("after-stage-{stage}")
 }

@@ -8,12 +8,13 @@
 //! | [`second`] | another model that a stage's config names |
 //! | [`prompts`] | prompts that leave room for a completion, and the others |
 //! | [`config`] | `[[stages]]`, and the one line that registers a kind |
-//! | [`sft`], [`grpo`], [`rejection`], [`pairs`], [`preference`] | a kind each: its settings, its step, its figures |
+//! | [`sft`], [`grpo`], [`rejection`], [`pairs`], [`preference`], [`distill`] | a kind each: its settings, its step, its figures |
 //!
 //! A stage knows neither the console nor the files of a run, nor any other stage. A new one is a folder here, with a type that
 //! implements [`Settings`] and one that implements [`Stage`], and a line in `config.rs`.
 
 pub mod config;
+pub mod distill;
 pub mod grpo;
 pub mod harvest;
 pub mod pairs;

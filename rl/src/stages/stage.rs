@@ -81,6 +81,11 @@ pub trait Settings: Debug + Send + Sync {
         Weights::AsTheyAre
     }
 
+    /// The earlier stage whose last weights it reads beside those that it begins with: they are kept for it.
+    fn looks_at_stage(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether it leaves a file of examples for later stages at [`data_set`].
     fn leaves_data_set(&self) -> bool {
         false
@@ -304,6 +309,12 @@ pub fn data_set(directory: &Path, stage: usize) -> PathBuf {
 /// Where the stage with this index leaves pairs of completions, if it does.
 pub fn pair_set(directory: &Path, stage: usize) -> PathBuf {
     directory.join(format!("pairs-{stage}.jsonl"))
+}
+
+/// Where the weights that the stage with this index ended with are kept, where a later one asks for them: laid out as a
+/// checkpoint, `model/`, and `adapter/` with adapters.
+pub fn stage_weights(directory: &Path, stage: usize) -> PathBuf {
+    directory.join(format!("after-stage-{stage}"))
 }
 
 /// The fields of something that is a JSON object.

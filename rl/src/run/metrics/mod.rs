@@ -94,7 +94,7 @@ pub const KIND: Metric = Metric {
     key: "kind",
     type_name: "String",
     unit: "",
-    formula: "`sft`, `grpo` or `rejection-sampling`",
+    formula: "`sft`, `grpo`, `rejection-sampling` or `distill`",
     healthy: "",
     otherwise: "",
 };

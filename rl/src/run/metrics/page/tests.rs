@@ -1,7 +1,10 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::*;
-use crate::stages::{StepMetrics, grpo::GrpoMetrics, rejection::RejectionMetrics, sft::SftMetrics};
+use crate::stages::{
+    StepMetrics, distill::DistillMetrics, grpo::GrpoMetrics, rejection::RejectionMetrics,
+    sft::SftMetrics,
+};
 
 const PAGE: &str = "docs/metrics.md";
 
@@ -60,11 +63,13 @@ fn every_key_of_a_line_is_explained() {
         ..SftMetrics::default()
     };
     let rejection = RejectionMetrics::default();
+    let distill = DistillMetrics::default();
     let metrics = |kind| -> &dyn StepMetrics {
         match kind {
             StageKind::Grpo => &grpo,
             StageKind::Sft => &sft,
             StageKind::RejectionSampling => &rejection,
+            StageKind::Distill => &distill,
         }
     };
     for &kind in StageKind::ALL {
