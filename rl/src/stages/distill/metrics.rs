@@ -153,8 +153,7 @@ impl StepMetrics for DistillMetrics {
                 loss: self.loss,
                 grad_norm: self.grad_norm,
             }),
-            rollouts: None,
-            idle_experts: None,
+            ..Vitals::default()
         }
     }
 

@@ -63,7 +63,7 @@ impl Settings for DistillConfig {
             tokens: rollouts * around.sampling.max_tokens,
             recorded_tokens: around.memory.recorded_tokens(true),
             reference,
-            samples_ahead: false,
+            ..Demand::default()
         }
     }
 
