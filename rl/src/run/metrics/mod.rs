@@ -74,7 +74,7 @@ pub const KIND: Metric = Metric {
     key: "kind",
     type_name: "String",
     unit: "",
-    formula: "`sft`, `grpo` or `rejection-sampling`",
+    formula: "`sft`, `grpo`, `rejection-sampling`, `pairs` or `preference`",
     healthy: "",
     otherwise: "",
 };

@@ -1,7 +1,10 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::*;
-use crate::stages::{StepMetrics, grpo::GrpoMetrics, rejection::RejectionMetrics, sft::SftMetrics};
+use crate::stages::{
+    StepMetrics, grpo::GrpoMetrics, pairs::PairsMetrics, preference::PreferenceMetrics,
+    rejection::RejectionMetrics, sft::SftMetrics,
+};
 
 const PAGE: &str = "docs/metrics.md";
 
@@ -55,11 +58,24 @@ fn every_key_of_a_line_is_explained() {
         ..SftMetrics::default()
     };
     let rejection = RejectionMetrics::default();
+    let pairs = PairsMetrics::default();
+    let preference = PreferenceMetrics {
+        sft_loss: Some(0.0),
+        kl: Some(0.0),
+        chosen_log_ratio: Some(0.0),
+        rejected_log_ratio: Some(0.0),
+        heldout_loss: Some(0.0),
+        heldout_accuracies: Some(0.0),
+        heldout_margins: Some(0.0),
+        ..PreferenceMetrics::default()
+    };
     let metrics = |kind| -> &dyn StepMetrics {
         match kind {
             StageKind::Grpo => &grpo,
             StageKind::Sft => &sft,
             StageKind::RejectionSampling => &rejection,
+            StageKind::Pairs => &pairs,
+            StageKind::Preference => &preference,
         }
     };
     for &kind in StageKind::ALL {
