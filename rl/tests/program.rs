@@ -30,6 +30,8 @@ mod exactness;
 mod habits;
 #[path = "program/ppo.rs"]
 mod ppo;
+#[path = "program/preference.rs"]
+mod preference;
 #[path = "program/refusals.rs"]
 mod refusals;
 #[path = "program/reward.rs"]

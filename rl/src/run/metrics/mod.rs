@@ -94,7 +94,7 @@ pub const KIND: Metric = Metric {
     key: "kind",
     type_name: "String",
     unit: "",
-    formula: "`sft`, `grpo`, `rejection-sampling` or `distill`",
+    formula: "`sft`, `grpo`, `rejection-sampling`, `pairs`, `preference`, `reward-model` or `distill`",
     healthy: "",
     otherwise: "",
 };

@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, path::Path};
 
 use super::*;
 use crate::stages::{
-    StepMetrics, distill::DistillMetrics, grpo::GrpoMetrics, rejection::RejectionMetrics,
-    sft::SftMetrics,
+    StepMetrics, distill::DistillMetrics, grpo::GrpoMetrics, pairs::PairsMetrics, preference::PreferenceMetrics,
+    rejection::RejectionMetrics, sft::SftMetrics,
 };
 
 const PAGE: &str = "docs/metrics.md";
@@ -64,12 +64,25 @@ fn every_key_of_a_line_is_explained() {
     };
     let rejection = RejectionMetrics::default();
     let distill = DistillMetrics::default();
+    let pairs = PairsMetrics::default();
+    let preference = PreferenceMetrics {
+        sft_loss: Some(0.0),
+        kl: Some(0.0),
+        chosen_log_ratio: Some(0.0),
+        rejected_log_ratio: Some(0.0),
+        heldout_loss: Some(0.0),
+        heldout_accuracies: Some(0.0),
+        heldout_margins: Some(0.0),
+        ..PreferenceMetrics::default()
+    };
     let metrics = |kind| -> &dyn StepMetrics {
         match kind {
             StageKind::Grpo => &grpo,
             StageKind::Sft => &sft,
             StageKind::RejectionSampling => &rejection,
             StageKind::Distill => &distill,
+            StageKind::Pairs => &pairs,
+            StageKind::Preference => &preference,
         }
     };
     for &kind in StageKind::ALL {
