@@ -10,6 +10,7 @@
 //! | `progress` | trajectories from turn to turn, and on to the judge |
 //! | [`stop`] | texts that end a turn |
 //! | [`collector`] | prompts → ids → completions → judged groups |
+//! | [`reward_model`] | a reward model: its files, and how it judges |
 //! | [`section`] | `[reward]` of a config |
 
 pub mod collector;
@@ -18,6 +19,7 @@ pub mod group;
 pub mod judge;
 mod pool;
 mod progress;
+pub mod reward_model;
 pub mod section;
 pub mod stop;
 pub mod trajectory;
@@ -26,6 +28,7 @@ pub use collector::{Collected, RolloutCollector};
 pub use environment::{Environment, Episode, Next, OneTurn};
 pub use group::{Completion, RolloutGroup};
 pub use judge::{Judge, JudgeError, Verdict};
+pub use reward_model::{RewardModel, RewardModelError};
 pub use section::RewardSection;
 pub use stop::StopTexts;
 pub use trajectory::{GivenTurn, SampledTurn, Trajectory, Turn};

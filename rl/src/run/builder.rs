@@ -20,7 +20,7 @@ use super::{
     identity::{self, Change, Come},
     preflight,
     provenance::Provenance,
-    restart,
+    restart, seats,
 };
 use crate::{
     bundle::{Bundle, Codec, checkpoints},
@@ -220,6 +220,10 @@ impl RunBuilder {
             )?,
         };
         let begun = Begun::at(&config, &tasks, resume.then_some(&path), &chosen.device)?;
+        let wrong = seats::look(judge.rubric(), Some(&begun.codec), config.lora.is_some());
+        if let Some((_, error)) = wrong.into_iter().next() {
+            return Err(error.into());
+        }
         if preflight {
             begun.look_ahead(&config, &tasks, &mut observers)?;
         }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, grpo, pairs, preference, rejection, sft};
+use super::{Settings, grpo, pairs, preference, rejection, reward_model, sft};
 use crate::glossary::Table;
 
 /// Declares every kind of stage: its name, its settings, the figures of its steps.
@@ -80,6 +80,8 @@ stages! {
     Pairs = "pairs": pairs::PairsConfig, pairs::PairsMetrics;
     /// DPO and its family.
     Preference = "preference": preference::PreferenceConfig, preference::PreferenceMetrics;
+    /// A reward model.
+    RewardModel = "reward-model": reward_model::RewardModelConfig, reward_model::RewardModelMetrics;
 }
 
 impl fmt::Display for StageKind {

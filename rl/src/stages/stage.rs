@@ -91,6 +91,11 @@ pub trait Settings: Debug + Send + Sync {
         false
     }
 
+    /// Whether it leaves a reward model for later stages at [`reward_model`].
+    fn leaves_reward_model(&self) -> bool {
+        false
+    }
+
     /// Whether it draws problems of the run. A run none of whose stages does needs neither `[data]` nor `[reward.rubric]`.
     fn asks(&self) -> bool {
         true
@@ -302,6 +307,11 @@ pub fn data_set(directory: &Path, stage: usize) -> PathBuf {
 /// Where the stage with this index leaves pairs of completions, if it does.
 pub fn pair_set(directory: &Path, stage: usize) -> PathBuf {
     directory.join(format!("pairs-{stage}.jsonl"))
+}
+
+/// Where the stage with this index leaves a reward model, if it does.
+pub fn reward_model(directory: &Path, stage: usize) -> PathBuf {
+    directory.join(format!("reward-model-{stage}"))
 }
 
 /// The fields of something that is a JSON object.

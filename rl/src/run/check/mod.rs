@@ -8,12 +8,13 @@
 pub mod judges;
 
 use dunwu_datasets::Task;
+use dunwu_rewards::Rubric;
 use serde::Serialize;
 
 use super::{
     RunError,
     estimate::{self, Estimate},
-    preflight,
+    preflight, seats,
 };
 use crate::{
     bundle::{ModelSection, Outline},
@@ -117,6 +118,13 @@ pub fn look(config: &RunConfig, all: bool) -> Report {
     adapter(config, &mut report);
     if let Some(outline) = &outline {
         report.estimate = Some(estimate::of_shape(config, &outline.config));
+    }
+    if let Ok(rubric) = Rubric::from_config(&config.reward.rubric) {
+        let codec = outline.as_ref().map(|outline| &outline.codec);
+        for (name, error) in seats::look(&rubric, codec, config.lora.is_some()) {
+            let about = format!("reward.rubric ({name})");
+            report.findings.push(Finding::error(about, error));
+        }
     }
     machine(config, report.estimate.as_ref(), &mut report.findings);
     if config.has_problems() {

@@ -74,7 +74,7 @@ pub const KIND: Metric = Metric {
     key: "kind",
     type_name: "String",
     unit: "",
-    formula: "`sft`, `grpo` or `rejection-sampling`",
+    formula: "the kind of the stage, as in a config: `sft`, `grpo`, `reward-model`, …",
     healthy: "",
     otherwise: "",
 };

@@ -1,7 +1,10 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::*;
-use crate::stages::{StepMetrics, grpo::GrpoMetrics, rejection::RejectionMetrics, sft::SftMetrics};
+use crate::stages::{
+    StepMetrics, grpo::GrpoMetrics, pairs::PairsMetrics, preference::PreferenceMetrics,
+    rejection::RejectionMetrics, reward_model::RewardModelMetrics, sft::SftMetrics,
+};
 
 const PAGE: &str = "docs/metrics.md";
 
@@ -55,11 +58,29 @@ fn every_key_of_a_line_is_explained() {
         ..SftMetrics::default()
     };
     let rejection = RejectionMetrics::default();
+    let pairs = PairsMetrics::default();
+    let preference = PreferenceMetrics {
+        heldout_loss: Some(0.0),
+        heldout_accuracies: Some(0.0),
+        heldout_margins: Some(0.0),
+        ..PreferenceMetrics::default()
+    };
+    let reward_model = RewardModelMetrics {
+        heldout_loss: Some(0.0),
+        heldout_accuracy_pairs: Some(0.0),
+        heldout_accuracy_longer_chosen: Some(0.0),
+        heldout_accuracy_shorter_chosen: Some(0.0),
+        heldout_calibration_error: Some(0.0),
+        ..RewardModelMetrics::default()
+    };
     let metrics = |kind| -> &dyn StepMetrics {
         match kind {
             StageKind::Grpo => &grpo,
             StageKind::Sft => &sft,
             StageKind::RejectionSampling => &rejection,
+            StageKind::Pairs => &pairs,
+            StageKind::Preference => &preference,
+            StageKind::RewardModel => &reward_model,
         }
     };
     for &kind in StageKind::ALL {
