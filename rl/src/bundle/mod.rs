@@ -79,6 +79,11 @@ impl Codec {
         named.or(self.eos.first().copied())
     }
 
+    /// Whether the token ends what a model says.
+    pub fn ends(&self, id: u32) -> bool {
+        self.eos.contains(&id) || self.end() == Some(id)
+    }
+
     /// Sets what a config says of the text side.
     ///
     /// # Errors

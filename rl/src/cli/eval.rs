@@ -172,6 +172,9 @@ impl Eval {
             tell!("prompt   {:?}", bundle.codec.encoder.text(&task.prompt)?);
         }
         let rubric = Rubric::from_config(&subject.rubric).map_err(usage)?;
+        if let Some(config) = &self.config {
+            super::reward::seat_models(&rubric, config, &self.overrides)?;
+        }
         let judge = Judge::new(rubric, Duration::from_secs_f64(subject.deadline_s))?;
         let evaluation = Evaluation {
             collector: RolloutCollector {

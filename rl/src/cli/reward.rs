@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use dunwu::config;
+use dunwu::{config, device, run::seats};
 use dunwu_datasets::{Prompt, Task};
 use dunwu_rewards::math::{
     self, Form, MathOptions, PercentPolicy, Tolerance, gold_fault, judge_any, right_answers,
@@ -28,7 +28,7 @@ const CHUNK: usize = 1024;
 /// dunwu reward math         reads {"gold", "pred"} and says whether they are the same.
 /// dunwu reward CONFIG.toml  reads {"prompt", "completion", "answer"} and shows what each component of the config's
 ///                           rubric says, which answer it found and how it reads, and the total. Only [reward.rubric] of
-///                           the config is read.
+///                           the config is read, and with a component `model` also what its model stands on.
 ///
 /// Both read JSON lines and write one line for each, in their order. A line that cannot be read becomes {"error": …}, the
 /// others are judged all the same, and the exit status is 1. It is 1 too where no line of a rubric's has a total.
@@ -203,12 +203,30 @@ impl Reward {
         let config = config::load_rubric(&path, &self.overrides)?;
         super::sandbox::prepare_for(&config)?;
         let rubric = Rubric::from_config(&config).context("reward.rubric")?;
+        seat_models(&rubric, &path, &self.overrides)?;
         let seen = Seen::default();
         let result = for_each_line(&self.input, |row: Row| judged(&rubric, &seen, row));
         seen.warn(&rubric);
         result?;
         seen.expect_one()
     }
+}
+
+/// Opens the reward models that a rubric names. Adapters among them stand on the model of the config at `path`.
+pub(super) fn seat_models(
+    rubric: &Rubric,
+    path: &Path,
+    overrides: &[String],
+) -> Result<(), Failure> {
+    if rubric.seats().is_empty() {
+        return Ok(());
+    }
+    let run = config::load(path, overrides)?;
+    let device = device::choose(run.device)?.device;
+    for line in seats::fill_alone(rubric, &run, &device)? {
+        tell!("reward   {line}");
+    }
+    Ok(())
 }
 
 /// What is counted over all lines.

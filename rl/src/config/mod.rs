@@ -18,6 +18,7 @@ mod strings;
 
 use std::path::{Path, PathBuf};
 
+use dunwu_rewards::{Rubric, Seated};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -167,6 +168,7 @@ impl RunConfig {
         if judged {
             self.evaluation.validate(&components)?;
         }
+        self.check_models(&settings)?;
         self.memory.validate()?;
         self.checkpoint.validate()?;
         self.alarms.validate()?;
@@ -183,6 +185,40 @@ impl RunConfig {
                 optimizer.map_err(|message| format!("optimizer.{message}"))
             });
             checked.map_err(|message| format!("stages.{index} ({}): {message}", stage.kind()))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the reward models that the rubric names are left by stages that leave one, and are there when they are asked.
+    fn check_models(&self, settings: &[&dyn Settings]) -> Result<(), String> {
+        let Ok(rubric) = Rubric::from_config(&self.reward.rubric) else {
+            return Ok(()); // components of the caller's own are missing, and what is wrong besides was said before
+        };
+        for seat in rubric.seats() {
+            let Seated::Stage(stage) = *seat.seated() else {
+                continue;
+            };
+            let name = seat.component();
+            let about = format!("reward.rubric: component {name}: from_stage = {stage}");
+            match settings.get(stage) {
+                Some(named) if named.leaves_reward_model() => {}
+                Some(_) => {
+                    return Err(format!(
+                        "{about} names a stage that leaves no reward model, expected one of kind reward-model"
+                    ));
+                }
+                None => {
+                    return Err(format!(
+                        "{about}: there are only {} stages, counted from 0",
+                        settings.len()
+                    ));
+                }
+            }
+            if stage > 0 && rubric.total_reads(name) {
+                return Err(format!(
+                    "{about}: reward.rubric.total reads it, and until that stage is over it has nothing to say; hint: use weights instead of a formula, or train the reward model in a run of its own and name its `path`"
+                ));
+            }
         }
         Ok(())
     }

@@ -12,6 +12,7 @@
 //! | [`thought`] | where a completion thinks |
 //! | [`collector`] | prompts → ids → completions → judged groups |
 //! | [`work`] | how many floating-point operations sampling and training need |
+//! | [`reward_model`] | a reward model: its files, and how it judges |
 //! | [`section`] | `[reward]` of a config |
 
 pub mod collector;
@@ -20,6 +21,7 @@ pub mod group;
 pub mod judge;
 mod pool;
 mod progress;
+pub mod reward_model;
 pub mod section;
 pub mod stop;
 pub mod thought;
@@ -30,6 +32,7 @@ pub use collector::{Collected, RolloutCollector};
 pub use environment::{Environment, Episode, Next, OneTurn};
 pub use group::{Completion, RolloutGroup, count_by_fault};
 pub use judge::{Judge, JudgeError, Verdict};
+pub use reward_model::{RewardModel, RewardModelError};
 pub use section::RewardSection;
 pub use stop::StopTexts;
 pub use trajectory::{GivenTurn, SampledTurn, Trajectory, Turn};

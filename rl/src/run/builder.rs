@@ -22,7 +22,7 @@ use super::{
     notify::Notifier,
     preflight,
     provenance::Provenance,
-    restart,
+    restart, seats,
     tensorboard::{self, TensorBoard},
 };
 use crate::{
@@ -227,6 +227,10 @@ impl RunBuilder {
             )?,
         };
         let begun = Begun::at(&config, &tasks, resume.then_some(&path), &chosen.device)?;
+        let wrong = seats::look(judge.rubric(), Some(&begun.codec), config.lora.is_some());
+        if let Some((_, error)) = wrong.into_iter().next() {
+            return Err(error.into());
+        }
         if preflight {
             begun.look_ahead(&config, &tasks, &mut observers)?;
         }

@@ -10,7 +10,7 @@ use super::{
     heartbeat::{Phase, Pulse},
     metrics::MetricsLine,
     notify::Notifier,
-    restart,
+    restart, seats,
     summary::showcase,
     tensorboard::TensorBoard,
 };
@@ -113,6 +113,7 @@ impl Driver<'_> {
         if done == 0 {
             self.begin_with(settings.begins_with())?;
         }
+        self.seat_models()?;
         let mut stage = self.begin(settings)?;
         if self.state.unmeasured.is_some() {
             // The session before ended between the step and its measurement.
@@ -154,6 +155,17 @@ impl Driver<'_> {
                 .join(checkpoint::STAGE),
         });
         Ok(settings.begin(&mut self.context(), saved)?)
+    }
+
+    /// Puts the reward models that are there by now among the judges.
+    fn seat_models(&mut self) -> Result<(), RunError> {
+        let (rubric, stage) = (self.judge.rubric(), self.state.stage);
+        let (policy, directory) = (&self.learner.model, self.directory.path());
+        let seated = seats::fill(rubric, policy, &self.codec, directory, stage)?;
+        for line in seated {
+            self.note("reward", &line);
+        }
+        Ok(())
     }
 
     /// Goes back to the weights that a stage asks for, before its first step.

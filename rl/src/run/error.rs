@@ -9,6 +9,7 @@ use crate::{
     bundle::{BundleError, ListError, PromptError},
     device::DeviceError,
     model::{PrecisionError, lora::LoraError, weights::WeightError},
+    rollout::RewardModelError,
     stages::StageError,
     tasks::TasksError,
 };
@@ -36,6 +37,8 @@ pub enum RunError {
     Lora(#[from] LoraError),
     #[error(transparent)]
     Precision(#[from] PrecisionError),
+    #[error(transparent)]
+    RewardModel(#[from] RewardModelError),
     #[error(transparent)]
     Stage(#[from] StageError),
     /// The config is not what it should be, or does not fit its surroundings.

@@ -12,6 +12,7 @@
 //! | `measuring` | when held-out problems are answered |
 //! | [`provenance`], [`card`] | where what a run was made of came from, and the card of what it made |
 //! | `restart` | the model that a run, a checkpoint or a stage begins with |
+//! | [`seats`] | reward models among the judges |
 //! | [`metrics`] | a line of `metrics.jsonl`, and the pages that explain it |
 //! | [`stages`], [`summary`] | what is kept of a stage, and of a run |
 //! | [`tensorboard`] | the figures of a run as event files |
@@ -40,6 +41,7 @@ pub mod preflight;
 pub mod provenance;
 mod restart;
 mod sample;
+pub mod seats;
 pub mod stages;
 pub mod summary;
 pub mod tensorboard;

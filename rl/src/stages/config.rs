@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, distill, grpo, pairs, preference, rejection, sft};
+use super::{Settings, distill, grpo, pairs, preference, rejection, reward_model, sft};
 use crate::glossary::Table;
 
 /// Declares every kind of stage: its name, its settings, the figures of its steps.
@@ -82,6 +82,8 @@ stages! {
     Preference = "preference": preference::PreferenceConfig, preference::PreferenceMetrics;
     /// Distillation.
     Distill = "distill": distill::DistillConfig, distill::DistillMetrics;
+    /// A reward model.
+    RewardModel = "reward-model": reward_model::RewardModelConfig, reward_model::RewardModelMetrics;
 }
 
 impl fmt::Display for StageKind {

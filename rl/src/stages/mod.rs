@@ -8,7 +8,7 @@
 //! | [`second`] | another model that a stage's config names |
 //! | [`prompts`] | prompts that leave room for a completion, and the others |
 //! | [`config`] | `[[stages]]`, and the one line that registers a kind |
-//! | [`sft`], [`grpo`], [`rejection`], [`pairs`], [`preference`], [`distill`] | a kind each: its settings, its step, its figures |
+//! | [`sft`], [`grpo`], [`rejection`], [`pairs`], [`preference`], [`reward_model`], [`distill`] | a kind each: its settings, its step, its figures |
 //!
 //! A stage knows neither the console nor the files of a run, nor any other stage. A new one is a folder here, with a type that
 //! implements [`Settings`] and one that implements [`Stage`], and a line in `config.rs`.
@@ -22,6 +22,7 @@ pub mod pairs_data;
 pub mod preference;
 pub mod prompts;
 pub mod rejection;
+pub mod reward_model;
 pub mod second;
 pub mod sft;
 pub mod stage;

@@ -96,6 +96,11 @@ pub trait Settings: Debug + Send + Sync {
         false
     }
 
+    /// Whether it leaves a reward model for later stages at [`reward_model`].
+    fn leaves_reward_model(&self) -> bool {
+        false
+    }
+
     /// Whether it draws problems of the run. A run none of whose stages does needs neither `[data]` nor `[reward.rubric]`.
     fn asks(&self) -> bool {
         true
@@ -315,6 +320,11 @@ pub fn pair_set(directory: &Path, stage: usize) -> PathBuf {
 /// checkpoint, `model/`, and `adapter/` with adapters.
 pub fn stage_weights(directory: &Path, stage: usize) -> PathBuf {
     directory.join(format!("after-stage-{stage}"))
+}
+
+/// Where the stage with this index leaves a reward model, if it does.
+pub fn reward_model(directory: &Path, stage: usize) -> PathBuf {
+    directory.join(format!("reward-model-{stage}"))
 }
 
 /// The fields of something that is a JSON object.

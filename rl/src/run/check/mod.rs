@@ -14,6 +14,7 @@ use super::{
     estimate::{self, Estimate},
     preflight,
     sample::looked_at,
+    seats,
 };
 use crate::{
     bundle::{ModelSection, Outline},
@@ -111,6 +112,13 @@ pub fn look(config: &RunConfig, all: bool) -> Report {
     adapter(config, &mut report);
     if let Some(outline) = &outline {
         report.estimate = Some(estimate::of_shape(config, &outline.config));
+    }
+    if let Ok(rubric) = Rubric::from_config(&config.reward.rubric) {
+        let codec = outline.as_ref().map(|outline| &outline.codec);
+        for (name, error) in seats::look(&rubric, codec, config.lora.is_some()) {
+            let about = format!("reward.rubric ({name})");
+            report.findings.push(Finding::error(about, error));
+        }
     }
     machine(config, report.estimate.as_ref(), &mut report.findings);
     if config.has_problems() {

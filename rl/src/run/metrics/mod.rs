@@ -94,7 +94,7 @@ pub const KIND: Metric = Metric {
     key: "kind",
     type_name: "String",
     unit: "",
-    formula: "`sft`, `grpo`, `rejection-sampling`, `pairs`, `preference`, `reward-model` or `distill`",
+    formula: "the kind of the stage, as in a config: `sft`, `grpo`, `reward-model`, …",
     healthy: "",
     otherwise: "",
 };

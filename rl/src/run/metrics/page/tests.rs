@@ -2,8 +2,9 @@ use std::{collections::BTreeSet, path::Path};
 
 use super::*;
 use crate::stages::{
-    StepMetrics, distill::DistillMetrics, grpo::GrpoMetrics, pairs::PairsMetrics, preference::PreferenceMetrics,
-    rejection::RejectionMetrics, sft::SftMetrics,
+    StepMetrics, distill::DistillMetrics, grpo::GrpoMetrics, pairs::PairsMetrics,
+    preference::PreferenceMetrics, rejection::RejectionMetrics, reward_model::RewardModelMetrics,
+    sft::SftMetrics,
 };
 
 const PAGE: &str = "docs/metrics.md";
@@ -75,6 +76,14 @@ fn every_key_of_a_line_is_explained() {
         heldout_margins: Some(0.0),
         ..PreferenceMetrics::default()
     };
+    let reward_model = RewardModelMetrics {
+        heldout_loss: Some(0.0),
+        heldout_accuracy_pairs: Some(0.0),
+        heldout_accuracy_longer_chosen: Some(0.0),
+        heldout_accuracy_shorter_chosen: Some(0.0),
+        heldout_calibration_error: Some(0.0),
+        ..RewardModelMetrics::default()
+    };
     let metrics = |kind| -> &dyn StepMetrics {
         match kind {
             StageKind::Grpo => &grpo,
@@ -83,6 +92,7 @@ fn every_key_of_a_line_is_explained() {
             StageKind::Distill => &distill,
             StageKind::Pairs => &pairs,
             StageKind::Preference => &preference,
+            StageKind::RewardModel => &reward_model,
         }
     };
     for &kind in StageKind::ALL {
