@@ -32,12 +32,13 @@
 //! - [`generation`]: batched decoding with a key-value cache
 //! - [`bundle`], [`model`], [`tokenizer`]: a model with its text, the transformer, text and ids
 //! - [`compute`]: the arithmetic, on slices of the CPU and on tensors of any device
+//! - `watch`: a run seen from outside, in the terminal
 //! - [`alarms`], [`analysis`], [`cost`], [`mod@bench`], [`device`], [`glossary`], [`hub`], [`machine`], [`seeds`], [`statistics`]
 //!
 //! # Features
 //! - `flex`, `wgpu`: the CPU and GPUs; both by default
 //! - `cli`: the program; `code`, `http`: rewards that run programs, or stand behind a server; `plot`: curves as SVG;
-//!   `parquet`: data sets in Parquet files. All by default
+//!   `parquet`: data sets in Parquet files; `watch`: a run in the terminal. All by default
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod alarms;
@@ -65,3 +66,5 @@ pub mod stages;
 pub mod statistics;
 pub mod tasks;
 pub mod tokenizer;
+#[cfg(feature = "watch")]
+pub mod watch;

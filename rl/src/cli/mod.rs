@@ -22,6 +22,8 @@ mod sandbox;
 mod score;
 pub(crate) mod terminal;
 mod train;
+#[cfg(feature = "watch")]
+mod watch;
 
 use std::process::ExitCode;
 
@@ -45,6 +47,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Train),
+    #[cfg(feature = "watch")]
+    Watch(watch::Watch),
     Eval(eval::Eval),
     Compare(compare::Compare),
     Plot(compare::Plot),
@@ -95,6 +99,8 @@ fn usage(message: impl std::fmt::Display) -> Failure {
 pub(crate) fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Train(command) => command.run(),
+        #[cfg(feature = "watch")]
+        Command::Watch(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Plot(command) => command.run(),
