@@ -11,6 +11,7 @@
 //! | `configs` | every shipped config loads |
 //! | `layers` | modules use only what stands below them |
 //! | `circles` | no files use each other in a circle |
+//! | `security` | SECURITY.md names files and tests that are there |
 //! | `wgpu` | the same on a wgpu adapter, when DUNWU_TEST_WGPU is set |
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
@@ -24,5 +25,6 @@ mod layers;
 mod objectives;
 mod own_objective;
 mod references;
+mod security;
 mod turns;
 mod wgpu;
