@@ -12,6 +12,7 @@
 //! | `configs` | every shipped config loads |
 //! | `layers` | modules use only what stands below them |
 //! | `circles` | no files use each other in a circle |
+//! | `security` | SECURITY.md names files and tests that are there |
 //! | `wgpu` | the same on a wgpu adapter, when DUNWU_TEST_WGPU is set |
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
@@ -27,5 +28,6 @@ mod objectives;
 mod own_objective;
 mod preference;
 mod references;
+mod security;
 mod turns;
 mod wgpu;
