@@ -10,7 +10,7 @@ use dunwu::{
         save::{Stored, save_gguf, save_model},
     },
     device,
-    model::lora,
+    model::{config::Family, lora},
     run::{card::model_card, tensorboard},
 };
 
@@ -127,10 +127,23 @@ impl Export {
         Ok(())
     }
 
+    /// The family of the model beside the adapters in `from`.
+    fn family(&self, from: &Path) -> Result<Option<Family>, Failure> {
+        let path = from.with_file_name(checkpoints::MODEL).join("config.json");
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let config: serde_json::Value =
+            serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        let kind = config["model_type"].as_str();
+        Ok(kind.and_then(Family::of_model_type))
+    }
+
     fn adapter(&self, from: &Path, to: &Path) -> Result<(), Failure> {
         if !from.is_dir() {
             let run = self.run.display();
             return Err(anyhow!("{run}: this run trained the whole model, there is no adapter; hint: leave out --adapter").into());
+        }
+        if let Some(family) = self.family(from)?.filter(|family| family.fuses_maps()) {
+            return Err(anyhow!("{}: PEFT has no map for these adapters: models of the family {family} keep q_proj, k_proj and v_proj in one matrix there; hint: leave out --adapter, and the adapters are added to the weights", self.run.display()).into());
         }
         let there = to.read_dir().is_ok_and(|mut files| files.next().is_some());
         if there {

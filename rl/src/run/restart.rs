@@ -1,6 +1,6 @@
 //! The model that a run, a checkpoint or a stage begins with.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use burn::tensor::Device;
 use dunwu_datasets::derive_seed;
@@ -57,7 +57,7 @@ pub(super) fn open(
         None => match adapter(config) {
             Some(adapter) => {
                 load_adapter(adapter, &mut bundle.model)?;
-                agrees(lora, bundle.model.lora(), adapter)?;
+                agrees(lora, &bundle.model, adapter)?;
             }
             None => lora.apply(&mut bundle.model, derive_seed(seed, &[1]))?,
         },
@@ -74,16 +74,24 @@ fn adapter(config: &RunConfig) -> Option<&Path> {
     }
 }
 
-/// Whether `[lora]` describes the adapters that were read, as everything that is counted by it does.
-fn agrees(described: &Lora, read: Option<&Lora>, adapter: &Path) -> Result<(), RunError> {
-    let Some(read) = read else { return Ok(()) };
-    let targets = |lora: &Lora| {
-        let mut targets = lora.targets.clone();
-        targets.sort();
-        targets
+/// Whether `[lora]` says rank, alpha and targets of the adapters that were read. What their file says besides (patterns, rsLoRA,
+/// some layers only) is kept: it has no words in `[lora]`. Targets that this model has no map for are nobody's.
+fn agrees(described: &Lora, model: &Transformer, adapter: &Path) -> Result<(), RunError> {
+    let Some(read) = model.lora() else {
+        return Ok(());
     };
-    let same = (described.rank, described.alpha) == (read.rank, read.alpha);
-    if same && targets(described) == targets(read) {
+    let maps: BTreeSet<String> = model.adapter_names().into_iter().map(|map| map.1).collect();
+    let of_model = |lora: &Lora| Lora {
+        targets: maps
+            .iter()
+            .filter(|map| lora.targets.contains(map))
+            .cloned()
+            .collect(),
+        ..lora.clone()
+    };
+    let (described, read) = (of_model(described), of_model(read));
+    let form = |lora: &Lora| (lora.rank, lora.alpha);
+    if form(&described) == form(&read) && described.targets == read.targets {
         return Ok(());
     }
     let shown = |lora: &Lora| {
@@ -94,8 +102,8 @@ fn agrees(described: &Lora, read: Option<&Lora>, adapter: &Path) -> Result<(), R
     };
     Err(RunError::Config(format!(
         "[lora] has {}, and the adapters of model.adapter = {adapter:?} have {}; hint: write these into [lora] to train them further, or leave [lora] out to add them to the weights",
-        shown(described),
-        shown(read)
+        shown(&described),
+        shown(&read)
     )))
 }
 
@@ -151,4 +159,53 @@ pub(super) fn keep(
     fs::create_dir_all(&partial).map_err(RunError::file(&partial))?;
     save_policy(&partial, learner, codec)?;
     fs::rename(&partial, &kept).map_err(RunError::file(&kept))
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::model::{ModelConfig, weights::WeightSource};
+
+    /// The tiny Llama of the golden numbers with an adapter of PEFT's.
+    fn adapted(adapter: &str) -> Transformer {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+        let dir = golden.join("tiny/llama");
+        let text = fs::read_to_string(dir.join("config.json")).unwrap();
+        let json = serde_json::from_str(&text).unwrap();
+        let config = ModelConfig::from_hf_json(&json, "config.json").unwrap();
+        let weights = WeightSource::open_dir(&dir).unwrap();
+        let mut model = Transformer::load(config, &weights, &Device::flex()).unwrap();
+        load_adapter(&golden.join("peft").join(adapter), &mut model).unwrap();
+        model
+    }
+
+    // PEFT's defaults name seven maps, ours those of every family: both are all maps of a Llama.
+    #[test]
+    fn adapters_with_patterns_are_described_by_what_lora_can_say() {
+        let all = Lora {
+            rank: 2,
+            alpha: 4.0,
+            ..Lora::default()
+        };
+        let path = Path::new("adapter");
+        for adapter in ["plain", "alpha_pattern", "rank_pattern", "all_linear"] {
+            agrees(&all, &adapted(adapter), path).unwrap();
+        }
+        let two = Lora {
+            targets: vec!["down_proj".to_owned(), "q_proj".to_owned()],
+            ..all.clone()
+        };
+        agrees(&two, &adapted("layers"), path).unwrap();
+        let refused = |lora: &Lora, adapter: &str| {
+            let error = agrees(lora, &adapted(adapter), path).unwrap_err();
+            error.to_string()
+        };
+        let message = refused(&all, "layers");
+        assert!(message.contains("[\"down_proj\", \"q_proj\"]"), "{message}");
+        assert!(!message.contains("kv_b_proj"), "{message}");
+        let message = refused(&two, "plain");
+        assert!(message.contains("\"gate_proj\"") && message.contains("hint:"));
+        let message = refused(&Lora { rank: 3, ..two }, "rank_pattern");
+        assert!(message.contains("rank = 3") && message.contains("rank = 2"));
+    }
 }

@@ -73,6 +73,11 @@ impl Family {
         Self::Glm4Moe,
     ];
 
+    /// Whether transformers keeps queries, keys and values in one matrix, so that PEFT has no map of the names that are used here.
+    pub fn fuses_maps(self) -> bool {
+        self == Self::Phi3
+    }
+
     /// The `model_type` that Hugging Face gives the family.
     pub fn model_type(self) -> &'static str {
         self.names().0

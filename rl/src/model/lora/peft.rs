@@ -271,7 +271,21 @@ fn no_place(path: &Path, name: &str) -> LoraError {
             ),
         );
     }
-    format(path, &format_args!("{name} has no place in this model"))
+    // PEFT keeps the matrix below an adapter beside it where that is the embedding or the head.
+    if let Some((module, _)) = name.split_once(".base_layer.") {
+        return format(
+            path,
+            &format_args!(
+                "target_modules has {module}: adapters on the embedding or the head are not implemented; hint: merge the adapter into its base with PEFT (merge_and_unload) and open that"
+            ),
+        );
+    }
+    format(
+        path,
+        &format_args!(
+            "{name} has no place in this model; hint: merge the adapter into its base with PEFT (merge_and_unload) and open that"
+        ),
+    )
 }
 
 /// The rows of B in the order of checkpoints, or back.

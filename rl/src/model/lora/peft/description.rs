@@ -251,7 +251,7 @@ impl Fields<'_> {
         Regex::new(expression).map_err(|error| {
             format(
                 self.path,
-                &format_args!("{key}: the expression is not read here: {error}; hint: merge the adapter into its base with PEFT (merge_and_unload) and open that"),
+                &format_args!("{key}: the expression {expression:?} is not read here: {}; hint: merge the adapter into its base with PEFT (merge_and_unload) and open that", last_line(&error)),
             )
         })
     }
@@ -340,6 +340,13 @@ impl Fields<'_> {
         };
         map.iter().map(read).collect()
     }
+}
+
+/// What is wrong with an expression, without the drawing of where.
+fn last_line(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.trim_start_matches("error: ").to_owned()
 }
 
 /// Whether weights that were drawn so leave the base as it is.

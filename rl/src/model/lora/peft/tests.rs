@@ -200,12 +200,37 @@ fn an_adapter_of_the_head_is_refused_by_its_reason() {
     let mut tensors = file.tensors();
     let extra = [0u8; 64];
     let view = TensorView::new(Dtype::F32, vec![2, 8], &extra).unwrap();
-    tensors.push((std::format!("{PREFIX}lm_head.lora_A.weight"), view));
-    safetensors::serialize_to_file(tensors, None, &path).unwrap();
-    let message = load_adapter(dir.path(), &mut model(8, 2))
-        .unwrap_err()
-        .to_string();
-    for part in ["lm_head.lora_A.weight", "the head", "hint: "] {
+    let refused = |tensors: &[(String, TensorView<'_>)], parts: [&str; 3]| {
+        safetensors::serialize_to_file(tensors.to_vec(), None, &path).unwrap();
+        let error = load_adapter(dir.path(), &mut model(8, 2)).unwrap_err();
+        let message = error.to_string();
+        for part in parts {
+            assert!(message.contains(part), "{part} in {message}");
+        }
+    };
+    tensors.push((std::format!("{PREFIX}lm_head.lora_A.weight"), view.clone()));
+    refused(&tensors, ["lm_head.lora_A.weight", "the head", "hint: "]);
+    // As PEFT 0.21 writes it: the matrix below the adapter is there, too.
+    let below = std::format!("{PREFIX}lm_head.base_layer.weight");
+    tensors.push((below, view));
+    refused(&tensors, ["target_modules", "lm_head", "hint: "]);
+}
+
+#[test]
+fn an_expression_that_is_not_read_is_named_on_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut base = model(8, 2);
+    Lora::default().apply(&mut base, 1).unwrap();
+    save_adapter(dir.path(), &base, "here").unwrap();
+    let path = dir.path().join(CONFIG);
+    let text = fs::read_to_string(&path).unwrap();
+    let mut config: Map<String, Value> = serde_json::from_str(&text).unwrap();
+    config.insert("target_modules".to_owned(), "(?!.*vision).*q_proj".into());
+    fs::write(&path, serde_json::to_string(&config).unwrap()).unwrap();
+    let error = load_adapter(dir.path(), &mut model(8, 2)).unwrap_err();
+    let message = error.to_string();
+    for part in ["target_modules", "(?!.*vision)", "look-around", "hint: "] {
         assert!(message.contains(part), "{part} in {message}");
     }
+    assert_eq!(message.lines().count(), 1, "{message}");
 }

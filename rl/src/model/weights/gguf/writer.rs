@@ -80,7 +80,8 @@ fn write(
             "models of the family {family} are not written as GGUF; hint: leave out --gguf, and convert the directory with llama.cpp's convert_hf_to_gguf.py"
         )));
     }
-    let pairs = metadata(export, stored).map_err(wrong)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let pairs = metadata(export, stored, &name).map_err(wrong)?;
     let mut names = Vec::new();
     let mut listed = Vec::new();
     for (name, shape) in config.tensors() {
@@ -174,8 +175,12 @@ fn frequency_divisors(config: &ModelConfig) -> Option<HostTensor> {
     })
 }
 
-/// The key-value section.
-fn metadata(export: &Export<'_>, stored: Stored) -> Result<Vec<(String, MetadataValue)>, String> {
+/// The key-value section of a model that readers list as `name`.
+fn metadata(
+    export: &Export<'_>,
+    stored: Stored,
+    name: &str,
+) -> Result<Vec<(String, MetadataValue)>, String> {
     let Export {
         config,
         tokenizer,
@@ -189,6 +194,8 @@ fn metadata(export: &Export<'_>, stored: Stored) -> Result<Vec<(String, Metadata
     let count = |count: usize| MetadataValue::Unsigned(count as u64);
     let mut pairs = vec![
         ("general.architecture".to_owned(), text(family.model_type())),
+        ("general.type".to_owned(), text("model")),
+        ("general.name".to_owned(), text(name)),
         (
             "general.file_type".to_owned(),
             MetadataValue::Unsigned(stored.file_type()),

@@ -72,6 +72,17 @@ fn what_is_written_reads_back_the_same() {
                 "{name}: {tensor}"
             );
         }
+        let WeightSource::Gguf(file) = &again.weights else {
+            panic!("{name}: read from something else");
+        };
+        for (key, value) in [
+            ("type", "model"),
+            ("name", "model"),
+            ("architecture", model.config.family.model_type()),
+        ] {
+            let key = format!("general.{key}");
+            assert_eq!(file.metadata().text(&key).unwrap(), Some(value), "{key}");
+        }
         for text in ["1+2=3\n", "<think> 7<eos>", ""] {
             let ids = model.tokenizer.encode(text).unwrap();
             assert_eq!(again.tokenizer.encode(text).unwrap(), ids, "{text:?}");
