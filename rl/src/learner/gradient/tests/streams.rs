@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::*;
 use crate::learner::{
-    Divergence, ScalarHead, TokenDistribution, accumulate_scalar_gradients,
+    Distance, Divergence, ScalarHead, TokenDistribution, accumulate_scalar_gradients,
     head::scalar::{SCALAR_BIAS, SCALAR_WEIGHT},
     pack_ends, scalar_values,
 };
