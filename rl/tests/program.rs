@@ -22,6 +22,8 @@ mod curve;
 mod data;
 #[path = "program/data_show.rs"]
 mod data_show;
+#[path = "program/distillation.rs"]
+mod distillation;
 #[path = "program/eval.rs"]
 mod eval;
 #[path = "program/exactness.rs"]

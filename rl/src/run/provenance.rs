@@ -117,7 +117,7 @@ impl Source {
         let last = key.rsplit('.').find(|part| part.parse::<usize>().is_err());
         let names_source = last.is_some_and(|last| {
             [
-                "path", "file", "files", "model", "teacher", "dataset", "adapter",
+                "path", "file", "files", "model", "teacher", "dataset", "adapter", "url",
             ]
             .contains(&last)
                 || last.ends_with("_file")
@@ -128,6 +128,15 @@ impl Source {
             return Ok(None);
         }
         let spec = expand(&key, text)?;
+        if key.ends_with(".teacher.url") {
+            // What answers there is not ours to look into: its address is all that is known.
+            return Ok(Some(Self {
+                key,
+                spec,
+                license: UNKNOWN.to_owned(),
+                ..Self::default()
+            }));
+        }
         let path = PathBuf::from(&spec);
         let mut source = Self {
             key,
@@ -282,6 +291,11 @@ mod tests {
             .unwrap();
         assert_eq!(source.license, "apache-2.0");
         assert_eq!(source.files.len(), 1);
+
+        let url = "http://localhost:8000".to_owned();
+        let source = Source::of("stages.1.teacher.url".to_owned(), &url);
+        let source = source.unwrap().unwrap();
+        assert_eq!((source.spec, source.license.as_str()), (url, UNKNOWN));
 
         for (key, text) in [
             ("reward.rubric.0.kind", "file"),

@@ -10,7 +10,7 @@
 //! | [`config`] | `[[stages]]`, and the one line that registers a kind |
 //! | [`sft`], [`grpo`], [`rejection`], [`pairs`], [`preference`], [`reward_model`], [`distill`] | a kind each: its settings, its step, its figures |
 //!
-//! A stage knows neither the console nor the files of a run, nor any other stage. A new one is a folder here, with a type that
+//! A stage knows neither the console nor the files of a run, nor any other stage, but that [`distill`] reads examples as [`sft`] does. A new one is a folder here, with a type that
 //! implements [`Settings`] and one that implements [`Stage`], and a line in `config.rs`.
 
 pub mod config;

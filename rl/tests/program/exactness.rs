@@ -105,10 +105,29 @@ pub(super) fn killed_again_and_again(name: &str, settings: &[&str]) {
     let file = config(name);
     let file = file.to_str().unwrap();
     let long: Vec<&str> = settings.iter().flat_map(|set| ["--set", set]).collect();
+    killed(dir.path(), &long, &|run, more| {
+        owned(&train(file, run, more))
+    });
+}
+
+/// The arguments of a session of a run, by its directory, with more behind them.
+type Arguments<'a> = dyn Fn(&str, &[&str]) -> Vec<String> + 'a;
+
+pub(super) fn owned(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(ToString::to_string).collect()
+}
+
+fn session(dir: &Path, arguments: &[String]) {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    succeeds(dir, &arguments);
+}
+
+/// A run that is killed at many moments, in `cut`, against the same never stopped, in `whole`.
+pub(super) fn killed(dir: &Path, long: &[&str], train: &Arguments) {
     let start = Instant::now();
-    succeeds(dir.path(), &train(file, "whole", &long));
+    session(dir, &train("whole", long));
     let seconds = start.elapsed().as_secs_f64();
-    let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
+    let (whole, cut) = (dir.join("whole"), dir.join("cut"));
     let lines = json_lines(&whole.join("metrics.jsonl"));
     let steps = lines.len();
     let moves = |step: &&Value| step["grad_norm"].as_f64().is_some_and(|norm| norm > 0.0);
@@ -122,15 +141,15 @@ pub(super) fn killed_again_and_again(name: &str, settings: &[&str]) {
     let (mut kills, mut kept) = (0, Vec::new());
     // What is saved is seldom lost, so a few sessions are enough; a slow machine gets the rest in one.
     while kills < 20 {
-        let mut more = long.clone();
+        let mut more = long.to_vec();
         if cut.join("config.toml").is_file() {
             more.push("--resume")
         } else {
             drop(fs::remove_dir_all(&cut))
         }
         let mut child = Command::new(dunwu())
-            .args(train(file, "cut", &more))
-            .current_dir(dir.path())
+            .args(train("cut", &more))
+            .current_dir(dir)
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -157,8 +176,8 @@ pub(super) fn killed_again_and_again(name: &str, settings: &[&str]) {
     }
     eprintln!("killed {kills} times; lines logged by then: {kept:?}");
     assert!(kills >= 1, "the run was over before it could be killed");
-    let resume = [&long[..], &["--resume"]].concat();
-    succeeds(dir.path(), &train(file, "cut", &resume));
+    let resume = [long, &["--resume"]].concat();
+    session(dir, &train("cut", &resume));
 
     assert_eq!(
         timeless(&cut.join("metrics.jsonl")),
