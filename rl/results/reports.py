@@ -57,7 +57,7 @@ def until(process, start):
 def signalled(number, name, settings=(), when="grpo 1/", wait=0.0):
     """The exit code, the seconds it took, and the checkpoints; for SIGUSR1 whether it still runs after three seconds."""
     settings = ["checkpoint.every=1000", *(settings or ["stages.grpo.steps=2000"])]
-    process = subprocess.Popen(train(name, settings), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(train(name, settings, (*NO_PREFLIGHT, "--ignore-alarms")), stderr=subprocess.PIPE, text=True)
     until(process, when)
     time.sleep(wait)
     began = time.time()

@@ -1,7 +1,7 @@
 """GGUF files that dunwu exports, in llama.cpp: loaded, their tokenizer and chat template compared, log-probabilities compared.
 
 usage: python tests/golden/peers/llama_cpp_peers.py target/release/dunwu [SmolLM2.gguf] > rl/results/peers-llama-cpp.md
-Needs: torch transformers gguf xllamacpp (llama.cpp in a wheel). Run from the repository's root; takes about two minutes with SmolLM2.
+Needs: torch transformers gguf xllamacpp (llama.cpp in a wheel). Run from the repository's root; SmolLM2 takes ten minutes of it, for its 49152 probabilities a token.
 
 Each model is trained by one step of dunwu and exported in each type. Of each file
 - gguf-py reads every tensor, finds every key that convert_hf_to_gguf.py would write, and decodes values as they were;
@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import xllamacpp
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import logging
 
 logging.set_verbosity_error()
@@ -172,14 +172,15 @@ def scored(model, pairs):
 
 
 def compare(kind, path, directory, texts, pairs):
-    theirs = AutoTokenizer.from_pretrained(directory)
+    theirs = PreTrainedTokenizerFast.from_pretrained(directory)
     missing, worst = read_by_gguf_py(path, path.with_name("f32.gguf"))
     llama = Llama(path)
     other = [text for text in texts if llama.ids(text) != theirs(text)["input_ids"]]
     chat = "none"
     if theirs.chat_template:
-        right = theirs.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True)
-        found = llama.post("/apply-template", messages=CHAT)["prompt"]
+        # llama.cpp takes BOS off the text, and puts it before the ids again.
+        right = theirs.apply_chat_template(CHAT, add_generation_prompt=True, return_dict=False)
+        found = llama.ids(llama.post("/apply-template", messages=CHAT)["prompt"])
         chat = "same" if right == found else f"**{found!r}, not {right!r}**"
     apart = []
     for (prompt, completion), line in zip(pairs, scored(path, pairs)):

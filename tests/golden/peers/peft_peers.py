@@ -63,7 +63,8 @@ CASES = [
     ("layer_replication", "tiny/llama", {**PLAIN, "layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
     ("llama3 rope scaling", "tiny/llama3_rope", PLAIN, None),
     *((f"family {name}", f"families/{name}", {**PLAIN, "target_modules": "all-linear"}, None) for name in
-      ["gemma3", "granite", "mistral", "olmo2", "olmo3", "phi3", "smollm3", "qwen3_yarn", "minicpm3", "youtu"]),
+      ["gemma3", "granite", "mistral", "olmo2", "olmo3", "smollm3", "qwen3_yarn", "minicpm3", "youtu"]),
+    ("family phi3: fused maps", "families/phi3", {**PLAIN, "target_modules": ["gate_up_proj", "down_proj"]}, "gate_up_proj"),
     ("experts, all-linear", "families/deepseek_v3", {**PLAIN, "target_modules": "all-linear"}, "target_parameters"),
     *((f"latent attention alone: {name}", f"families/{name}", {**PLAIN, "target_modules": ["q_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"]}, None) for name in
       ["deepseek_v2", "deepseek_v3"]),
@@ -79,7 +80,7 @@ TRAINED = [
     ("llama3 rope scaling", "tiny/llama3_rope", dict(rank=2, alpha=4.0), None),
     ("experts, attention alone", "tiny/qwen3_moe", dict(rank=2, alpha=4.0, targets=["q_proj", "v_proj"]), None),
     ("family gemma3", "families/gemma3", dict(rank=2, alpha=4.0), None),
-    ("family phi3", "families/phi3", dict(rank=2, alpha=4.0, targets=["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]), None),
+    ("family phi3", "families/phi3", dict(rank=2, alpha=4.0), None),
     ("family olmo2", "families/olmo2", dict(rank=2, alpha=4.0), None),
     ("family deepseek_v3", "families/deepseek_v3", dict(rank=2, alpha=4.0, targets=["o_proj", "kv_b_proj", "q_proj"]), None),
     ("from PEFT's, plain", "tiny/llama", dict(rank=2, alpha=4.0), PLAIN),
@@ -205,7 +206,9 @@ def from_dunwu(path):
         out = path / f"exported-{seed}"
         exported = call("export", "--run", run, "--to", out, "--adapter")
         if error or exported.returncode:
-            yield name, of, "", f"refused: {error or exported.stderr[-200:]}", False
+            said = error or next(line for line in exported.stderr.splitlines() if line.startswith("error"))
+            # PEFT has no maps of these names there.
+            yield name, of, "", f"refused: {said.replace(str(path), '…')}", of.endswith("phi3") and "hint:" in said
             continue
         before = theirs(loaded(model), ids)
         after = theirs(PeftModel.from_pretrained(loaded(model), out).eval(), ids)
