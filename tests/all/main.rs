@@ -6,6 +6,7 @@
 //! | `objectives` | losses, gradients and advantages by TRL and verl |
 //! | `consistency` | the same thing computed two ways |
 //! | `experts` | mixtures of experts from sampling to an update |
+//! | `router_replay` | training goes by the experts that were chosen while sampling |
 //! | `turns` | completions of several turns, from the session to a gradient step |
 //! | `own_objective` | an objective handed in as a function |
 //! | `configs` | every shipped config loads |
@@ -22,5 +23,6 @@ mod layers;
 mod objectives;
 mod own_objective;
 mod references;
+mod router_replay;
 mod turns;
 mod wgpu;

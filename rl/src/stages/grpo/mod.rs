@@ -30,7 +30,7 @@ mod statistics;
 pub mod trainer;
 
 pub use advantage::{Baseline, ScaleRewards, group_advantages};
-pub use config::GrpoConfig;
+pub use config::{GrpoConfig, RouterReplay};
 pub use feed::Feed;
 pub use kl::RefModel;
 pub use metrics::{GrpoMetrics, RewardStatistics};

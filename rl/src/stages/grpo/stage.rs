@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Feed, GrpoConfig, Sampler, StepRollouts, Trainer,
+    config::RouterReplay,
     loss::SharedObjective,
     metrics::pass_rate,
     preflight,
@@ -80,6 +81,13 @@ impl Settings for GrpoConfig {
         saved: Option<Saved>,
     ) -> Result<Box<dyn Stage>, StageError> {
         let step = saved.as_ref().map_or(0, |saved| saved.step);
+        if self.router_replay == RouterReplay::R3 && context.learner.model.routed_shape().is_none()
+        {
+            return Err(StageError::Config(
+                "grpo: router_replay = \"r3\", but the model has no experts; hint: remove it"
+                    .to_owned(),
+            ));
+        }
         if saved.is_none() && context.preflight {
             look_ahead(self, context)?;
         }

@@ -6,6 +6,7 @@ use super::{
     GrpoConfig, GrpoMetrics, RewardStatistics,
     advantage::Advantages,
     batch::{Batch, Example, Weights},
+    config::RouterReplay,
     feed::Feed,
     loss::{CompletionTokens, OwnObjective, Seen, losses_onto, needs_whole_completions},
     objective::{Normalizer, ObjectiveConfig},
@@ -139,6 +140,7 @@ impl Trainer<'_> {
                 .factor(step, config.steps, config.warmup_steps);
         let (mut first, mut last) = (TokenSums::default(), TokenSums::default());
         let mut grad_norm = 0.0;
+        let mut routing = Routing::default();
         // The policy that sampled is the one that is trained until it is updated.
         let mut sampled_by = staleness == 0;
         for iteration in 0..config.iterations {
@@ -157,6 +159,7 @@ impl Trainer<'_> {
                     f64::NAN
                 };
                 last.merge(&sums);
+                routing.merge(&sums.routing);
                 if !grad_norm.is_finite() {
                     break;
                 }
@@ -205,6 +208,7 @@ impl Trainer<'_> {
             expert_load: first.routing.figure(Routing::imbalance),
             router_entropy: first.routing.figure(Routing::entropy),
             idle_experts: first.routing.figure(Routing::idle),
+            routes_changed: (config.router_replay == RouterReplay::R3).then_some(routing.changed()),
             grad_norm,
             learning_rate: rate,
             policy_version: learner.version,
