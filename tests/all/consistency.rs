@@ -47,6 +47,7 @@ fn record(
         drawable: 18,
         batch_rows,
         recorded_tokens,
+        record_routes: false,
     };
     generator.generate(requests, Hooks::default())
 }
@@ -126,6 +127,7 @@ fn both_decoders_draw_the_same_from_a_large_vocabulary() {
             drawable: 4990,
             batch_rows: 8,
             recorded_tokens: 0,
+            record_routes: false,
         };
         generator.generate(&requests, Hooks::default())
     };
@@ -159,6 +161,7 @@ fn long_completions_are_scored_as_they_were_drawn() {
             drawable: 18,
             batch_rows: 2,
             recorded_tokens: 0,
+            record_routes: false,
         };
         for output in &generator.generate(&requests, Hooks::default())[0] {
             assert_eq!(output.tokens.len(), 150);
@@ -181,6 +184,7 @@ fn a_cancelled_generation_keeps_what_was_drawn() {
         drawable: 18,
         batch_rows: 2,
         recorded_tokens: 0,
+        record_routes: false,
     };
     let asked = std::cell::Cell::new(0);
     let cancelled = || {
@@ -220,6 +224,7 @@ fn completions_end_as_asked() {
         drawable: 18,
         batch_rows: 8,
         recorded_tokens: 0,
+        record_routes: false,
     };
     let stop = |tokens: &[u32]| tokens.len() == 4;
     let outputs = generator.generate(

@@ -52,6 +52,7 @@ fn generate(model: &Transformer, batch_rows: usize, recorded_tokens: usize) -> V
         drawable: 18,
         batch_rows,
         recorded_tokens,
+        record_routes: false,
     };
     generator.generate(&requests(), Hooks::default())
 }

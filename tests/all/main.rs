@@ -6,6 +6,7 @@
 //! | `objectives` | losses, gradients and advantages by TRL and verl |
 //! | `consistency` | the same thing computed two ways |
 //! | `experts` | mixtures of experts from sampling to an update |
+//! | `router_replay` | training goes by the experts that were chosen while sampling |
 //! | `turns` | completions of several turns, from the session to a gradient step |
 //! | `critic` | a stage with a value function |
 //! | `own_objective` | an objective handed in as a function |
@@ -28,6 +29,7 @@ mod objectives;
 mod own_objective;
 mod preference;
 mod references;
+mod router_replay;
 mod security;
 mod turns;
 mod wgpu;

@@ -48,6 +48,7 @@ fn played(
         drawable: 18,
         batch_rows,
         recorded_tokens: 0,
+        record_routes: false,
     };
     let room = Room {
         prompt: prompt.len(),
@@ -157,6 +158,7 @@ fn draws_count_what_was_drawn() {
         drawable: 18,
         batch_rows: 4,
         recorded_tokens: 0,
+        record_routes: false,
     };
     let request = Request {
         prompt: prompt.clone(),
@@ -182,6 +184,7 @@ fn what_cannot_go_on_is_told_why() {
         drawable: 18,
         batch_rows: 1,
         recorded_tokens: 0,
+        record_routes: false,
     };
     let stop = |turn: &[u32]| turn.len() == 3;
     let room = |turns| Room {

@@ -70,6 +70,7 @@ fn wgpu_samples_as_flex_does() {
             drawable: 18,
             batch_rows: 8,
             recorded_tokens: 0,
+            record_routes: false,
         };
         generator.generate(&requests, Hooks::default())
     };
@@ -99,6 +100,7 @@ fn wgpu_samples_from_a_large_vocabulary_as_flex_does() {
             drawable: 4990,
             batch_rows: 8,
             recorded_tokens: 0,
+            record_routes: false,
         };
         generator.generate(&requests, Hooks::default())
     };

@@ -139,6 +139,7 @@ fn stream(
         drawable: tokenizer.vocab_size(),
         batch_rows: 1,
         recorded_tokens: 0,
+        record_routes: false,
     };
     let stops = StopTexts::new(tokenizer, &sampling.stop);
     let stop = |tokens: &[u32]| stops.end(tokens);

@@ -21,6 +21,32 @@ pub struct Tree {
     pub segments: Vec<Segment>,
 }
 
+/// Which experts rows go to, where somebody else has chosen: whoever sampled them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenRoutes {
+    /// Layers with experts.
+    pub layers: usize,
+    /// Experts that a token goes to in each of them.
+    pub chosen: usize,
+    /// `[rows, layers, chosen]`; [`Self::FREE`] where the router chooses.
+    experts: Vec<u16>,
+}
+
+impl GivenRoutes {
+    /// The number of no expert.
+    pub const FREE: u16 = u16::MAX;
+
+    /// Those of a layer, counted among layers with experts, for so many rows: `[rows, chosen]`.
+    pub(crate) fn of_layer(&self, layer: usize, rows: usize) -> Vec<u16> {
+        let mut of_layer = vec![Self::FREE; rows * self.chosen];
+        let given = self.experts.chunks_exact(self.layers * self.chosen);
+        for (row, experts) in of_layer.chunks_exact_mut(self.chosen).zip(given) {
+            row.copy_from_slice(&experts[layer * self.chosen..(layer + 1) * self.chosen]);
+        }
+        of_layer
+    }
+}
+
 /// Tokens of several trees, one row each, without padding.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Packing {
@@ -30,6 +56,8 @@ pub struct Packing {
     pub positions: Vec<usize>,
     /// The trees, in the order of their rows.
     pub trees: Vec<Tree>,
+    /// Which experts rows go to, if that is given of any.
+    pub routes: Option<GivenRoutes>,
 }
 
 impl Packing {
@@ -67,6 +95,23 @@ impl Packing {
             });
         }
         rows
+    }
+
+    /// Says which experts a row goes to: `[layers, chosen]` numbers. Of a row that is known already nothing changes.
+    pub fn give_routes(&mut self, row: usize, layers: usize, chosen: usize, experts: &[u16]) {
+        let width = layers * chosen;
+        let routes = self.routes.get_or_insert_with(|| GivenRoutes {
+            layers,
+            chosen,
+            experts: Vec::new(),
+        });
+        if routes.experts.len() < (row + 1) * width {
+            routes.experts.resize((row + 1) * width, GivenRoutes::FREE);
+        }
+        let place = &mut routes.experts[row * width..(row + 1) * width];
+        if place.first() == Some(&GivenRoutes::FREE) {
+            place.copy_from_slice(experts);
+        }
     }
 
     /// Prompts alone.

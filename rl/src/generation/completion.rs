@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::recorded::Recorded;
+use crate::model::RoutedExperts;
 
 /// Why a completion ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Generated {
     pub finish: Finish,
     /// Where its activations are, when [`super::Generator::recorded_tokens`] asked for them and had room for it.
     pub recorded: Option<Recorded>,
+    /// Which experts its tokens and those of its prompt went to, when [`super::Generator::record_routes`] asked for it and the model
+    /// has experts.
+    pub routed_experts: Option<RoutedExperts>,
 }
 
 impl Generated {
@@ -42,6 +46,7 @@ impl Generated {
             given: Vec::new(),
             finish: Finish::Length,
             recorded: None,
+            routed_experts: None,
         }
     }
 }

@@ -14,7 +14,11 @@ use crate::{
         packing::Packing,
         tape::{Recording, Tape},
     },
-    model::{Transformer, block::Kept},
+    model::{
+        Transformer,
+        block::Kept,
+        routed_experts::{RoutedExperts, RoutedShape},
+    },
 };
 
 /// Prompt tokens that are read at the same time.
@@ -41,6 +45,8 @@ pub(super) struct Prefix<C: Compute> {
     cached: Arc<<C::Cache as Cache<C>>::Prefix>,
     /// Where its activations are on the tape, if they are recorded.
     recorded: Option<Range<usize>>,
+    /// Which experts its tokens went to, if that is recorded.
+    routed: Option<RoutedExperts>,
 }
 
 /// A model with a cache for so many completions.
@@ -53,6 +59,10 @@ pub(super) struct Decoder<'a, C: Compute> {
     cache: C::Cache,
     /// Of the completion in each slot, if it is recorded.
     tracks: Vec<Option<Track>>,
+    /// The routers whose choices are recorded, if they are.
+    routers: Option<RoutedShape>,
+    /// Which experts the tokens in each slot went to, if that is recorded.
+    routed: Vec<Option<RoutedExperts>>,
     /// Where activations are recorded, if they are wanted and the arithmetic can.
     tape: Option<C::Tape>,
     /// Tokens of a completion at most: room on the tape for these is promised to each.
@@ -70,6 +80,8 @@ pub(super) struct Capacity {
     pub(super) completion: usize,
     /// Tokens whose activations are kept.
     pub(super) recorded: usize,
+    /// Whether the experts that tokens go to are kept.
+    pub(super) routes: bool,
 }
 
 /// Runs of prompts of at most [`PROMPT_BUDGET`] tokens, or a single one.
@@ -105,6 +117,8 @@ impl<'a, C: Compute> Decoder<'a, C> {
             model,
             cache: C::Cache::new(&c, extent),
             tracks: vec![None; capacity.slots],
+            routers: model.routed_shape().filter(|_| capacity.routes),
+            routed: vec![None; capacity.slots],
             tape,
             longest: capacity.completion,
             c: c.decoding(),
@@ -126,7 +140,11 @@ impl<'a, C: Compute> Decoder<'a, C> {
     fn read_packed(&mut self, packing: &Packing) -> Vec<Prefix<C>> {
         let lengths = packing.trees.iter().map(|tree| tree.rows.len());
         let mut cached: Vec<_> = lengths.map(C::Cache::prefix).collect();
+        let new = |_| self.routers.map(RoutedExperts::new);
+        let mut routed: Vec<_> = packing.trees.iter().map(new).collect();
         let mut first = None;
+        let mut by_layer = Vec::new();
+        let recording = self.routers.is_some();
         if !packing.is_empty() {
             let tape = self.tape.as_mut();
             let mut tape = tape.and_then(|tape| tape.reserve(packing.len()));
@@ -141,6 +159,7 @@ impl<'a, C: Compute> Decoder<'a, C> {
                 if let Some(tape) = &mut tape {
                     tape.record(layer, &kept.parts(), &all);
                 }
+                by_layer.extend(kept.routed().filter(|_| recording).map(<[u32]>::to_vec));
             };
             let stream = self.model.stream_packed(&self.reading, packing, see);
             if let Some(tape) = tape {
@@ -149,17 +168,21 @@ impl<'a, C: Compute> Decoder<'a, C> {
                 tape.advance(packing.len());
             }
         }
+        for (routed, tree) in routed.iter_mut().zip(&packing.trees) {
+            push_routes(routed, &by_layer, tree.rows.clone());
+        }
         let recorded = |rows: &Range<usize>| match first {
             Some(first) => Some(first + rows.start..first + rows.end),
             // Of nothing, everything is recorded.
             None => rows.is_empty().then_some(0..0),
         };
         let trees = packing.trees.iter().map(|tree| recorded(&tree.rows));
-        let prefixes = cached.into_iter().zip(trees);
+        let prefixes = cached.into_iter().zip(trees).zip(routed);
         prefixes
-            .map(|(cached, recorded)| Prefix {
+            .map(|((cached, recorded), routed)| Prefix {
                 cached: Arc::new(cached),
                 recorded,
+                routed: routed.map(RoutedExperts::shared),
             })
             .collect()
     }
@@ -173,6 +196,7 @@ impl<'a, C: Compute> Decoder<'a, C> {
         let tape = self.tape.as_mut();
         self.tracks[slot] =
             track.filter(|_| tape.is_some_and(|tape| tape.reserve(self.longest).is_some()));
+        self.routed[slot] = prefix.routed.clone();
         self.cache.admit(slot, &prefix.cached);
     }
 
@@ -181,24 +205,47 @@ impl<'a, C: Compute> Decoder<'a, C> {
     pub(super) fn extend(&mut self, slot: usize, past: &[u32], read: usize) {
         // Its records stay on the tape, but nothing leads to them.
         self.unrecord(slot);
-        let Some(runs) = self.cache.runs() else {
+        if let Some(routed) = &mut self.routed[slot] {
+            routed.truncate(read);
+        }
+        if self.cache.runs().is_none() {
             for prefix in self.read(&[past]) {
                 self.cache.admit(slot, &prefix.cached);
+                if let (Some(routed), Some(again)) = (&mut self.routed[slot], &prefix.routed) {
+                    routed.go_on(again);
+                }
             }
+            return;
+        }
+        let recording = self.routers.is_some();
+        let mut by_layer = Vec::new();
+        let Some(runs) = self.cache.runs() else {
             return;
         };
         let positions: Vec<usize> = (read..past.len()).collect();
         let ids = self.reading.ids(&past[read..]);
         let attend = |layer: usize, qkv: &Qkv<C::Rows>| runs.attend_run(layer, slot, qkv);
+        let see = |_: usize, kept: Kept<C>| {
+            by_layer.extend(kept.routed().filter(|_| recording).map(<[u32]>::to_vec));
+        };
         self.model
-            .stream(&self.reading, &ids, &positions, attend, |_, _| {});
+            .stream(&self.reading, &ids, &positions, attend, see);
         runs.advance_run(slot, positions.len());
+        push_routes(&mut self.routed[slot], &by_layer, 0..positions.len());
     }
 
     /// Frees a slot. Where its completion is on the tape, if it was recorded.
     pub(super) fn leave(&mut self, slot: usize) -> Option<Track> {
         self.cache.leave(slot);
         self.unrecord(slot)
+    }
+
+    /// The experts that the first so many tokens in a slot went to, prompt included; nothing is recorded of it from then on.
+    pub(super) fn take_routes(&mut self, slot: usize, tokens: usize) -> Option<RoutedExperts> {
+        let mut routed = self.routed[slot].take()?;
+        // Tokens that were drawn ahead, behind the end of the completion, have been through the model too.
+        routed.truncate(tokens);
+        Some(routed)
     }
 
     /// The track of a slot, which is not recorded from then on: room that it was promised and has not used is free.
@@ -231,10 +278,12 @@ impl<'a, C: Compute> Decoder<'a, C> {
         let recorded: Vec<usize> = (0..step.rows.len()).filter(recorded).collect();
         let computed: Vec<usize> = recorded.iter().map(|&row| step.places[row]).collect();
         let mut tape = self.tape.as_mut().filter(|_| !recorded.is_empty());
+        let routed = &mut self.routed;
         let see = |layer: usize, kept: Kept<C>| {
             if let Some(tape) = &mut tape {
                 tape.record(layer, &kept.parts(), &computed);
             }
+            step.push_routes(routed, &kept);
         };
         let ids = self.c.ids(&step.ids());
         let (stream, mut logits) = next(self.model, &self.c, &mut self.cache, step, (&ids, 0), see);
@@ -263,7 +312,8 @@ impl<'a, C: Compute> Decoder<'a, C> {
         let sampling = draw.sampling;
         let mut ids = self.c.ids(&step.ids());
         for ahead in 0..C::Burst::TOKENS {
-            let see = |_: usize, _: Kept<C>| {};
+            let routed = &mut self.routed;
+            let see = |_: usize, kept: Kept<C>| step.push_routes(routed, &kept);
             let at = (&ids, ahead);
             let (_, logits) = next(self.model, &self.c, &mut self.cache, step, at, see);
             let uniforms = (sampling.temperature > 0.0)
@@ -326,6 +376,30 @@ impl<'a> Step<'a> {
 
     fn ids(&self) -> Vec<u32> {
         self.computed(0, |row| row.token)
+    }
+
+    /// Adds a layer's choice of experts to the records of the wanted rows, of slots that have one.
+    fn push_routes<C: Compute>(&self, routed: &mut [Option<RoutedExperts>], kept: &Kept<C>) {
+        let Some(experts) = kept.routed() else {
+            return;
+        };
+        let chosen = experts.len() / self.slots.len();
+        for (row, &place) in self.rows.iter().zip(&self.places) {
+            if let Some(routed) = &mut routed[row.slot] {
+                routed.push(&experts[place * chosen..(place + 1) * chosen]);
+            }
+        }
+    }
+}
+
+/// Adds what some rows chose, of which `by_layer` has all rows of each layer.
+fn push_routes(routed: &mut Option<RoutedExperts>, by_layer: &[Vec<u32>], rows: Range<usize>) {
+    let Some(routed) = routed else { return };
+    let chosen = routed.shape().chosen;
+    for row in rows {
+        for experts in by_layer {
+            routed.push(&experts[row * chosen..(row + 1) * chosen]);
+        }
     }
 }
 

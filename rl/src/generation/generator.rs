@@ -52,6 +52,8 @@ pub struct Generator<'a> {
     /// Activations of at most so many tokens are kept for training: of prompts, and of completions as
     /// long as there is room for the longest that they may become. Only the CPU's arithmetic keeps any.
     pub recorded_tokens: usize,
+    /// Whether the experts that tokens go to are recorded, where the model has any ([`Generated::routed_experts`]).
+    pub record_routes: bool,
 }
 
 /// What a session has to have room for.
@@ -87,6 +89,7 @@ impl<'a> Generator<'a> {
             prompt: room.prompt + again,
             completion,
             recorded: self.recorded_tokens,
+            routes: self.record_routes,
         };
         with_compute!(self.model, |c| {
             let decoder = Decoder::new(c, self.model, capacity);

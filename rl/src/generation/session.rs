@@ -358,7 +358,13 @@ impl<C: Compute> Slots for Schedule<'_, C> {
         if let Some(slot) = self.slot(id) {
             let track = self.decoder.leave(slot);
             self.tracks.extend(track.map(|track| (id, track)));
-            return self.slots[slot].take().map(|active| active.output);
+            let active = self.slots[slot].take()?;
+            let read = active.prompt.len() - 1 + active.output.tokens.len();
+            let routed_experts = self.decoder.take_routes(slot, read);
+            return Some(Generated {
+                routed_experts,
+                ..active.output
+            });
         }
         let place = self.queue.iter().position(|queued| queued.id == id)?;
         self.queue.remove(place);

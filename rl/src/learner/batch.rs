@@ -59,6 +59,16 @@ impl MicroBatch {
                 self.packing.push_continuation(&inputs)
             }
         };
+        if let Some(routed) = &sequence.routed_experts {
+            let shape = routed.shape();
+            let prompt = prompt + 1 - sequence.prompt.len()..prompt + 1;
+            let known = prompt.chain(rows.clone()).take(routed.tokens());
+            for (token, row) in known.enumerate() {
+                let experts = routed.of_token(token);
+                self.packing
+                    .give_routes(row, shape.layers, shape.chosen, &experts);
+            }
+        }
         for (place, (token, sampled)) in sequence.marked().enumerate() {
             if sampled {
                 let before = place.checked_sub(1);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::model::RoutedExperts;
+
 /// Tokens that follow each other, all written by the policy or all put before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -39,6 +41,9 @@ pub struct Sequence {
     pub prompt: Arc<[u32]>,
     /// What followed, in turn.
     pub segments: Vec<Segment>,
+    /// Which experts its tokens went to while it was sampled. Where it is known, scoring and training send them there again
+    /// (router replay).
+    pub routed_experts: Option<Arc<RoutedExperts>>,
 }
 
 impl Sequence {
@@ -52,6 +57,16 @@ impl Sequence {
         Self {
             prompt: prompt.into(),
             segments,
+            routed_experts: None,
+        }
+    }
+
+    /// The same with the experts that its tokens went to, or without.
+    #[must_use]
+    pub fn routed(self, routed_experts: Option<Arc<RoutedExperts>>) -> Self {
+        Self {
+            routed_experts,
+            ..self
         }
     }
 
@@ -105,7 +120,8 @@ impl Sequence {
     #[must_use]
     pub fn truncated(&self, most: usize) -> Self {
         let cut = Self::of_segments(self.prompt.clone(), first(&self.segments, most));
-        Self::of_segments(self.prompt.clone(), first(&cut.segments, cut.useful()))
+        let routed = self.routed_experts.clone();
+        Self::of_segments(self.prompt.clone(), first(&cut.segments, cut.useful())).routed(routed)
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     norm::Norms,
     parameters::ParameterVisitor,
     plan::{LayerPlan, NormPlan},
+    router::Router,
     weights::HostTensor,
 };
 use crate::compute::{Cached, Compute, Heads, Qkv};
@@ -89,6 +90,11 @@ impl<C: Compute> Kept<C> {
         self.for_each(&mut |rows| parts.push(rows));
         parts
     }
+
+    /// The experts that each row of the pass went to, `[rows, chosen]`; `None` where there is no choice.
+    pub(crate) fn routed(&self) -> Option<&[u32]> {
+        self.feed_forward.routed()
+    }
 }
 
 impl Block {
@@ -136,7 +142,8 @@ impl Block {
         self.attention.cached(c, &kept.attention, f);
     }
 
-    /// The residual stream after the block, and what its gradient needs.
+    /// The residual stream after the block, and what its gradient needs. `given`: the experts of each row, `[rows, chosen]`, if they
+    /// are not for the router to choose.
     ///
     /// # Shapes
     /// - x and output: `[rows, hidden]`
@@ -145,6 +152,7 @@ impl Block {
         c: &C,
         x: C::Rows,
         (rotation, form): (Option<&C::Rotation>, Form),
+        given: Option<&[u16]>,
         attend: impl FnOnce(&Qkv<C::Rows>) -> (C::Rows, C::Attended),
     ) -> (C::Rows, Kept<C>) {
         let norms = &self.attention_norms;
@@ -155,7 +163,7 @@ impl Block {
 
         let norms = &self.feed_forward_norms;
         let (normed, stream) = (norms.enter(c, &middle), || norms.stream(c, &middle));
-        let (y, feed_forward) = self.feed_forward.forward(c, normed, stream);
+        let (y, feed_forward) = self.feed_forward.forward(c, normed, given, stream);
         let (out, feed_forward_out) = norms.leave(c, &middle, y);
         let kept = Kept {
             input: x,
@@ -210,6 +218,11 @@ impl Block {
     /// What was kept of a forward pass, from matrices in the order of [`Kept::parts`].
     pub(crate) fn recall<C: Compute>(&self, mut next: impl FnMut() -> C::Rows) -> Kept<C> {
         Kept::from_parts(self, &mut next)
+    }
+
+    /// How it chooses among experts, if it has any.
+    pub(crate) fn router(&self) -> Option<&Router> {
+        self.feed_forward.router()
     }
 
     /// The router's name, and what is added to its scores for the choice, if there is such a thing.

@@ -6,7 +6,7 @@
 //! | [`transformer`] | the forward and the backward pass |
 //! | `plan` | what a model is made of, as data: a plan a layer |
 //! | `table`, `names`, `stored` | the one table of names and shapes, names outside of layers, and how checkpoints store all these |
-//! | [`router`], [`routing`] | which experts a token goes to, and how busy they were |
+//! | [`router`], [`routing`], [`routed_experts`] | which experts a token goes to, how busy they were, and what was chosen while sampling |
 //! | `block` | a layer: `attention`, `feed_forward`, `norm`, `position` |
 //! | `module`, `linear`, `gradients`, `kept`, `build` | what the parts have in common |
 //! | [`lora`] | low-rank adapters |
@@ -31,6 +31,7 @@ pub(crate) mod plan;
 mod position;
 mod precision;
 pub mod pretrained;
+pub mod routed_experts;
 pub mod router;
 pub mod routing;
 pub(crate) mod stored;
@@ -42,6 +43,7 @@ pub use config::ModelConfig;
 pub use parameters::{ParameterVisitor, Parameters};
 pub use precision::{Precision, PrecisionError};
 pub use pretrained::Pretrained;
+pub use routed_experts::RoutedExperts;
 pub use router::Router;
 pub use routing::Routing;
 pub use transformer::{Activations, Transformer};

@@ -18,6 +18,10 @@ pub struct Load {
     pub counts: Vec<u64>,
     /// Sum of the entropies of the shares that a token's scores have, in nats.
     pub entropy: f64,
+    /// Choices of experts that were not the router's to make: a sampler's were replayed.
+    pub replayed: u64,
+    /// How many of them it would not have made itself.
+    pub changed: u64,
 }
 
 impl Load {
@@ -37,7 +41,18 @@ impl Load {
             tokens: (logits.len() / router.experts) as u64,
             counts,
             entropy: logits.chunks_exact(router.experts).map(entropy).sum(),
+            replayed: 0,
+            changed: 0,
         }
+    }
+
+    /// The same of choices that were replayed, of which so many are not the router's own.
+    pub(crate) fn replayed(mut self, changed: Option<u64>) -> Self {
+        if let Some(changed) = changed {
+            self.replayed = self.counts.iter().sum();
+            self.changed = changed;
+        }
+        self
     }
 
     /// What an expert would get if all got the same.
@@ -48,6 +63,8 @@ impl Load {
     fn add(&mut self, other: &Self) {
         self.tokens += other.tokens;
         self.entropy += other.entropy;
+        self.replayed += other.replayed;
+        self.changed += other.changed;
         if self.counts.is_empty() {
             self.counts = vec![0; other.counts.len()];
         }
@@ -119,6 +136,12 @@ impl Routing {
         (!self.is_empty()).then(|| of(self))
     }
 
+    /// Share of the replayed choices of experts that the routers would not have made themselves. `NaN` without any.
+    pub fn changed(&self) -> f64 {
+        let sum = |of: fn(&Load) -> u64| self.0.values().map(of).sum::<u64>() as f64;
+        sum(|load| load.changed) / sum(|load| load.replayed)
+    }
+
     /// Share of all experts that no token went to. `NaN` without routers.
     pub fn idle(&self) -> f64 {
         let counts = || self.0.values().flat_map(|load| &load.counts);
@@ -137,6 +160,7 @@ mod tests {
             tokens,
             counts: counts.to_vec(),
             entropy: tokens as f64 * 2f64.ln(),
+            ..Load::default()
         }
     }
 

@@ -22,6 +22,7 @@ use super::{
     lora::Lora,
     names::{EMBEDDING, HEAD},
     norm::RmsNorm,
+    routed_experts::RoutedShape,
 };
 use crate::compute::{
     Cached, Compute, Engine, Frequencies, Heads, elementwise::log_softmax, packing::Packing,
@@ -60,6 +61,8 @@ struct Kind {
     frequencies: Option<usize>,
     /// Place of its heads.
     heads: usize,
+    /// Which of the layers with experts it is, if it has any.
+    experts: Option<usize>,
 }
 
 impl Transformer {
@@ -120,6 +123,17 @@ impl Transformer {
             let hidden = self.last_norm().forward(&c, &stream);
             let mut logits = c.project(&hidden, self.head_weight());
             c.look(&mut logits, &rows, |_, logits| log_softmax(logits))
+        })
+    }
+
+    /// What is to be recorded of its routers' choices; `None` without experts.
+    pub fn routed_shape(&self) -> Option<RoutedShape> {
+        let mut routers = self.blocks.iter().filter_map(Block::router);
+        let first = routers.next()?;
+        Some(RoutedShape {
+            layers: 1 + routers.count(),
+            experts: first.experts,
+            chosen: first.chosen,
         })
     }
 

@@ -55,6 +55,8 @@ pub struct RolloutCollector<'a> {
     pub workers: usize,
     /// Activations of at most so many tokens are kept for training, each worker's share of them.
     pub recorded_tokens: usize,
+    /// Whether the experts that tokens go to are kept for training (router replay).
+    pub record_routes: bool,
     /// Is asked before each token whether to give up.
     pub cancelled: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
@@ -70,6 +72,7 @@ impl<'a> RolloutCollector<'a> {
             batch_rows: 64,
             workers: 1,
             recorded_tokens: 0,
+            record_routes: false,
             cancelled: None,
         }
     }
@@ -191,6 +194,7 @@ impl RolloutCollector<'_> {
             drawable: tokenizer.vocab_size(),
             batch_rows: self.batch_rows,
             recorded_tokens: self.recorded_tokens / self.workers.max(1),
+            record_routes: self.record_routes,
         };
         let room = Room {
             prompt: requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0),

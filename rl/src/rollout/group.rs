@@ -29,6 +29,7 @@ impl Completion {
             trajectory: Trajectory {
                 prompt: prompt.into(),
                 turns: vec![Turn::Sampled(turn)],
+                routed_experts: None,
             },
             recorded: None,
             outcome,

@@ -133,7 +133,9 @@ impl<'a> Progress<'a> {
             Next::Judge => None,
             Next::Verdict(verdict) => Some(Pending::known(verdict)),
         };
-        session.finish(id);
+        let taken = session.finish(id);
+        let routed = taken.and_then(|taken| taken.routed_experts);
+        course.trajectory.routed_experts = routed.map(Arc::new);
         course.episode = None;
         self.ended(id, pending);
         Ok(true)

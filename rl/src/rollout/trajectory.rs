@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     generation::Finish,
     learner::{Segment, Sequence},
+    model::RoutedExperts,
 };
 
 /// A turn of the model.
@@ -45,6 +46,8 @@ pub struct Trajectory {
     pub prompt: Arc<[u32]>,
     /// What followed: the model's turns, and what was given between them.
     pub turns: Vec<Turn>,
+    /// Which experts its tokens went to, if that was recorded.
+    pub routed_experts: Option<Arc<RoutedExperts>>,
 }
 
 impl Trajectory {
@@ -53,6 +56,7 @@ impl Trajectory {
         Self {
             prompt,
             turns: Vec::new(),
+            routed_experts: None,
         }
     }
 
@@ -97,6 +101,7 @@ impl Trajectory {
             Turn::Given(turn) => Segment::given(turn.tokens.clone()),
         });
         Sequence::of_segments(self.prompt.clone(), segments.collect())
+            .routed(self.routed_experts.clone())
     }
 
     /// The text of all turns, one after the other.

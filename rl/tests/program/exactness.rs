@@ -67,6 +67,20 @@ const AHEAD: &[&str] = &[
     "data.curriculum.kind=pass-rate",
 ];
 
+/// Experts: a correction that moves, and routes that are replayed, sampled ahead and used twice.
+const EXPERTS: &[&str] = &[
+    VARIED,
+    "stages.sft.steps=12",
+    "stages.sft.batch=16",
+    "stages.grpo.steps=10",
+    "stages.grpo.prompts=4",
+    "stages.grpo.group=4",
+    "stages.grpo.iterations=2",
+    "stages.grpo.max_staleness=1",
+    "stages.grpo.router_replay=r3",
+    "evaluation.problems=20",
+];
+
 /// Every kind of stage: epochs, rejection sampling, what it kept, weights to go back to.
 const RECIPE: &[&str] = &[
     VARIED,
@@ -93,6 +107,11 @@ fn a_run_killed_again_and_again_is_the_run_never_stopped() {
 #[test]
 fn an_asynchronous_run_too() {
     killed_again_and_again("quickstart.toml", AHEAD);
+}
+
+#[test]
+fn a_run_with_experts_and_routes_that_are_replayed_too() {
+    killed_again_and_again("deepseek-mini.toml", EXPERTS);
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn what_is_drawn_is_scored_alike_through_windows_and_past_blocks() {
             drawable: 17,
             batch_rows: 4,
             recorded_tokens: 0,
+            record_routes: false,
         };
         let drawn = generator.generate(&requests, Hooks::default());
         let mut longest = 0;
@@ -72,6 +73,7 @@ fn what_is_drawn_does_not_depend_on_the_batch() {
             drawable: 17,
             batch_rows,
             recorded_tokens: 0,
+            record_routes: false,
         };
         let groups = generator.generate(&requests, Hooks::default());
         let all = groups.into_iter().flatten();

@@ -8,7 +8,7 @@ use super::{
     shared::{self, Shared, SharedKept},
 };
 use crate::{
-    compute::Compute,
+    compute::{Compute, packing::GivenRoutes},
     model::{
         build::Maker,
         gradients::{Gradients, SequenceBalance},
@@ -55,9 +55,18 @@ pub(crate) struct ExpertsKept<C: Compute> {
     up: C::Rows,
     /// Of the expert that all tokens go to.
     shared: Option<SharedKept<C>>,
+    /// The chosen experts on the host, as far as this pass chose them: no tape has them.
+    routed: Vec<u32>,
+    /// How many of them the router would not have chosen; `None` where it was not told.
+    changed: Option<u64>,
 }
 
 impl<C: Compute> ExpertsKept<C> {
+    /// The chosen experts of each row of the pass, `[rows, chosen]`.
+    pub(super) fn routed(&self) -> &[u32] {
+        &self.routed
+    }
+
     /// Shows every matrix to `f`.
     pub(super) fn for_each<'a>(&'a self, f: &mut impl FnMut(&'a C::Rows)) {
         for rows in [&self.logits, &self.chosen, &self.gate, &self.up] {
@@ -79,6 +88,9 @@ impl<C: Compute> ExpertsKept<C> {
                 .shared
                 .as_ref()
                 .map(|part| SharedKept::from_parts(part, next)),
+            routed: Vec::new(),
+            // What a sampler has recorded is its own choice.
+            changed: Some(0),
         }
     }
 }
@@ -164,8 +176,37 @@ impl Experts {
         })
     }
 
-    fn router(&self) -> &Router {
+    /// How it chooses.
+    pub(super) fn router(&self) -> &Router {
         &self.plan.router
+    }
+
+    /// Where rows go, and how many of these choices are not the router's own if any was `given`, `[rows, chosen]`.
+    fn routes(&self, logits: &[f32], given: Option<&[u16]>) -> (Routes, Option<u64>) {
+        let correction = self.correction.as_ref();
+        let correction = correction.map(|(_, values)| to_host(values.clone()));
+        let own = self
+            .router()
+            .routes(logits, &correction.unwrap_or_default());
+        let Some(given) = given else {
+            return (own, None);
+        };
+        let chosen = self.router().chosen;
+        assert_eq!(given.len(), own.experts.len(), "routes of another model");
+        let (mut experts, mut changed) = (own.experts, 0);
+        let rows = experts.chunks_exact_mut(chosen);
+        for (own, given) in rows.zip(given.chunks_exact(chosen)) {
+            if given[0] == GivenRoutes::FREE {
+                continue;
+            }
+            let kept = |expert: &&u16| !own.contains(&u32::from(**expert));
+            changed += given.iter().filter(kept).count() as u64;
+            for (own, &given) in own.iter_mut().zip(given) {
+                *own = u32::from(given);
+            }
+        }
+        // Scores are those of now; only the choice is another's.
+        (self.router().routes_to(logits, experts), Some(changed))
     }
 
     /// Multiplications of so many slots in one direction.
@@ -178,14 +219,11 @@ impl Experts {
         &self,
         c: &C,
         normed: C::Rows,
+        given: Option<&[u16]>,
         sum: impl FnOnce() -> Option<C::Rows>,
     ) -> (C::Rows, ExpertsKept<C>) {
         let logits = self.router.forward_onto(c, None, &normed);
-        let correction = self.correction.as_ref();
-        let correction = correction.map(|(_, values)| to_host(values.clone()));
-        let routes = self
-            .router()
-            .routes(&c.values_of(&logits), &correction.unwrap_or_default());
+        let (routes, changed) = self.routes(&c.values_of(&logits), given);
         let chosen = self.router().chosen;
         let (rows, hidden) = (routes.experts.len() / chosen, self.router.weight.dims()[1]);
         let Dispatch { hit, places } = Dispatch::new(&routes.experts, self.experts.len());
@@ -218,6 +256,8 @@ impl Experts {
             gate: by_token(&gates),
             up: by_token(&ups),
             shared,
+            routed: routes.experts,
+            changed,
         };
         (y, kept)
     }
@@ -237,13 +277,15 @@ impl Experts {
             gate,
             up,
             shared,
+            routed: _,
+            changed,
         } = kept;
         let (logits, numbers) = (c.values_of(&logits), c.values_of(&numbers));
         let experts = numbers.into_iter().map(|number| number as u32).collect();
         let routes = self.router().routes_to(&logits, experts);
         gradients.routing.add(
             &self.router.name,
-            &Load::of(self.router(), &logits, &routes),
+            &Load::of(self.router(), &logits, &routes).replayed(changed),
         );
         let normed = normed();
         let inner = self.plan.inner;

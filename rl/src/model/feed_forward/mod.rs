@@ -11,7 +11,7 @@ use self::{
 };
 use super::{
     build::Maker, gradients::Gradients, linear::Linear, parameters::ParameterVisitor,
-    plan::FeedForwardPlan, weights::HostTensor,
+    plan::FeedForwardPlan, router::Router, weights::HostTensor,
 };
 use crate::compute::Compute;
 
@@ -41,6 +41,14 @@ impl<C: Compute> FeedForwardKept<C> {
         }
     }
 
+    /// The experts that each row of the pass went to, `[rows, chosen]`; `None` where there is no choice.
+    pub(crate) fn routed(&self) -> Option<&[u32]> {
+        match self {
+            Self::Gated(_) => None,
+            Self::Experts(kept) => Some(kept.routed()),
+        }
+    }
+
     /// The same again, from matrices in that order.
     pub(crate) fn from_parts(part: &FeedForward, next: &mut impl FnMut() -> C::Rows) -> Self {
         match part {
@@ -66,11 +74,13 @@ impl FeedForward {
         }
     }
 
-    /// What it makes of normalised rows, added to `sum` if there is one, and what its gradient needs.
+    /// What it makes of normalised rows, added to `sum` if there is one, and what its gradient needs. `given`: the experts of each
+    /// row, `[rows, chosen]`, if they are not for the router to choose.
     pub(crate) fn forward<C: Compute>(
         &self,
         c: &C,
         normed: C::Rows,
+        given: Option<&[u16]>,
         sum: impl FnOnce() -> Option<C::Rows>,
     ) -> (C::Rows, FeedForwardKept<C>) {
         match self {
@@ -79,7 +89,7 @@ impl FeedForward {
                 (y, FeedForwardKept::Gated(kept))
             }
             Self::Experts(part) => {
-                let (y, kept) = part.forward(c, normed, sum);
+                let (y, kept) = part.forward(c, normed, given, sum);
                 (y, FeedForwardKept::Experts(kept))
             }
         }
@@ -103,6 +113,14 @@ impl FeedForward {
                 part.backward(c, kept, by_y, normed, gradients)
             }
             _ => unreachable!("what was kept is of the part that kept it"),
+        }
+    }
+
+    /// How it chooses among experts, if it has any.
+    pub(crate) fn router(&self) -> Option<&Router> {
+        match self {
+            Self::Gated(_) => None,
+            Self::Experts(part) => Some(part.router()),
         }
     }
 

@@ -76,7 +76,9 @@ impl Transformer {
             AttentionPlan::Grouped(plan) => plan.position.as_ref(),
             AttentionPlan::Latent(plan) => Some(&plan.position),
         });
+        let mut with_experts = 0..;
         let kinds = kinds.zip(&blocks).map(|(position, block)| Kind {
+            experts: block.router().and_then(|_| with_experts.next()),
             frequencies: position.map(|position| place(&mut frequencies, position.frequencies())),
             heads: place(&mut heads, block.heads(Form::Expanded)),
         });

@@ -86,7 +86,13 @@ impl Transformer {
         see: impl FnMut(usize, Kept<C>),
     ) -> C::Rows {
         let rotations = self.rotations(c, positions);
-        self.blocks_on(c, ids, (&rotations, Form::Cached), attend, see)
+        self.blocks_on(c, ids, (&rotations, Form::Cached), None, attend, see)
+    }
+
+    /// The experts that are given to the rows of a layer.
+    fn given(&self, packing: &Packing, layer: usize) -> Option<Vec<u16>> {
+        let (routes, experts) = (packing.routes.as_ref()?, self.kinds[layer].experts?);
+        Some(routes.of_layer(experts, packing.len()))
     }
 
     /// What the embedding gives for some ids.
@@ -104,6 +110,7 @@ impl Transformer {
         c: &C,
         ids: &C::Ids,
         (rotations, form): (&Rotations<C>, Form),
+        packing: Option<&Packing>,
         mut attend: impl FnMut(usize, &Qkv<C::Rows>) -> (C::Rows, C::Attended),
         mut keep: impl FnMut(usize, Kept<C>),
     ) -> C::Rows {
@@ -111,7 +118,9 @@ impl Transformer {
         for (index, block) in self.blocks.iter().enumerate() {
             let rotation = self.rotation(rotations, index);
             let rotated = (rotation, form);
-            let (out, kept) = block.forward(c, x, rotated, |qkv| attend(index, qkv));
+            let given = packing.and_then(|packing| self.given(packing, index));
+            let attend = |qkv: &Qkv<C::Rows>| attend(index, qkv);
+            let (out, kept) = block.forward(c, x, rotated, given.as_deref(), attend);
             keep(index, kept);
             x = out;
         }
@@ -130,7 +139,8 @@ impl Transformer {
         let attend = |layer: usize, qkv: &Qkv<C::Rows>| self.attend(c, &layouts, layer, qkv);
         let ids = c.ids(&packing.ids);
         let rotations = self.rotations(c, &packing.positions);
-        self.blocks_on(c, &ids, (&rotations, Form::Expanded), attend, see)
+        let rotated = (&rotations, Form::Expanded);
+        self.blocks_on(c, &ids, rotated, Some(packing), attend, see)
     }
 
     /// Runs packed tokens.
@@ -146,7 +156,7 @@ impl Transformer {
         let attend = |layer: usize, qkv: &Qkv<C::Rows>| self.attend(c, &layouts, layer, qkv);
         let ids = c.ids(&packing.ids);
         let rotated = (&rotations, Form::Expanded);
-        let stream = self.blocks_on(c, &ids, rotated, attend, |_, kept| {
+        let stream = self.blocks_on(c, &ids, rotated, Some(packing), attend, |_, kept| {
             traces.push(match activations {
                 Activations::All => Trace::All(kept),
                 Activations::Inputs => Trace::Input(kept.into_input()),
@@ -209,7 +219,9 @@ impl Transformer {
                 Trace::All(kept) => kept,
                 Trace::Input(x) => {
                     let attend = |qkv: &Qkv<C::Rows>| self.attend(c, &layouts, index, qkv);
-                    block.forward(c, x, (rotation, Form::Expanded), attend).1
+                    let given = self.given(packing, index);
+                    let rotated = (rotation, Form::Expanded);
+                    block.forward(c, x, rotated, given.as_deref(), attend).1
                 }
                 Trace::Elsewhere(fetch) => fetch(),
             };

@@ -317,7 +317,9 @@ impl Batch {
         scoring: Scoring,
         of: impl Fn(&Example) -> bool,
     ) -> Result<(), BudgetError> {
-        let sequences = self.sequences(&of);
+        // The reference is another model: its tokens go where its own routers send them.
+        let sequences = self.sequences(&of).into_iter();
+        let sequences: Vec<Sequence> = sequences.map(|s| s.routed(None)).collect();
         let scores = token_logprobs(reference, &sequences, scoring.token_budget, scoring.head)?;
         let scored = self.examples.iter_mut().filter(|e| of(e));
         for (example, scores) in scored.zip(scores) {

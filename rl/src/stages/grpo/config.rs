@@ -40,6 +40,9 @@ pub struct GrpoConfig {
     /// Whether the routers of a model with experts keep their weights. Corrections for the choice stay in any case.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub freeze_router: bool,
+    /// Whether training sends tokens to the experts that they went to while they were sampled.
+    #[serde(skip_serializing_if = "RouterReplay::is_off")]
+    pub router_replay: RouterReplay,
     /// The objective.
     pub loss: Objective,
     /// What the ratio is taken of.
@@ -111,6 +114,24 @@ pub struct GrpoConfig {
     pub own_objective: Option<SharedObjective>,
 }
 
+/// Which experts tokens go to in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouterReplay {
+    /// Those that the router chooses then.
+    #[default]
+    Off,
+    /// Those that the sampler's router has chosen, whatever the policy has become since (rollout routing replay, arXiv 2510.11370). Their
+    /// weights are those of the router as it is, and its gradient goes through them.
+    R3,
+}
+
+impl RouterReplay {
+    fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
+}
+
 /// Whose log-probabilities ratios start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -151,6 +172,7 @@ impl Default for GrpoConfig {
             iterations: 1,
             mini_batches: 1,
             freeze_router: false,
+            router_replay: RouterReplay::Off,
             loss: Objective::Dapo,
             importance_level: None,
             epsilon: None,

@@ -258,6 +258,13 @@ metrics! {
                 healthy: "0",
                 otherwise: "they learn nothing: as for `expert_load`",
             }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            routes_changed: Option<f64> {
+                unit: "share",
+                formula: "choices of an expert that router replay put in the place of another that the router would have made, over all updates with the batch; only with `router_replay = \"r3\"`",
+                healthy: "0 while the policy is the one that sampled; below about 0.1 later",
+                otherwise: "large: the router has moved far since: lower `max_staleness`, `iterations` or the learning rate, or set `freeze_router`; above 0 on policy: sampler and trainer compute differently",
+            }
             grad_norm: f64 {
                 formula: "global norm of the gradient before clipping, at the last update with the batch",
                 healthy: "steady",

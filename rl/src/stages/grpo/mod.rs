@@ -35,7 +35,7 @@ pub mod trainer;
 
 pub use advantage::{Baseline, ScaleRewards, group_advantages};
 pub use carried::Carried;
-pub use config::GrpoConfig;
+pub use config::{GrpoConfig, RouterReplay};
 pub use critic::{Critic, CriticConfig};
 pub use feed::Feed;
 pub use kl::RefModel;

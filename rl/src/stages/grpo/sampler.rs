@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dunwu_datasets::{Cursor, TaskResult, TaskSource, derive_seed};
 
-use super::{GrpoConfig, advantage::is_constant};
+use super::{GrpoConfig, RouterReplay, advantage::is_constant};
 use crate::{
     bundle::Codec,
     eval::EvaluationSection,
@@ -138,6 +138,7 @@ impl Sampler {
             };
             let group = self.config.group;
             let collector = RolloutCollector {
+                record_routes: self.config.router_replay == RouterReplay::R3,
                 recorded_tokens: self
                     .recorded_tokens
                     .saturating_sub(rollouts.recorded_tokens),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::sampler::StepRollouts;
 use crate::{
     generation::Finish,
+    model::routed_experts::{RoutedExperts, RoutedShape},
     rollout::{Completion, GivenTurn, JudgeError, RolloutGroup, SampledTurn, Trajectory, Turn},
 };
 
@@ -44,6 +45,46 @@ struct SavedGroup {
 struct SavedCompletion {
     turns: Vec<SavedTurn>,
     outcome: SavedOutcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    routed_experts: Option<SavedRoutes>,
+}
+
+/// Which experts the tokens of a completion and its prompt went to.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedRoutes {
+    layers: usize,
+    experts: usize,
+    chosen: usize,
+    /// Four hexadecimal digits each, token by token and layer by layer.
+    routes: String,
+}
+
+impl From<&RoutedExperts> for SavedRoutes {
+    fn from(routed: &RoutedExperts) -> Self {
+        let RoutedShape {
+            layers,
+            experts,
+            chosen,
+        } = routed.shape();
+        Self {
+            layers,
+            experts,
+            chosen,
+            routes: routed.to_hex(),
+        }
+    }
+}
+
+impl SavedRoutes {
+    fn routed(&self) -> Option<RoutedExperts> {
+        let shape = RoutedShape {
+            layers: self.layers,
+            experts: self.experts,
+            chosen: self.chosen,
+        };
+        RoutedExperts::of_hex(shape, &self.routes)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -206,6 +247,11 @@ impl From<&Completion> for SavedCompletion {
         Self {
             turns: completion.trajectory.turns.iter().map(Into::into).collect(),
             outcome,
+            routed_experts: completion
+                .trajectory
+                .routed_experts
+                .as_deref()
+                .map(Into::into),
         }
     }
 }
@@ -247,6 +293,10 @@ impl SavedCompletion {
             trajectory: Trajectory {
                 prompt: prompt.clone(),
                 turns: self.turns.into_iter().map(Into::into).collect(),
+                routed_experts: self
+                    .routed_experts
+                    .and_then(|saved| saved.routed())
+                    .map(Arc::new),
             },
             recorded: None,
             outcome,
@@ -271,6 +321,13 @@ mod tests {
         let completion = |outcome| Completion::of_one_turn(prompt.clone(), turn.clone(), outcome);
         let several = |outcome| {
             let mut completion = completion(outcome);
+            let mut routed = RoutedExperts::new(RoutedShape {
+                layers: 1,
+                experts: 300,
+                chosen: 2,
+            });
+            (0..5).for_each(|token| routed.push(&[token, 299 - token]));
+            completion.trajectory.routed_experts = Some(Arc::new(routed));
             let given = GivenTurn {
                 tokens: [4].into(),
                 text: "four".to_owned(),

@@ -6,7 +6,9 @@ use dunwu_datasets::Cursor;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Carried, Critic, Feed, GrpoConfig, Sampler, StepRollouts, Trainer, critic,
+    Carried, Critic, Feed, GrpoConfig, Sampler, StepRollouts, Trainer,
+    config::RouterReplay,
+    critic,
     kl::KlControl,
     loss::SharedObjective,
     metrics::pass_rate,
@@ -100,6 +102,13 @@ impl Settings for GrpoConfig {
         saved: Option<Saved>,
     ) -> Result<Box<dyn Stage>, StageError> {
         let step = saved.as_ref().map_or(0, |saved| saved.step);
+        if self.router_replay == RouterReplay::R3 && context.learner.model.routed_shape().is_none()
+        {
+            return Err(StageError::Config(
+                "grpo: router_replay = \"r3\", but the model has no experts; hint: remove it"
+                    .to_owned(),
+            ));
+        }
         if saved.is_none() && context.preflight {
             look_ahead(self, context)?;
         }

@@ -6,6 +6,7 @@ use super::{
     Carried, GrpoConfig, GrpoMetrics, RewardStatistics,
     advantage::Advantages,
     batch::{Batch, Example, Weights},
+    config::RouterReplay,
     critic::{Critic, CriticConfig, loss::ValueSums},
     feed::Feed,
     loss::{CompletionTokens, OwnObjective, Seen, losses_onto, needs_whole_completions},
@@ -180,6 +181,7 @@ impl Trainer<'_> {
         let Updates {
             first,
             last,
+            routing,
             grad_norm,
         } = if waits {
             Updates::default()
@@ -234,6 +236,7 @@ impl Trainer<'_> {
             expert_load: first.routing.figure(Routing::imbalance),
             router_entropy: first.routing.figure(Routing::entropy),
             idle_experts: first.routing.figure(Routing::idle),
+            routes_changed: (config.router_replay == RouterReplay::R3).then_some(routing.changed()),
             grad_norm,
             learning_rate: rate,
             policy_version: learner.version,
@@ -261,6 +264,7 @@ impl Trainer<'_> {
     ) -> Result<Updates, BudgetError> {
         let config = self.config;
         let (mut first, mut last) = (TokenSums::default(), TokenSums::default());
+        let mut routing = Routing::default();
         let mut grad_norm = 0.0;
         for iteration in 0..config.iterations {
             last = TokenSums::default();
@@ -279,6 +283,7 @@ impl Trainer<'_> {
                     f64::NAN
                 };
                 last.merge(&sums);
+                routing.merge(&sums.routing);
                 if !grad_norm.is_finite() {
                     break;
                 }
@@ -293,6 +298,7 @@ impl Trainer<'_> {
         Ok(Updates {
             first,
             last,
+            routing,
             grad_norm,
         })
     }
@@ -400,7 +406,9 @@ impl Trainer<'_> {
 struct Updates {
     /// The first time that it was gone through.
     first: TokenSums,
-    /// The last time.
+    last: TokenSums,
+    /// Routes of all of them.
+    routing: Routing,
     last: TokenSums,
     /// Global norm of the gradient of the last update.
     grad_norm: f64,

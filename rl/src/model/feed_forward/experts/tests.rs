@@ -149,7 +149,7 @@ struct Seen {
 /// The input, forward and backward with what was kept put through matrices, as a tape does.
 fn run<C: Compute>(c: &C, part: &Experts, x: &[f32]) -> Seen {
     let rows = || c.rows_of(x.to_vec(), HIDDEN);
-    let (y, kept) = part.forward(c, rows(), || None);
+    let (y, kept) = part.forward(c, rows(), None, || None);
     let chosen = c.values_of(&kept.chosen);
     let mut matrices = Vec::new();
     kept.for_each(&mut |matrix| matrices.push(c.copy(matrix)));
@@ -287,7 +287,7 @@ fn the_sequence_wise_loss_has_its_gradient() {
         let host = Host::new();
         let sequences = vec![0..3, 3..ROWS];
         let gradient = |balance: Option<SequenceBalance>| {
-            let (_, kept) = part.forward(&host, host.rows_of(x.clone(), HIDDEN), || None);
+            let (_, kept) = part.forward(&host, host.rows_of(x.clone(), HIDDEN), None, || None);
             let chosen: Vec<u32> = host
                 .values_of(&kept.chosen)
                 .iter()

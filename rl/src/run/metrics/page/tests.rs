@@ -54,6 +54,7 @@ fn every_key_of_a_line_is_explained() {
         expert_load: Some(1.0),
         router_entropy: Some(1.0),
         idle_experts: Some(0.0),
+        routes_changed: Some(0.0),
         ..GrpoMetrics::default()
     };
     let sft = SftMetrics {
