@@ -7,6 +7,7 @@
 
 pub mod judges;
 
+use dunwu_rewards::Rubric;
 use serde::Serialize;
 
 pub use super::sample::SAMPLE;

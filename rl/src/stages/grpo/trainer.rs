@@ -406,10 +406,10 @@ impl Trainer<'_> {
 struct Updates {
     /// The first time that it was gone through.
     first: TokenSums,
+    /// The last time.
     last: TokenSums,
     /// Routes of all of them.
     routing: Routing,
-    last: TokenSums,
     /// Global norm of the gradient of the last update.
     grad_norm: f64,
 }
