@@ -8,8 +8,8 @@ use crate::settings::check_fraction;
 use crate::split::Split;
 use crate::task::Task;
 
-/// Divides `tasks` into training and held-out ones by the text of their problems ([`crate::Prompt::problem_text`]), in
-/// their order.
+/// Divides `tasks` into training and held-out ones by the text of their problems ([`crate::Prompt::problem_text`]), whatever its
+/// case and white space, in their order.
 ///
 /// # Errors
 /// [`DatasetError::InvalidSetting`] if `heldout_fraction` is not in 0..1.
@@ -18,9 +18,9 @@ pub fn partition(
     heldout_fraction: f64,
 ) -> Result<(Vec<Task>, Vec<Task>), DatasetError> {
     check_fraction(heldout_fraction)?;
-    Ok(tasks
-        .into_iter()
-        .partition(|task| Split::of(&task.prompt.problem_text(), heldout_fraction) == Split::Train))
+    Ok(tasks.into_iter().partition(|task| {
+        Split::of_text(&task.prompt.problem_text(), heldout_fraction) == Split::Train
+    }))
 }
 
 /// A number for a list of problems: their names, texts and answers, in this order. Two lists with the same number are the

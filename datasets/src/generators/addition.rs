@@ -58,8 +58,8 @@ impl Default for AdditionConfig {
 ///
 /// Stage `k` of `n` unlocks when the share `k/n` of training is done. The newest unlocked stage
 /// gets half of the training problems, the older ones share the other half evenly; while only one
-/// is unlocked it gets all. Held-out tasks take all stages in turn. The text `a+b` decides the
-/// split.
+/// is unlocked it gets all. Held-out tasks take all stages in turn. The text `a+b`, the
+/// smaller operand first, decides the split: `17+25` and `25+17` are one problem.
 #[derive(Clone, Debug)]
 pub struct Addition {
     config: AdditionConfig,
@@ -128,7 +128,7 @@ impl Addition {
         Problem {
             prompt: Prompt::user(self.config.system.as_deref(), question),
             answer: (u64::from(a) + u64::from(b)).to_string(),
-            canonical: format!("{a}+{b}"),
+            canonical: format!("{}+{}", a.min(b), a.max(b)),
             columns: Map::from_iter([
                 ("a".to_owned(), Value::from(a)),
                 ("b".to_owned(), Value::from(b)),

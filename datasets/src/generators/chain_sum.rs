@@ -39,8 +39,9 @@ impl Default for ChainSumConfig {
 
 /// Sums of numbers from 1 to 9 as raw text: the prompt is `3+5+9+2=`, the answer `19`.
 ///
-/// The order of the terms matters to the split: `3+5` and `5+3` are two problems. Of three terms
-/// there are only 729. The column `terms` holds the numbers.
+/// The order of the terms does not matter to the split: `3+5` and `5+3` are one problem, so no order of a held-out sum
+/// is ever trained on, and a held-out list has one order of each. Of three terms there are only 165 problems. The column
+/// `terms` holds the numbers.
 #[derive(Clone, Debug)]
 pub struct ChainSum {
     config: ChainSumConfig,
@@ -70,7 +71,7 @@ impl ChainSum {
         let heldout_fraction = self.config.heldout_fraction;
         let terms = draw_in_split("chain-sum", Split::Train, heldout_fraction, || {
             let terms = self.terms(rng, None);
-            Some((prompt(&terms), terms))
+            Some((canonical(&terms), terms))
         })?;
         let completion = traces::completion(rng, &terms, mix);
         Ok((self.problem(&terms), completion))
@@ -94,13 +95,20 @@ impl ChainSum {
         Problem {
             prompt: Prompt::Text(prompt(terms)),
             answer: terms.iter().sum::<u32>().to_string(),
-            canonical: prompt(terms),
+            canonical: canonical(terms),
             columns: Map::from_iter([("terms".to_owned(), Value::from(terms))]),
         }
     }
 }
 
-/// `3+5+9+2=`: what the model reads, and the text that decides the split.
+/// The text that decides the split: that of the sum with its terms in order, `2+3+5+9=`.
+fn canonical(terms: &[u32]) -> String {
+    let mut sorted = terms.to_vec();
+    sorted.sort_unstable();
+    prompt(&sorted)
+}
+
+/// `3+5+9+2=`: what the model reads.
 fn prompt(terms: &[u32]) -> String {
     let terms: Vec<String> = terms.iter().map(u32::to_string).collect();
     terms.join("+") + "="

@@ -223,7 +223,11 @@ mod tests {
     fn demonstrations_keep_off_heldout_problems() {
         for demonstration in demonstrations(&TraceMix::default()) {
             let text = demonstration.prompt.problem_text();
-            assert_eq!(Split::of(&text, 0.1), Split::Train, "{text}");
+            // Whatever the order of the terms; each has one digit.
+            let mut terms: Vec<&str> = text.trim_end_matches('=').split('+').collect();
+            terms.sort_unstable();
+            let problem = terms.join("+") + "=";
+            assert_eq!(Split::of(&problem, 0.1), Split::Train, "{text}");
         }
     }
 

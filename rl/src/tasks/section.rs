@@ -236,6 +236,31 @@ impl DataSection {
         for (index, entry) in self.mixture.iter().enumerate() {
             entry.source(index).validate()?;
         }
+        self.check_heldout()
+    }
+
+    /// Refuses two entries of which one could train on what the other holds out: those over one file, or over generators of
+    /// one family, have to hold out the same problems.
+    fn check_heldout(&self) -> Result<(), String> {
+        for (index, entry) in self.mixture.iter().enumerate() {
+            for (earlier, other) in self.mixture[..index].iter().enumerate() {
+                let Some(what) = entry.shares_problems(other) else {
+                    continue;
+                };
+                let problem = "so that one would train on what the other holds out; hint:";
+                if (&entry.fields, &entry.format) != (&other.fields, &other.format) {
+                    return Err(format!(
+                        "data.mixture.{earlier} and data.mixture.{index} read the fields of {what} in different ways, {problem} give both the same fields and format"
+                    ));
+                }
+                let (left, right) = (other.held_out(), entry.held_out());
+                if left != right {
+                    return Err(format!(
+                        "data.mixture.{earlier} and data.mixture.{index} are both about {what} and have heldout_fraction = {left} and {right}, {problem} give both the same"
+                    ));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -261,6 +286,29 @@ impl DataSection {
 }
 
 impl MixtureEntry {
+    /// The file, or the family of generated problems, that this entry and another are both about.
+    fn shares_problems(&self, other: &Self) -> Option<String> {
+        if let (Some(own), Some(others)) = (&self.file, &other.file) {
+            let same = match (own.canonicalize(), others.canonicalize()) {
+                (Ok(own), Ok(others)) => own == others,
+                _ => own == others,
+            };
+            return same.then(|| own.display().to_string());
+        }
+        let (own, others) = (self.generator()?, other.generator()?);
+        (own.name() == others.name()).then(|| format!("the generator {}", own.name()))
+    }
+
+    /// Share of the problems that is held out: a file's, or a generator's own.
+    fn held_out(&self) -> f64 {
+        let generator = self.generator();
+        generator.map_or(self.heldout_fraction, |g| g.heldout_fraction())
+    }
+
+    fn generator(&self) -> Option<Generator> {
+        Generator::from_config(self.task.as_ref()?).ok()
+    }
+
     /// This entry, which is number `index` of its mixture.
     pub fn source(&self, index: usize) -> SourceConfig<'_> {
         self.source_at(format!("data.mixture.{index}"))
@@ -354,6 +402,54 @@ mod tests {
     fn checked(text: &str) -> Result<(), String> {
         let section: DataSection = toml::from_str(text).map_err(|e| e.message().to_owned())?;
         section.validate()
+    }
+
+    #[test]
+    fn entries_over_the_same_problems_hold_out_the_same() {
+        let mixture = |first: &str, second: &str| {
+            checked(&format!(
+                "[[mixture]]\nname = \"a\"\n{first}\n[[mixture]]\nname = \"b\"\n{second}"
+            ))
+        };
+        let sums = |settings: &str| format!("task = {{ generator = \"chain-sum\"{settings} }}");
+        let file = |settings: &str| format!("file = \"a.jsonl\"\n{settings}");
+        for (first, second) in [
+            (sums(", terms_max = 4"), sums(", terms_min = 4")),
+            (
+                sums(""),
+                "task = { generator = \"addition\", heldout_fraction = 0.3 }".to_owned(),
+            ),
+            (
+                file("heldout_fraction = 0.2"),
+                file("heldout_fraction = 0.2"),
+            ),
+            (
+                file(""),
+                "file = \"b.jsonl\"\nheldout_fraction = 0.0".to_owned(),
+            ),
+        ] {
+            assert_eq!(mixture(&first, &second), Ok(()), "{first} | {second}");
+        }
+        for (first, second, expected) in [
+            (
+                sums(""),
+                sums(", terms_min = 4, heldout_fraction = 0.0"),
+                "data.mixture.0 and data.mixture.1 are both about the generator chain-sum and have heldout_fraction = 0.1 and 0,",
+            ),
+            (
+                file(""),
+                file("heldout_fraction = 0.3"),
+                "data.mixture.0 and data.mixture.1 are both about a.jsonl and have heldout_fraction = 0.1 and 0.3,",
+            ),
+            (
+                file(""),
+                file("fields = { prompt_field = \"question\" }"),
+                "data.mixture.0 and data.mixture.1 read the fields of a.jsonl in different ways,",
+            ),
+        ] {
+            let error = mixture(&first, &second).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
     }
 
     #[test]

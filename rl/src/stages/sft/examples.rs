@@ -148,7 +148,8 @@ impl ExampleSet {
             match fit(encoded, limit.tokens, limit.too_long) {
                 Fitted::Kept(encoded) => {
                     let problem = format!("example of {}", example.problem_text());
-                    self.sides.push(Split::of(&problem, self.heldout_fraction));
+                    self.sides
+                        .push(Split::of_text(&problem, self.heldout_fraction));
                     self.examples.push(encoded);
                 }
                 Fitted::Dropped => self.dropped += 1,
