@@ -137,7 +137,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("here.jsonl"), "").unwrap();
         let table = settled("[data]\nfile = \"here.jsonl\"", dir.path()).unwrap();
+        let text = "[[stages]]\nref_model = { path = \"here.jsonl\" }";
+        let reference = settled(text, dir.path()).unwrap();
+        let reference = reference["stages"][0]["ref_model"]["path"].as_str();
         let here = dir.path().join("here.jsonl");
+        assert_eq!(reference, here.to_str());
         assert_eq!(table["data"]["file"].as_str(), here.to_str());
         let table = settled("[data]\nfile = \"there.jsonl\"", dir.path()).unwrap();
         assert_eq!(table["data"]["file"].as_str(), Some("there.jsonl"));
