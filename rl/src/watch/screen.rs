@@ -126,14 +126,14 @@ fn head(frame: &mut Frame, area: Rect, watched: &Watched, view: &View) {
     ];
     let of = watched
         .steps()
-        .map_or(String::new(), |steps| format!(" of {steps}"));
+        .map_or(String::new(), |steps| format!("/{steps}"));
     first.push(Span::raw(format!("  step {}{of}", watched.step())));
     if let Some(stage) = watched.stages.get(watched.stage()) {
         let steps = stage
             .steps
-            .map_or(String::new(), |steps| format!(" of {steps}"));
+            .map_or(String::new(), |steps| format!("/{steps}"));
         first.push(Span::raw(format!(
-            "  stage {} of {}: {} {}{steps}",
+            "  stage {}/{} {} {}{steps}",
             watched.stage() + 1,
             watched.stages.len(),
             stage.kind,
@@ -141,7 +141,7 @@ fn head(frame: &mut Frame, area: Rect, watched: &Watched, view: &View) {
         )));
     }
     if let Some(seconds) = watched.left_s() {
-        first.push(Span::raw(format!(", about {} left", duration(seconds))));
+        first.push(Span::raw(format!(", {} left", duration(seconds))));
     }
     let mut second = Vec::new();
     if let Some(trouble) = &watched.trouble {
@@ -443,7 +443,7 @@ pub(in crate::watch) mod tests {
         );
         lines += &completion(0, 0, hostile, "null", "null");
         lines += &completion(0, 1, "顿悟 🙂", "null", "0.0");
-        lines += &completion(1, 0, text, "[7, 23]", "1.0");
+        lines += &completion(1, 0, text, "[7, 20]", "1.0");
         lines += "{\"step\":41,\"cut o";
         write("completions.jsonl", &lines);
         dir
@@ -492,21 +492,21 @@ pub(in crate::watch) mod tests {
         let rows = rows(&watched, &View::default(), SIZE);
         assert_eq!(
             rows[0],
-            "sums  running  step 40 of 110  stage 2 of 2: grpo 30 of 100, about 2 min 20 s lef"
+            "sums  running  step 40/110  stage 2/2 grpo 30/100, 2 min 20 s left"
         );
         assert!(
             rows[1]
-                .starts_with("15.0 Wh, 0.3000 EUR  1 alarms, last at step 30: mismatch: ␛[31mred"),
+                .starts_with("15.0 Wh, 0.3000 EUR  alarms: 1, last at step 30: mismatch: ␛[31mred"),
             "{}",
             rows[1]
         );
         assert!(rows[2].starts_with("reward 1.000"), "{}", rows[2]);
         assert!(rows[2].contains("held-out 0.500") && rows[2].contains("entropy 0.500"));
         assert_eq!(rows[8], "completions, newest first");
-        assert_eq!(rows[9], "›40/1/0       1.000  2+2= → <think></think>4");
+        assert_eq!(rows[9], "›40/1/0       1.000  2+2= → 4");
         let whole = rows.join("\n");
         assert!(
-            whole.contains("▸ thought of 13 letters, 2 lines"),
+            whole.contains("▸ thought of 12 letters, 2 lines"),
             "{whole}"
         );
         is_as_kept("80x24", &rows);
@@ -565,7 +565,7 @@ pub(in crate::watch) mod tests {
         };
         let whole = rows(&watched(dir.path()), &view, (80, 60)).join("\n");
         for key in [
-            "reward_mean = 1.0 (reward)",
+            "reward_mean = 1 (reward)",
             "heldout_accuracy (share)",
             "healthy: rises",
         ] {

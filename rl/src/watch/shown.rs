@@ -83,11 +83,25 @@ fn parts(text: &str, range: Option<&Value>) -> (Option<Vec<String>>, Vec<String>
     });
     match thought {
         Some((thought, before, after)) => {
-            let said = format!("{}{}", within(before), within(after));
+            let said = format!("{}{}", within(unmarked(before)), within(unmarked(after)));
             (Some(clean::lines(within(thought))), clean::lines(&said))
         }
         None => (None, clean::lines(within(text))),
     }
+}
+
+/// The text before a thought without the mark that opens it, or that after it without the one that closes it.
+fn unmarked(text: &str) -> &str {
+    let marks = ["<think>", "[THINK]"];
+    let text = marks
+        .iter()
+        .find_map(|mark| text.strip_suffix(mark))
+        .unwrap_or(text);
+    let marks = ["</think>", "[/THINK]"];
+    marks
+        .iter()
+        .find_map(|mark| text.strip_prefix(mark))
+        .unwrap_or(text)
 }
 
 /// The beginning of a text that is too long.
@@ -117,7 +131,7 @@ mod tests {
             found.thought.as_deref(),
             Some(&["é".to_owned(), "b".to_owned()][..])
         );
-        assert_eq!(found.brief(), "<think></think> ↵ 3");
+        assert_eq!(found.brief(), "3");
         for wrong in [
             json!(null),
             json!([8, 11]),

@@ -307,7 +307,7 @@ mod tests {
             .unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.lines().count(), 24);
-        assert!(text.starts_with("sums  dead  step 40 of 110"), "{text}");
+        assert!(text.starts_with("sums  dead  step 40/110"), "{text}");
         let error = Watch::new(dir.path().join("no"), true, true).run(&mut Vec::new(), false);
         assert!(error.unwrap_err().to_string().contains("hint:"));
     }
