@@ -135,6 +135,20 @@ fn a_config_is_written_as_it_was_read() {
     }
 }
 
+/// The padding token that transformers takes by default is behind a small vocabulary, and it does not open such a model.
+#[test]
+fn a_small_vocabulary_has_no_padding_token_of_a_large_one() {
+    for name in ["phi3", "smollm3"] {
+        let json = golden_json(&format!("families/{name}/config.json"));
+        let mut config = ModelConfig::from_hf_json(&json, name).unwrap();
+        let padding =
+            |config: &ModelConfig| config.to_hf_json(None, &[]).get("pad_token_id").cloned();
+        assert_eq!(padding(&config), Some(Value::Null), "{name}");
+        config.vocab_size = 150_000;
+        assert_eq!(padding(&config), None, "{name}");
+    }
+}
+
 /// The message of a changed `config.json`.
 fn refusal(name: &str, change: impl Fn(&mut Value)) -> String {
     let mut json = golden_json(&format!("families/{name}/config.json"));

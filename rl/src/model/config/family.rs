@@ -96,6 +96,16 @@ impl Family {
         }
     }
 
+    /// The padding token that transformers takes for the family where a `config.json` names none. With a smaller vocabulary it
+    /// would not open the model.
+    pub(super) fn padding(self) -> Option<usize> {
+        match self {
+            Self::Phi3 => Some(32_000),
+            Self::SmolLm3 => Some(128_004),
+            _ => None,
+        }
+    }
+
     /// The family of a `model_type`.
     pub fn of_model_type(name: &str) -> Option<Self> {
         Self::ALL

@@ -134,6 +134,9 @@ impl ModelConfig {
             "bos_token_id": bos_token_id,
             "eos_token_id": token_ids_json(eos_token_ids),
         });
+        if family.padding().is_some_and(|id| *vocab_size <= id) {
+            config["pad_token_id"] = Value::Null;
+        }
         rope::write(self, &mut config);
         variation::write(self, &mut config);
         experts::write(self, &mut config);
