@@ -11,6 +11,7 @@ use super::{Lora, LoraError};
 use crate::model::{
     Transformer,
     linear::{Adapter, Linear},
+    module::last_part,
     names::{EMBEDDING, HEAD},
     parameters::from_host,
     stored::{gathered, scattered},
@@ -55,7 +56,7 @@ impl Written {
             base_model_name_or_path: base.to_owned(),
             r: lora.rank,
             lora_alpha: lora.alpha,
-            target_modules: lora.targets.clone(),
+            target_modules: Vec::new(),
             lora_dropout: 0.0,
             bias: "none",
             use_rslora: false,
@@ -68,6 +69,15 @@ impl Written {
         modules.dedup();
         written.modules_to_save = modules;
         let maps = model.adapter_scales();
+        // Those that the model has, in its order: what is read again is then written as it was.
+        let mut here: Vec<String> = Vec::new();
+        for (name, _) in &maps {
+            let target = last_part(name);
+            if lora.targets.iter().any(|t| t == target) && here.iter().all(|t| t != target) {
+                here.push(target.to_owned());
+            }
+        }
+        written.target_modules = here;
         let targeted = |name: &String| {
             let last = name.rsplit('.').next().unwrap_or(name);
             lora.targets.iter().any(|target| target == last)

@@ -2,7 +2,8 @@
 //!
 //! A checkpoint of the stage has `critic/`: `adapter/` (PEFT's format) where it trains adapters on the run's base, else
 //! `model/` (a Hugging Face directory), and beside it `head.safetensors` and `optimizer.safetensors`. A reward model lies in
-//! a directory of the same form, but for the moments.
+//! a directory of the same form, but for the moments; its `reward_model.json` says on which base its adapters stand, and
+//! what mean and deviation its scores have: the head is brought to the scale that the score has as a reward.
 
 use std::{
     fs,
@@ -10,12 +11,14 @@ use std::{
     sync::Arc,
 };
 
+use serde::Deserialize;
+
 use super::{Critic, CriticConfig, CriticStart, Trunk};
 use crate::{
     bundle::{
         Bundle, Codec,
         checkpoints::{ADAPTER, MODEL},
-        expand,
+        expand, fingerprint,
         save::save_model,
     },
     learner::{
@@ -28,6 +31,44 @@ use crate::{
     },
     stages::{StageError, second::first_difference},
 };
+
+/// What a reward model says of itself.
+const CARD: &str = "reward_model.json";
+
+/// What a critic has to know of it.
+#[derive(Debug, Deserialize)]
+struct Card {
+    /// Mean of its scores.
+    mean: f64,
+    /// Their standard deviation.
+    deviation: f64,
+    /// SHA-256 of the weights that its adapters stand on.
+    base: Option<String>,
+}
+
+impl Card {
+    /// That of the reward model in `directory`, if it has one.
+    fn read(directory: &Path) -> Result<Option<Self>, StageError> {
+        let path = directory.join(CARD);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&path).map_err(StageError::file(&path))?;
+        let invalid = |error| StageError::Config(format!("{}: {error}", path.display()));
+        Ok(Some(serde_json::from_str(&text).map_err(invalid)?))
+    }
+
+    /// A head whose values are scores less their mean, divided by their deviation.
+    fn scaled(&self, head: ScalarHead) -> ScalarHead {
+        if !(self.deviation > 0.0 && self.deviation.is_finite() && self.mean.is_finite()) {
+            return head;
+        }
+        ScalarHead {
+            weight: head.weight.div_scalar(self.deviation),
+            bias: head.bias.sub_scalar(self.mean).div_scalar(self.deviation),
+        }
+    }
+}
 
 /// The part of a checkpoint that a critic has for itself.
 const CRITIC: &str = "critic";
@@ -201,8 +242,21 @@ fn named(
             )));
         }
     }
+    let card = Card::read(&path)?;
+    let base = card.as_ref().and_then(|card| card.base.as_deref());
+    if let Some(base) = base.filter(|_| trunk == Trunk::Adapter) {
+        let ours = fingerprint(&policy.base());
+        if ours != base {
+            return Err(refused(format!(
+                "has adapters on another base: there {base} (SHA-256 of the weights), in this run {ours}; hint: adapters are good on the weights that they were trained on only: use that model with the same memory.frozen, or a reward model of all weights"
+            )));
+        }
+    }
     let model = read(&path, trunk, policy)?;
-    let head = load_head(&path, &model).map_err(saved)?;
+    let head = match (load_head(&path, &model).map_err(saved)?, card) {
+        (Head::Scalar(head), Some(card)) => Head::from(card.scaled(*head)),
+        (head, _) => head,
+    };
     Ok((model, head))
 }
 

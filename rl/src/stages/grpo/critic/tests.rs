@@ -1,4 +1,4 @@
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use super::*;
 use crate::{
@@ -10,7 +10,6 @@ use crate::{
         parameters::{from_host, to_host},
     },
 };
-use burn::tensor::Tensor;
 
 fn policy() -> Transformer {
     let section: ModelSection = serde_json::from_value(serde_json::json!({
