@@ -32,6 +32,8 @@ mod habits;
 mod refusals;
 #[path = "program/reward.rs"]
 mod reward;
+#[path = "program/reward_model.rs"]
+mod reward_model;
 #[path = "program/sessions.rs"]
 mod sessions;
 
