@@ -28,6 +28,8 @@ mod eval;
 mod exactness;
 #[path = "program/habits.rs"]
 mod habits;
+#[path = "program/preference.rs"]
+mod preference;
 #[path = "program/refusals.rs"]
 mod refusals;
 #[path = "program/reward.rs"]

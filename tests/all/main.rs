@@ -21,6 +21,7 @@ mod fixtures;
 mod layers;
 mod objectives;
 mod own_objective;
+mod preference;
 mod references;
 mod turns;
 mod wgpu;

@@ -74,7 +74,7 @@ pub const KIND: Metric = Metric {
     key: "kind",
     type_name: "String",
     unit: "",
-    formula: "the kind of the stage, as in a config: `sft`, `grpo`, `reward-model`, …",
+    formula: "`sft`, `grpo`, `rejection-sampling`, `pairs`, `preference` or `reward-model`",
     healthy: "",
     otherwise: "",
 };

@@ -60,6 +60,10 @@ fn every_key_of_a_line_is_explained() {
     let rejection = RejectionMetrics::default();
     let pairs = PairsMetrics::default();
     let preference = PreferenceMetrics {
+        sft_loss: Some(0.0),
+        kl: Some(0.0),
+        chosen_log_ratio: Some(0.0),
+        rejected_log_ratio: Some(0.0),
         heldout_loss: Some(0.0),
         heldout_accuracies: Some(0.0),
         heldout_margins: Some(0.0),
