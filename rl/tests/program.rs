@@ -38,6 +38,8 @@ mod preference;
 mod refusals;
 #[path = "program/reward.rs"]
 mod reward;
+#[path = "program/reward_model.rs"]
+mod reward_model;
 #[path = "program/sessions.rs"]
 mod sessions;
 
