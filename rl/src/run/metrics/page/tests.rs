@@ -65,7 +65,18 @@ fn every_key_of_a_line_is_explained() {
         ..SftMetrics::default()
     };
     let rejection = RejectionMetrics::default();
-    let distill = DistillMetrics::default();
+    let distill = DistillMetrics {
+        reverse_kl: Some(0.0),
+        agreement: Some(1.0),
+        length_mean: Some(1.0),
+        truncated: Some(0.0),
+        reward_mean: Some(0.0),
+        pass_rate: Some(0.0),
+        failed_judgements: Some(0),
+        teacher_tokens: Some(0),
+        teacher_cost: Some(0.0),
+        ..DistillMetrics::default()
+    };
     let pairs = PairsMetrics::default();
     let preference = PreferenceMetrics {
         sft_loss: Some(0.0),
