@@ -162,7 +162,7 @@ fn head(frame: &mut Frame, area: Rect, watched: &Watched, view: &View) {
     match watched.alarms.back() {
         Some((step, text)) => second.push(Span::styled(
             format!(
-                "{} alarms, last at step {step}: {text}",
+                "alarms: {}, last at step {step}: {text}",
                 watched.alarms.len()
             ),
             view.style(Color::Red).patch(BOLD),
