@@ -156,10 +156,11 @@ fn kto_is_that_of_trl() {
 
 #[test]
 fn a_mean_of_sigmoid_is_its_normed_form() {
-    let mean = PreferenceLoss {
-        length: Length::Mean,
-        ..PreferenceLoss::named(LossType::Sigmoid)
+    let mean = PreferenceConfig {
+        length: Some(Length::Mean),
+        ..PreferenceConfig::default()
     };
+    let mean = mean.loss();
     let pair = PairScores::new(Side::new(-3.0, -4.0, 5), Side::new(-9.0, -6.5, 3));
     let normed = PreferenceLoss::named(LossType::SigmoidNorm);
     assert_eq!(mean.of_pairs(&[pair]), normed.of_pairs(&[pair]));
