@@ -85,7 +85,19 @@ fn objectives_whitening_is_verls() {
     let mut worst = Worst::default();
     for case in cases(&golden, "whiten_cases") {
         let mut values = all_of(case, "values");
+        let first = values[0][0];
+        let constant = values.iter().flatten().all(|&value| value == first);
         whiten_exactly(&mut values);
+        if constant {
+            // verl adds 1e-8 to the number of tokens, so its mean is not quite theirs; divided by the root of 1e-8 that is seen.
+            let tokens = values.iter().flatten().count() as f64;
+            let left = first * 1e-8 / tokens / 1e-8f64.sqrt();
+            for theirs in all_of(case, "whitened").iter().flatten() {
+                worst.see((theirs - left).abs(), "what verl leaves");
+            }
+            assert!(values.iter().flatten().all(|&value| value == 0.0));
+            continue;
+        }
         compare(&mut worst, &values, &all_of(case, "whitened"), "whitening");
     }
     eprintln!("whitening: {worst}");
