@@ -7,9 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ratatui::{
-    DefaultTerminal,
-    crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+use ratatui::Terminal;
+use ratatui_crossterm::{
+    CrosstermBackend,
+    crossterm::{
+        cursor::Show,
+        event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+        execute,
+        terminal::{
+            self, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+        },
+    },
 };
 use serde_json::{Map, Value};
 
@@ -60,6 +68,26 @@ pub enum Then {
     Leave,
 }
 
+/// The terminal while a picture stands on it. Dropped, also by a panic, it is as it was.
+struct Screen;
+
+impl Screen {
+    fn enter() -> io::Result<Self> {
+        enable_raw_mode()?;
+        let screen = Self;
+        execute!(io::stdout(), EnterAlternateScreen)?;
+        Ok(screen)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // Nobody is left to be told: what cannot be undone is a terminal that has gone.
+        let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
+        let _ = disable_raw_mode();
+    }
+}
+
 impl Watch {
     /// Watches `run`, with colours where `color` says so.
     pub fn new(run: impl Into<PathBuf>, once: bool, color: bool) -> Self {
@@ -82,7 +110,7 @@ impl Watch {
         let new = watched.poll();
         if self.once {
             let size = if is_terminal {
-                ratatui::crossterm::terminal::size().unwrap_or(SIZE)
+                terminal::size().unwrap_or(SIZE)
             } else {
                 SIZE
             };
@@ -93,9 +121,10 @@ impl Watch {
         if !is_terminal {
             return lines(out, watched, new);
         }
-        let mut terminal = ratatui::try_init()?;
+        let screen = Screen::enter()?;
+        let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         let shown = self.show(&mut terminal, &mut watched);
-        ratatui::try_restore()?;
+        drop(screen);
         shown?;
         if watched.life.is_alive() {
             writeln!(
@@ -108,7 +137,11 @@ impl Watch {
     }
 
     /// Draws, and does what keys say.
-    fn show(&self, terminal: &mut DefaultTerminal, watched: &mut Watched) -> io::Result<()> {
+    fn show(
+        &self,
+        terminal: &mut Terminal<CrosstermBackend<io::Stdout>>,
+        watched: &mut Watched,
+    ) -> io::Result<()> {
         let mut view = View {
             color: self.color,
             ..View::default()

@@ -56,8 +56,8 @@ fn divergences_are_those_of_trl() {
             let to = match case["ids"].as_array() {
                 None => TokenDistribution::Whole(q),
                 Some(ids) => {
-                    let ids = numbers(&ids[row]).iter().map(|&id| id as u32);
-                    let ids: Vec<u32> = ids.collect();
+                    let ids = numbers(&ids[row]);
+                    let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
                     let logprobs = ids.iter().map(|&id| q[id as usize]).collect();
                     TokenDistribution::Top { ids, logprobs }
                 }
