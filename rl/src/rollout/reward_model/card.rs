@@ -32,7 +32,7 @@ pub struct Card {
     /// SHA-256 of the weights that its adapters stand on; absent where it is all weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// Where these, or the weights that it began with, are from.
+    /// Where these are from.
     pub origin: String,
     /// SHA-256 of the chat template's text; absent where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +65,12 @@ impl End {
 impl Card {
     /// The card of a model whose scores have not been measured yet: mean 0 and deviation 1, of no answers.
     pub fn new(codec: &Codec, end: u32, data: String, base: Option<String>) -> Self {
+        // All weights stand on nothing, and a resumed run has them from its checkpoint.
+        let origin = if base.is_some() {
+            codec.encoder.origin.clone()
+        } else {
+            "all weights".to_owned()
+        };
         Self {
             format: FORMAT,
             mean: 0.0,
@@ -72,7 +78,7 @@ impl Card {
             count: 0,
             data,
             base,
-            origin: codec.encoder.origin.clone(),
+            origin,
             template: template_of(codec),
             end: End::of(codec, end),
             heldout_accuracy: None,
