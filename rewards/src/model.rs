@@ -169,8 +169,8 @@ mod tests {
         let rubric = filled(
             r#"{"components": [{"kind": "exact"}, {"kind": "model", "path": "rm", "weight": 2.0}]}"#,
         );
-        let task = Task::new("t1", Prompt::Text("?".to_owned()), "seven");
-        let right = rubric.score(&Sample::new(&task, "seven")).unwrap();
+        let task = Task::new("t1", Prompt::Text("?".to_owned()), "12345");
+        let right = rubric.score(&Sample::new(&task, "12345")).unwrap();
         assert_eq!(right.total, 1.0 + 2.0 * 0.5);
         assert_eq!(right.parts, [("model/raw".to_owned(), 5.0)]);
         let error = rubric.score(&Sample::new(&task, "")).unwrap_err();

@@ -26,7 +26,8 @@
 //! # Map
 //! - [`config`]: a run as a TOML file
 //! - [`run`]: its life: builder, events, controls, checkpoints
-//! - [`stages`]: what it does: [`stages::sft`], [`stages::grpo`], [`stages::rejection`]
+//! - [`stages`]: what it does: [`stages::sft`], [`stages::grpo`], [`stages::rejection`],
+//!   [`stages::pairs`], [`stages::preference`], [`stages::reward_model`], [`stages::distill`]
 //! - [`tasks`], [`rollout`], [`eval`]: problems, judged completions, measurements
 //! - [`learner`]: log-probabilities, gradients, the optimiser
 //! - [`generation`]: batched decoding with a key-value cache

@@ -175,7 +175,7 @@ fn summarise(summary: &Summary, path: &Path) {
     }
     say("");
     tell!(
-        "{}: {} steps in {:.0} s, held-out accuracy {} before GRPO, {} after",
+        "{}: {} steps in {:.0} s, held-out accuracy {} before, {} after",
         if summary.finished {
             "finished"
         } else {

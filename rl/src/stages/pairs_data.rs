@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     StageError,
-    sft::{EncodeError, Turns, encode},
+    examples::{EncodeError, Turns, encode},
 };
 use crate::{bundle::Codec, learner::Sequence, tasks::files};
 

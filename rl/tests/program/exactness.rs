@@ -78,6 +78,7 @@ const EXPERTS: &[&str] = &[
     "stages.grpo.iterations=2",
     "stages.grpo.max_staleness=1",
     "stages.grpo.router_replay=r3",
+    "model.experts.dense_layers=0",
     "evaluation.problems=20",
 ];
 

@@ -191,7 +191,7 @@ fn settings_of_a_critic_that_cannot_be_name_both_sides() {
     );
     refused(
         &["stages.grpo.critic.from.path=nothing"],
-        1,
+        2,
         &["critic.from.path = \"nothing\"", "head.safetensors"],
     );
 }
@@ -223,14 +223,14 @@ fn a_critic_begins_with_what_another_has_learnt() {
     fails(
         dir.path(),
         &train(quickstart, "third", &set(&other)),
-        1,
+        2,
         &["critic.from.path", "another vocabulary", "id "],
     );
     let lora = [VARIED, learn, &from, "lora.rank=2"];
     fails(
         dir.path(),
         &train(quickstart, "fourth", &set(&lora)),
-        1,
+        2,
         &["critic.from.path", "adapter/", "whole"],
     );
 }

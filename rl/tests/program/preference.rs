@@ -31,7 +31,6 @@ const TINY: &[&str] = &[
     "stages.pairs.component=length",
     "stages.pairs.threshold=0.0",
     "stages.pairs.keep_truncated=true",
-    "stages.preference.steps=7",
     "stages.preference.batch=4",
     "stages.preference.heldout_fraction=0.2",
     "stages.preference.heldout_every=2",

@@ -55,7 +55,7 @@ components = [
 [sampling]
 max_tokens = 12
 [evaluation]
-problems = 4
+problems = 2
 [memory]
 token_budget = 256
 [checkpoint]

@@ -7,7 +7,7 @@ use dunwu::{
     bundle::{Bundle, Codec, ModelSection},
     config::{self, RunConfig},
     device::{self, DeviceChoice},
-    stages::{StageConfig, sft},
+    stages::{StageConfig, examples},
     tasks::{files, section::SourceConfig},
 };
 use dunwu_datasets::{
@@ -267,11 +267,16 @@ fn limit(config: Option<&RunConfig>, reading: &Reading, context: usize) -> Limit
         _ => None,
     });
     let settings = stage.cloned().unwrap_or_default();
-    let limit = sft::Limit::of(&settings, context, config.memory.token_budget);
+    let limit = examples::Limit::of(
+        settings.max_length,
+        settings.too_long,
+        context,
+        config.memory.token_budget,
+    );
     let fate = match limit.too_long {
-        sft::TooLong::Drop => "left out",
-        sft::TooLong::Truncate => "cut short",
-        sft::TooLong::Error => "refused",
+        examples::TooLong::Drop => "left out",
+        examples::TooLong::Truncate => "cut short",
+        examples::TooLong::Error => "refused",
     };
     Limit::new(limit.tokens, limit.by, fate)
 }
@@ -332,8 +337,8 @@ fn shown_example(place: &Place, example: &Example, codec: Option<&Codec>) -> Res
             learnt: None,
         });
     };
-    let encoded =
-        sft::encode(codec, example, sft::Turns::All).map_err(|error| format!("{name}: {error}"))?;
+    let encoded = examples::encode(codec, example, examples::Turns::All)
+        .map_err(|error| format!("{name}: {error}"))?;
     let sequence = &encoded.sequence;
     let followed = sequence.marked().map(|(id, _)| id);
     let ids: Vec<u32> = sequence.prompt.iter().copied().chain(followed).collect();

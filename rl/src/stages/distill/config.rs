@@ -9,7 +9,7 @@ use crate::{
     learner::{AdamWConfig, Divergence, Schedule},
     stages::{
         Surroundings,
-        sft::{TooLong, Turns},
+        examples::{TooLong, Turns},
     },
 };
 

@@ -26,7 +26,7 @@ use crate::{
     stages::{
         Context, Demand, Measuring, Rehearsal, Saved, SecondModel, Settings, Stage, StageError,
         StepReport, Surroundings,
-        sft::{Epochs, ExampleError, ExampleSet, Limit},
+        examples::{Epochs, ExampleError, ExampleSet, Limit},
     },
     statistics::mean,
 };
@@ -319,16 +319,7 @@ fn limit(config: &DistillConfig, context: &Context) -> Limit {
         context.learner.model.config().context(),
         context.memory.token_budget,
     );
-    let (tokens, by) = match config.max_length {
-        Some(longest) if longest <= model => (longest, "max_length"),
-        None if budget <= model => (budget, "memory.token_budget"),
-        _ => (model, "the model's context"),
-    };
-    Limit {
-        tokens,
-        by,
-        too_long: config.too_long,
-    }
+    Limit::of(config.max_length, config.too_long, model, budget)
 }
 
 impl Given {

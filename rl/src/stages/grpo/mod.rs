@@ -7,6 +7,7 @@
 //! | [`feed`] | the batches of a stage, sampled in turn with training or beside it |
 //! | [`saved`] | sampled batches on disk |
 //! | [`advantage`] | rewards of a step → advantages |
+//! | [`example`] | a completion on its way into the loss |
 //! | [`batch`] | judged groups → examples with advantages and scores of other policies |
 //! | [`objective`] | the family as data: ratio, surrogate, normaliser |
 //! | [`loss`], [`kl`], [`correction`] | value and derivatives of the objective of one completion |
@@ -20,6 +21,7 @@ pub mod carried;
 pub mod config;
 pub mod correction;
 pub mod critic;
+pub mod example;
 pub mod feed;
 pub mod kl;
 pub mod loss;

@@ -7,8 +7,9 @@ use dunwu_rewards::Rubric;
 use super::{
     GrpoMetrics,
     advantage::is_constant,
-    batch::{Batch, Example},
+    batch::Batch,
     critic::{gae::explained_variance, loss::ValueSums},
+    example::Example,
     loss::Seen,
     sampler::StepRollouts,
 };

@@ -5,9 +5,10 @@ use std::{ops::Range, time::Instant};
 use super::{
     Carried, GrpoConfig, GrpoMetrics, RewardStatistics,
     advantage::Advantages,
-    batch::{Batch, Example, Weights},
+    batch::Batch,
     config::RouterReplay,
     critic::{Critic, CriticConfig, loss::ValueSums},
+    example::{Example, Weights},
     feed::Feed,
     loss::{CompletionTokens, OwnObjective, Seen, losses_onto, needs_whole_completions},
     objective::{Normalizer, ObjectiveConfig},

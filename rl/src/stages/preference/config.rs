@@ -80,7 +80,7 @@ pub struct PreferenceConfig {
     pub ld_alpha: Option<f64>,
     /// Weight of the mean negative log-likelihood of the chosen answers' tokens beside the loss. Absent: 0, and 1 for `cpo` and
     /// `orpo`.
-    #[serde(skip_serializing_if = "Option::is_none", alias = "cpo_alpha")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sft_weight: Option<f64>,
     /// Whose log-probabilities the policy's are compared with; losses without a reference ask none.
     pub ref_model: RefModel,

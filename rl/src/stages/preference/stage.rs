@@ -18,9 +18,9 @@ use crate::{
     stages::{
         Context, Demand, Measuring, Rehearsal, Saved, SecondModel, Settings, Stage, StageError,
         StepReport, Surroundings,
+        examples::Epochs,
         pairs_data::{PreferenceSet, Reading},
         second::RefModel,
-        sft::Epochs,
     },
     tasks::files,
 };

@@ -31,9 +31,10 @@ use crate::{
     seeds::Purpose,
     stages::{
         Context, Demand, Measuring, Rehearsal, Saved, SecondModel, Settings, Stage, StageError,
-        StepReport, Surroundings, pair_set,
+        StepReport, Surroundings,
+        examples::Epochs,
+        pair_set,
         pairs_data::{PreferenceSet, Reading},
-        sft::Epochs,
         stage::reward_model,
     },
     tasks::files,

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     checks::{above_zero, positive},
     learner::{AdamWConfig, Schedule},
-    stages::Surroundings,
+    stages::{
+        Surroundings,
+        examples::{TooLong, Turns},
+    },
 };
 
 /// Settings of a supervised stage.
@@ -76,33 +79,6 @@ pub struct SftConfig {
     /// The weights that the stage begins with, when not those that the stage before left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
-}
-
-/// Which of the assistant's turns in a conversation are learnt; all others are only read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Turns {
-    /// Every one.
-    #[default]
-    All,
-    /// The last.
-    Last,
-    /// Every one, each as the end of an example of its own: for templates that write earlier turns otherwise than the last,
-    /// as those of reasoning models do, which drop earlier thoughts.
-    Each,
-}
-
-/// What is done about an example that is too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TooLong {
-    /// The run stops and names it.
-    #[default]
-    Error,
-    /// It is left out, and counted.
-    Drop,
-    /// Its end is cut off; where nothing to learn is left of it, it is left out and counted.
-    Truncate,
 }
 
 /// What keeps experts busy.

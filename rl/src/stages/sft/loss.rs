@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Encoded, SftConfig};
+use super::SftConfig;
 use crate::{
     learner::{
         BudgetError, GradientConfig, HeadConfig, Learner, Likelihood, MemorySection, MicroBatch,
@@ -10,7 +10,7 @@ use crate::{
     },
     model::{Routing, Transformer, routing::is_router},
     stages::StageError,
-    stages::sft::SftMetrics,
+    stages::{examples::Encoded, sft::SftMetrics},
 };
 
 /// Packs examples into micro-batches of at most `token_budget` rows, without padding. Rows of one

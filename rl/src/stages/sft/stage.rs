@@ -5,9 +5,7 @@ use std::path::Path;
 use dunwu_datasets::{Example, Examples, Part};
 use serde_json::{Map, Value, json};
 
-use super::{
-    Encoded, Epochs, ExampleError, ExampleSet, Limit, Restart, SftConfig, heldout_loss, loss,
-};
+use super::{Restart, SftConfig, heldout_loss, loss};
 use crate::{
     learner::{AdamWConfig, GradientConfig, HeadConfig},
     model::ModelConfig,
@@ -16,6 +14,7 @@ use crate::{
     stages::{
         Context, Demand, Measuring, Rehearsal, Saved, Settings, Stage, StageError, StepReport,
         Surroundings, Weights, data_set,
+        examples::{Encoded, Epochs, ExampleError, ExampleSet, Limit},
     },
     tasks::files,
 };
@@ -265,7 +264,12 @@ fn rehearse(
     let Some((codec, context)) = rehearsal.codec else {
         return Ok(format!("{place}: {count} examples"));
     };
-    let limit = Limit::of(config, context, rehearsal.memory.token_budget);
+    let limit = Limit::of(
+        config.max_length,
+        config.too_long,
+        context,
+        rehearsal.memory.token_budget,
+    );
     let stride = rehearsal.rows.map_or(1, |most| count.div_ceil(most.max(1)));
     let mut set = ExampleSet::default();
     for row in Examples::of(&files).step_by(stride.max(1)) {
@@ -296,7 +300,12 @@ fn rehearse(
 /// The longest example of a stage.
 fn limit(config: &SftConfig, context: &Context) -> Limit {
     let longest = context.learner.model.config().context();
-    Limit::of(config, longest, context.memory.token_budget)
+    Limit::of(
+        config.max_length,
+        config.too_long,
+        longest,
+        context.memory.token_budget,
+    )
 }
 
 impl Lessons {

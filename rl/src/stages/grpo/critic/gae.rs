@@ -36,7 +36,11 @@ pub fn token_rewards(score: f64, penalties: Option<&[f64]>, length: usize) -> Ve
 pub fn explained_variance(values: &[f64], returns: &[f64]) -> f64 {
     let variance = |list: &[f64]| crate::statistics::deviation(list).powi(2);
     let left: Vec<f64> = returns.iter().zip(values).map(|(r, v)| r - v).collect();
-    1.0 - variance(&left) / variance(returns)
+    let whole = variance(returns);
+    if whole == 0.0 {
+        return f64::NAN;
+    }
+    1.0 - variance(&left) / whole
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The clipped loss of a value, with its derivative in closed form and in `f64`.
 
-use super::ValueTargets;
 use crate::learner::MicroBatch;
+use crate::stages::grpo::example::ValueTargets;
 
 /// The loss of one value.
 #[derive(Debug, Clone, Copy, PartialEq)]

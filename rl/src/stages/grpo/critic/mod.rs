@@ -15,7 +15,7 @@ mod start;
 
 use std::sync::{Mutex, PoisonError};
 
-use super::batch::Example;
+use super::example::{Example, ValueTargets};
 use crate::{
     learner::{
         BudgetError, Learner, MemorySection, MicroBatch, ScalarHead, Sequence,
@@ -28,15 +28,6 @@ use crate::{
 pub use config::{CriticConfig, CriticStart, Trunk};
 use loss::ValueSums;
 pub(super) use start::Place;
-
-/// What a critic thinks of the tokens of a completion, and what it is to think of them. One entry a sampled token.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ValueTargets {
-    /// Its values before the step's updates: of the state that each token was drawn in.
-    pub values: Vec<f64>,
-    /// What they are drawn towards: advantage and value by the critic's own λ.
-    pub returns: Vec<f64>,
-}
 
 /// A value function that learns: a trunk, a scalar head on it, an optimiser of their own.
 pub struct Critic {

@@ -29,7 +29,7 @@ fn policy() -> Transformer {
 
 fn memory() -> MemorySection {
     MemorySection {
-        token_budget: 12,
+        token_budget: 7,
         workers: 2,
         ..MemorySection::default()
     }
@@ -224,11 +224,13 @@ fn adapters_of_its_own_leave_the_policy_as_it_is() {
     let examples = examples();
     let all: Vec<&Example> = examples.iter().collect();
     let first = loss_of(&critic, &examples, 10.0);
-    for _ in 0..30 {
+    for _ in 0..80 {
         critic.update(&all, 10.0, 0.02).unwrap();
     }
     let last = loss_of(&critic, &examples, 10.0);
-    assert!(last < 0.2 * first, "{first} {last}");
+    // Two of the seven tokens follow the same state and are worth 0.9 and −0.5: ½ · 0.7² of each cannot be explained.
+    let least = 0.5 * 0.7 * 0.7 * 2.0 / 7.0;
+    assert!(last < 1.05 * least && first > 3.0 * least, "{first} {last}");
     assert!(adapters(&model) == before && weights(&model) == base);
     assert!(adapters(&critic.learner.model) != before);
     assert!(weights(&critic.learner.model) == base);

@@ -5,7 +5,7 @@ use std::path::Path;
 use dunwu_datasets::{Example, Examples, Part, Split, shuffled};
 
 use super::{
-    Encoded, SftConfig, TooLong, Turns,
+    Encoded, TooLong, Turns,
     encode::{EncodeError, Fitted, encode_all, fit},
 };
 use crate::{
@@ -66,9 +66,14 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// The limit of a stage for a model with this context.
-    pub fn of(config: &SftConfig, context: usize, token_budget: usize) -> Self {
-        let (tokens, by) = match config.max_length {
+    /// The limit of a stage with this `max_length`, for a model with this context.
+    pub fn of(
+        max_length: Option<usize>,
+        too_long: TooLong,
+        context: usize,
+        token_budget: usize,
+    ) -> Self {
+        let (tokens, by) = match max_length {
             Some(longest) if longest <= context => (longest, "max_length"),
             None if token_budget <= context => (token_budget, "memory.token_budget"),
             _ => (context, "the model's context"),
@@ -76,7 +81,7 @@ impl Limit {
         Self {
             tokens,
             by,
-            too_long: config.too_long,
+            too_long,
         }
     }
 }
@@ -249,18 +254,13 @@ mod tests {
 
     #[test]
     fn the_limit_is_the_lowest_and_is_named() {
-        let config = SftConfig::default();
-        let limit = |config: &SftConfig, context, budget| {
-            let limit = Limit::of(config, context, budget);
+        let limit = |max_length, context, budget| {
+            let limit = Limit::of(max_length, TooLong::Error, context, budget);
             (limit.tokens, limit.by)
         };
-        assert_eq!(limit(&config, 96, 1024), (96, "the model's context"));
-        assert_eq!(limit(&config, 96, 64), (64, "memory.token_budget"));
-        let config = SftConfig {
-            max_length: Some(50),
-            ..config
-        };
-        assert_eq!(limit(&config, 96, 64), (50, "max_length"));
-        assert_eq!(limit(&config, 40, 64), (40, "the model's context"));
+        assert_eq!(limit(None, 96, 1024), (96, "the model's context"));
+        assert_eq!(limit(None, 96, 64), (64, "memory.token_budget"));
+        assert_eq!(limit(Some(50), 96, 64), (50, "max_length"));
+        assert_eq!(limit(Some(50), 40, 64), (40, "the model's context"));
     }
 }
