@@ -22,7 +22,7 @@ use crate::{
 const OPTIMIZER: &str = "optimizer.safetensors";
 
 /// Reads the moments of the optimiser of `learner`, whose settings and steps stay. When it has made
-/// steps there have to be moments of every weight that is trained.
+/// steps there have to be moments of every weight that is trained, but for those of a mixture of experts.
 ///
 /// # Errors
 /// When the file is missing, damaged, or of another model.
@@ -68,9 +68,13 @@ pub fn load_moments(directory: &Path, learner: &mut Learner) -> Result<(), Saved
         };
         moments.insert(name, from_host(values, [count], &device));
     }
+    // What a mixture of experts is made of may never have had a gradient: corrections of the choice, frozen routers, experts
+    // that no token went to.
+    let mixes = learner.model.config().experts.is_some();
+    let may_lack = |name: &str| mixes && name.contains(".mlp.");
     let missing = |moments: &Parameters| {
-        let name = trained.0.keys().find(|name| moments.get(name).is_none());
-        name.cloned()
+        let mut names = trained.0.keys().filter(|name| !may_lack(name));
+        names.find(|name| moments.get(name).is_none()).cloned()
     };
     match missing(&optimizer.mean).or_else(|| missing(&optimizer.square)) {
         Some(name) if optimizer.steps > 0 => Err(SavedError::invalid(
