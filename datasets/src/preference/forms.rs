@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::Judged;
-use super::split::{Split, has_turns, split, turns};
+use super::split::{Answers, has_turns, split, turns};
 use crate::error::DatasetError;
 use crate::message::{self, Message, Role};
 use crate::rows::{Row, kind};
@@ -310,19 +310,19 @@ fn parted(
     (better, margin): (Better, Option<f64>),
 ) -> Result<Found, DatasetError> {
     match split(first, second) {
-        Split::Answers {
+        Ok(Answers {
             prompt,
             first,
             second,
-        } => Ok(Found::Compared(Compared {
+        }) => Ok(Found::Compared(Compared {
             prompt,
             first,
             second,
             better,
             margin,
         })),
-        Split::Apart(_) if form.has_dead_rows() => Ok(Found::Apart),
-        Split::Apart(index) => {
+        Err(_) if form.has_dead_rows() => Ok(Found::Apart),
+        Err(index) => {
             let [first, second] = form.sides();
             let reason = format!(
                 "and `{second}` differ from message {index} (from 0) on, expected two conversations that are the same up to one last message of the assistant"

@@ -3,43 +3,41 @@
 use crate::message::{Message, Role};
 use crate::task::Prompt;
 
-/// Two conversations beside each other.
-pub(super) enum Split {
-    /// The same up to an answer each.
-    Answers {
-        /// What both begin with.
-        prompt: Prompt,
-        /// The answers.
-        first: Message,
-        /// That of the other.
-        second: Message,
-    },
-    /// They differ at this message (from 0), which is not the last, or is no answer.
-    Apart(usize),
+/// Two conversations that are the same up to an answer each.
+pub(super) struct Answers {
+    /// What both begin with.
+    pub(super) prompt: Prompt,
+    /// The answer of the first.
+    pub(super) first: Message,
+    /// That of the other.
+    pub(super) second: Message,
 }
 
 /// Splits two conversations into what is asked and an answer each. Equal ones are split before their last message, so that
 /// the answers are equal.
-pub(super) fn split(mut first: Vec<Message>, mut second: Vec<Message>) -> Split {
+///
+/// # Errors
+/// The message (from 0) at which they differ, where that is not the last, or is no answer.
+pub(super) fn split(mut first: Vec<Message>, mut second: Vec<Message>) -> Result<Answers, usize> {
     let same = first.iter().zip(&second).take_while(|(a, b)| a == b);
     let same = same.count().min(first.len().saturating_sub(1));
     let same = same.min(second.len().saturating_sub(1));
     let answers = first.len() == same + 1 && second.len() == same + 1;
     let (Some(a), Some(b)) = (first.pop(), second.pop()) else {
-        return Split::Apart(0);
+        return Err(0);
     };
     let spoken = a.role == Role::Assistant && b.role == Role::Assistant;
     let asked = first
         .last()
         .is_some_and(|m| matches!(m.role, Role::User | Role::Tool));
     if !(answers && spoken && asked) {
-        return Split::Apart(same);
+        return Err(same);
     }
-    Split::Answers {
+    Ok(Answers {
         prompt: Prompt::Chat(first),
         first: a,
         second: b,
-    }
+    })
 }
 
 /// Marks of a turn in the texts of hh-rlhf.

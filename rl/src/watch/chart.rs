@@ -59,7 +59,7 @@ pub fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
         size if !size.is_finite() => "–".to_owned(),
-        size if size >= 1e5 || size < 1e-3 => format!("{value:.1e}"),
+        size if !(1e-3..1e5).contains(&size) => format!("{value:.1e}"),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.3}"),

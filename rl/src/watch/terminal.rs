@@ -151,10 +151,11 @@ impl Watch {
             let until = Instant::now() + LOOK;
             while event::poll(until.saturating_duration_since(Instant::now()))? {
                 match event::read()? {
-                    Event::Key(key) if key.kind != KeyEventKind::Release => {
-                        if press(&mut view, key) == Then::Leave {
-                            return Ok(());
-                        }
+                    Event::Key(key)
+                        if key.kind != KeyEventKind::Release
+                            && press(&mut view, key) == Then::Leave =>
+                    {
+                        return Ok(());
                     }
                     _ => {}
                 }

@@ -82,10 +82,6 @@ fn divergences_are_those_of_trl() {
         );
         gradients.see(relative(&by_logits, &expected), &name);
     }
-    println!(
-        "{} divergences: largest relative difference {losses} of a value, {gradients} of a gradient",
-        cases.len()
-    );
     assert!(losses.0 < 1e-5, "{losses}");
     assert!(gradients.0 < 1e-5, "{gradients}");
 }

@@ -1,6 +1,6 @@
 //! A teacher's likeliest tokens at every token of a list of examples, in one safetensors file beside the run.
 //!
-//! `ids` [tokens, k] U32 and `logprobs` [tokens, k] F32 are the k likeliest tokens, likeliest first; `token_logprobs` [tokens] F32
+//! `ids` (`[tokens, k]`, U32) and `logprobs` (`[tokens, k]`, F32) are the k likeliest tokens, likeliest first; `token_logprobs` (`[tokens]`, F32)
 //! is what the token that stands there is worth. Examples follow each other in their order. The header's metadata name the
 //! teacher and the examples by their hashes. It is written as it is computed and read where it is needed: neither is ever
 //! whole in memory.
