@@ -101,6 +101,8 @@ impl From<ServerError> for StageError {
 
 /// Whether to try again.
 enum Failure {
+    /// Perhaps it works the next time.
+    #[cfg_attr(not(feature = "http"), allow(dead_code))]
     Passing(String),
     Final(ServerError),
 }
