@@ -22,7 +22,7 @@ const CONFIG: &str = r#"
 name = "reinforce"
 device = "flex"
 model = { source = "scratch", alphabet = "0123456789+=,", hidden_size = 32, intermediate_size = 64, layers = 2, heads = 2, kv_heads = 1, context = 64, special_tokens = ["<think>", "</think>", "<answer>", "</answer>"] }
-data = { task = { generator = "chain-sum", terms_min = 2, terms_max = 2 } }
+data = { task = { generator = "chain-sum", terms_min = 2, terms_max = 3 } }
 sampling = { max_tokens = 24 }
 evaluation = { problems = 5 }
 
